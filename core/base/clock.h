@@ -1,0 +1,17 @@
+/* Time. Deadlines use the monotonic clock; what people read uses the real one. */
+#ifndef DT_CLOCK_H
+#define DT_CLOCK_H
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC, in milliseconds and in nanoseconds. */
+uint64_t dt_clock_ms(void);
+uint64_t dt_clock_ns(void);
+/* Milliseconds since 1970-01-01T00:00:00Z. */
+int64_t dt_clock_real_ms(void);
+
+#define DT_CLOCK_ISO_SIZE 32
+/* Writes `2025-10-31T12:00:00.000Z` (ISO 8601, UTC, milliseconds) and returns `out`. */
+char *dt_clock_iso(int64_t real_ms, char out[DT_CLOCK_ISO_SIZE]);
+
+#endif

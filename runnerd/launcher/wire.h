@@ -1,0 +1,125 @@
+/*
+ * What daytona-runnerd may ask of daytona-launcher, over one SOCK_SEQPACKET connection.
+ *
+ * Fixed frames, no strings as paths, no JSON: a frame is struct dt_lw_request, an answer is
+ * struct dt_lw_answer with the same `seq`. Answers come in any order (STOP and DESTROY wait). Events are
+ * answers with seq 0. Every id, count, flag and size is range-checked; a frame of another size, an
+ * unknown op, a bad version, or an op that is not allowed in the current state ends the connection.
+ * Descriptors travel only where the op says so (SCM_RIGHTS); others are closed.
+ */
+#ifndef DT_LAUNCHER_WIRE_H
+#define DT_LAUNCHER_WIRE_H
+
+#include <stdint.h>
+
+enum {
+    DT_LW_VERSION = 1,
+    DT_LW_LAYERS_MAX = 64,
+    DT_LW_CIDRS_MAX = 5,
+    DT_LW_VOLUMES_MAX = 8,
+    DT_LW_LIST_MAX = 256, /* sandboxes in one LIST answer */
+};
+
+enum dt_lw_op {
+    DT_LW_HELLO = 1, /* first, once: flags = 0 */
+    /* Makes the sandbox's disk and starts it. One descriptor comes along: a sealed memfd with the
+     * toolbox's configuration (JSON, at most 256 KiB), which the launcher does not read: it becomes
+     * descriptor 4 of the toolbox. Fails EXISTS when the id is on disk already. Answered when the
+     * toolbox's listening socket exists and pid 1 was executed. */
+    DT_LW_CREATE = 2,
+    DT_LW_START = 3,   /* the same with the disk it has; NOT_FOUND without one, BUSY when it runs */
+    DT_LW_STOP = 4,    /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone
+                          but the disk, and the disk is no longer in use */
+    DT_LW_DESTROY = 5, /* kill now, free everything; the files go to trash before the answer */
+    DT_LW_LIST = 6,    /* ids on disk, running or not, from `cursor` on */
+    DT_LW_STATS = 7,   /* one sandbox: memory, cpu time, pids, disk */
+};
+
+enum dt_lw_result {
+    DT_LW_OK = 0,
+    DT_LW_EXISTS = 1,
+    DT_LW_NOT_FOUND = 2,
+    DT_LW_BUSY = 3,
+    DT_LW_NO_LAYER = 4,  /* a layer that is not in the store */
+    DT_LW_NO_SPACE = 5,  /* disk, slots or memory of the host */
+    DT_LW_FAILED = 6,    /* `text` says what */
+};
+
+enum dt_lw_event {
+    DT_LW_EXITED = 1, /* a sandbox ended by itself: status as of waitpid, or -1 when unknown */
+};
+
+enum dt_lw_net { DT_LW_NET_FULL = 0, DT_LW_NET_NONE = 1, DT_LW_NET_ALLOW = 2 };
+
+struct dt_lw_cidr {
+    uint32_t addr; /* host byte order, host bits zero */
+    uint32_t prefix;
+};
+
+struct dt_lw_spec {
+    uint64_t memory_bytes; /* 16 MiB .. 1 TiB */
+    uint64_t disk_bytes;   /* 64 MiB .. 16 TiB, multiple of 1 MiB */
+    uint32_t cpu_millis;   /* 10 .. 1,024,000; 1000 = one cpu */
+    uint32_t pids;         /* 16 .. 65,536 */
+    uint32_t net;          /* enum dt_lw_net */
+    uint32_t ncidrs;
+    struct dt_lw_cidr cidrs[DT_LW_CIDRS_MAX];
+    uint32_t nlayers; /* lowest first; 0 = an empty root */
+    uint8_t layers[DT_LW_LAYERS_MAX][32]; /* chain ids: layers/<hex> in the data directory */
+    char hostname[64];                    /* [a-z0-9-], terminated */
+};
+
+struct dt_lw_request {
+    uint32_t version;
+    uint32_t op;
+    uint64_t seq; /* not 0 */
+    uint8_t id[16]; /* the sandbox's UUID; all zero for HELLO and LIST */
+    uint32_t grace_ms; /* STOP, at most 60,000 */
+    uint32_t cursor;   /* LIST */
+    struct dt_lw_spec spec; /* CREATE and START, else all zero */
+};
+
+struct dt_lw_list {
+    uint32_t count;
+    uint32_t next; /* cursor of the next page, 0 = this was the last */
+    struct {
+        uint8_t id[16];
+        uint32_t running;
+        uint32_t has_disk;
+    } items[DT_LW_LIST_MAX];
+};
+
+struct dt_lw_stats {
+    uint64_t memory_bytes, memory_limit;
+    uint64_t cpu_usec;
+    uint64_t pids;
+    uint64_t disk_used, disk_total; /* bytes; 0 when it does not run */
+    uint64_t oom_kills;
+};
+
+/* The answer to HELLO. */
+struct dt_lw_hello {
+    uint32_t version;
+    uint32_t instance;     /* 0..15, this data directory's number on this host */
+    uint32_t network_base; /* host byte order: this instance's /20 */
+    uint32_t has_network;  /* 0 when the host cannot route for sandboxes; `text` says why */
+};
+
+struct dt_lw_answer {
+    uint32_t version;
+    uint32_t op; /* of the request; for events enum dt_lw_event */
+    uint64_t seq;
+    uint8_t id[16];
+    uint32_t result; /* enum dt_lw_result */
+    int32_t status;  /* EXITED */
+    uint32_t oom;    /* EXITED: the memory limit killed it */
+    uint32_t addr;   /* CREATE, START: the sandbox's IPv4 address, host byte order, 0 without network */
+    char text[256];
+    union {
+        struct dt_lw_hello hello;
+        struct dt_lw_list list;
+        struct dt_lw_stats stats;
+    } u;
+};
+
+#endif
