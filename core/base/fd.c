@@ -75,11 +75,12 @@ int dt_fd_replace(int dirfd, const char *path, const void *p, size_t n, mode_t m
     int len = snprintf(aside, sizeof(aside), "%s.%d.tmp", path, (int)getpid());
     if (len < 0 || (size_t)len >= sizeof(aside))
         return dt_err_set(err, DT_E_INVALID, "path is longer than %zu bytes", sizeof(aside));
-    DT_AUTO_FD int fd = openat(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                               mode);
+    DT_AUTO_FD int fd =
+        openat(dirfd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return dt_err_errno(err, "create %s", aside);
-    if (dt_fd_write_all(fd, p, n, err) < 0 || (fchmod(fd, mode) < 0 && dt_err_errno(err, "chmod")) ||
+    if (dt_fd_write_all(fd, p, n, err) < 0 ||
+        (fchmod(fd, mode) < 0 && dt_err_errno(err, "chmod")) ||
         (fsync(fd) < 0 && dt_err_errno(err, "fsync")) ||
         (renameat(dirfd, aside, dirfd, path) < 0 && dt_err_errno(err, "rename"))) {
         (void)unlinkat(dirfd, aside, 0);

@@ -28,7 +28,7 @@ static int add_quoted(struct dt_buf *b, const char *z)
         return -1;
     for (size_t i = 0; i < clean.n; i++) {
         unsigned char c = (unsigned char)clean.p[i];
-        int r = c == '"' || c == '\\' ? dt_buf_addf(b, NULL, "\\%c", c)
+        int r = c == '"' || c == '\\'   ? dt_buf_addf(b, NULL, "\\%c", c)
                 : c < 0x20 || c == 0x7f ? dt_buf_addf(b, NULL, "\\u%04x", c)
                                         : dt_buf_add(b, &clean.p[i], 1, NULL);
         if (r < 0)
@@ -52,13 +52,15 @@ void dt_log(enum dt_log_level level, const char *what, ...)
     const char *key;
     while (r == 0 && (key = va_arg(ap, const char *)) != NULL) {
         const char *value = va_arg(ap, const char *);
-        if (value != NULL && (dt_buf_addf(&b, NULL, ",\"%s\":", key) < 0 || add_quoted(&b, value) < 0))
+        if (value != NULL &&
+            (dt_buf_addf(&b, NULL, ",\"%s\":", key) < 0 || add_quoted(&b, value) < 0))
             r = -1;
     }
     va_end(ap);
     if (r < 0 || dt_buf_addz(&b, "}\n", NULL) < 0)
         return;
-    /* One write, so that lines of several threads do not mix; a log that is gone is no reason to stop. */
+    /* One write, so that lines of several threads do not mix; a log that is gone is no reason to
+     * stop. */
     ssize_t put = write(STDERR_FILENO, b.p, b.n);
     (void)put;
 }

@@ -42,8 +42,8 @@ struct dt_str dt_str_trim(struct dt_str s);
 /* Cuts `*rest` at the first `sep`: returns what stood before it and moves *rest behind it. Returns
  * false when *rest is exhausted (rest->p == NULL); a trailing separator yields one empty piece. */
 bool dt_str_cut(struct dt_str *rest, char sep, struct dt_str *piece);
-/* Decimal digits only: no sign, no space, no prefix, no leading zero but "0" itself. Returns -1 when
- * the text is anything else or exceeds `max`. */
+/* Decimal digits only: no sign, no space, no prefix, no leading zero but "0" itself. Returns -1
+ * when the text is anything else or exceeds `max`. */
 int dt_str_u64(struct dt_str s, unsigned long long max, unsigned long long *ret);
 
 #endif

@@ -1,23 +1,289 @@
 #!/usr/bin/env python3
-"""Turns schemas/ into C. Usage: gen.py SCHEMAS_DIR OUTPUT_DIR"""
+"""Turns schemas/ into C. Usage: gen.py SCHEMAS_DIR OUTPUT_DIR
+
+errors.json           -> errors.h       the X-macro table of core/base/err.h
+mcp/*.json            -> mcp_tools.[hc] a struct and a parser per tool, and the tools/list entries
+rest/*.json           -> rest_api.[hc]  structs, parsers, printers, the route table of daytona-runnerd
+toolbox/*.json        -> toolbox_api.[hc]  the same for daytona-toolbox
+config/<program>.json -> config_<program>.[hc]  the settings of a program
+
+The C that comes out is tables; core/json/schema.c and core/json/config.c interpret them.
+"""
 import json
 import pathlib
+import re
 import sys
+
+HEAD = "/* Generated from schemas/; do not edit. */\n"
+C_TYPES = {"string": "STRING", "integer": "INTEGER", "number": "NUMBER", "boolean": "BOOLEAN",
+           "object": "OBJECT", "array": "ARRAY"}
+
+
+def snake(name: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", "_", name)
+    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name).lower()
+    return {"public": "is_public", "class": "class_name", "default": "default_value"}.get(name, name)
+
+
+def quote(text: str) -> str:
+    """A C string literal, split so that no escape runs into the next character."""
+    out = []
+    for byte in text.encode():
+        char = chr(byte)
+        if char in '"\\':
+            out.append("\\" + char)
+        elif char == "\n":
+            out.append("\\n")
+        elif 32 <= byte < 127:
+            out.append(char)
+        else:
+            out.append(f'\\{byte:03o}')
+    return '"' + "".join(out) + '"'
+
+
+def long_quote(text: str) -> str:
+    """ISO C promises only 4,095 characters a literal, but they concatenate: break the source lines."""
+    return "\n    ".join(quote(text[i:i + 80]) for i in range(0, len(text), 80)) or '""'
+
+
+class Module:
+    """One generated pair of files with objects that may refer to each other by name."""
+
+    def __init__(self, prefix: str, objects: dict):
+        self.prefix, self.objects = prefix, objects
+        self.source, self.count, self.nodes = [], 0, {}
+
+    def strings(self, values) -> str:
+        self.count += 1
+        name = f"strings_{self.count}"
+        items = ", ".join(quote(v) for v in values)
+        self.source.append(f"static const char *const {name}[] = {{{items}, NULL}};")
+        return name
+
+    def node(self, schema: dict) -> str:
+        """Emits a struct dt_schema_node and returns its C name."""
+        if "$ref" in schema:
+            return self.named(schema["$ref"])
+        kind = schema.get("type", "object")
+        parts = [f".type = DT_SCHEMA_{C_TYPES[kind]}"]
+        if "enum" in schema:
+            parts.append(f".enums = {self.strings(schema['enum'])}")
+        for key, member in (("minimum", "minimum"), ("maximum", "maximum")):
+            if key in schema:
+                parts.append(f".{member} = {float(schema[key])!r}, .has_{member} = true")
+        for key, member in (("minLength", "min_length"), ("maxLength", "max_length"),
+                            ("maxItems", "max_items"), ("maxProperties", "max_items")):
+            if key in schema:
+                parts.append(f".{member} = {schema[key]}")
+        if "items" in schema:
+            parts.append(f".values = &{self.node(schema['items'])}")
+        if isinstance(schema.get("additionalProperties"), dict):
+            parts.append(f".values = &{self.node(schema['additionalProperties'])}")
+        if schema.get("properties"):
+            fields = self.fields(schema, None)
+            parts.append(f".fields = {fields}, .nfields = sizeof({fields}) / sizeof({fields}[0])")
+        self.count += 1
+        name = f"node_{self.count}"
+        self.source.append(f"static const struct dt_schema_node {name} = {{{', '.join(parts)}}};")
+        return name
+
+    def named(self, name: str) -> str:
+        if name not in self.nodes:
+            self.nodes[name] = self.node(self.objects[name])
+        return self.nodes[name]
+
+    def resolve(self, schema: dict) -> dict:
+        return self.objects[schema["$ref"]] if "$ref" in schema else schema
+
+    def fields(self, schema: dict, struct) -> str:
+        """Emits the table of an object's members; `struct` is the C type when they are stored."""
+        rows = []
+        required, nullable = schema.get("required", []), schema.get("x-nullable", [])
+        for key, sub in schema["properties"].items():
+            kind = self.resolve(sub).get("type", "object")
+            parts = [f".name = {quote(key)}", f".node = &{self.node(sub)}"]
+            if sub.get("x-aliases"):
+                parts.append(f".aliases = {self.strings(sub['x-aliases'])}")
+            if key in required:
+                parts.append(".required = true")
+            if key in nullable:
+                parts.append(".nullable = true")
+            if sub.get("x-bytes"):
+                parts.append(".bytes = true")
+            if struct:
+                parts.append(f".offset = offsetof({struct}, {snake(key)})")
+                if kind in ("integer", "number", "boolean"):
+                    parts.append(f".has_offset = offsetof({struct}, has_{snake(key)})")
+            if "default" in sub:
+                value = sub["default"]
+                if kind == "string":
+                    parts.append(f".default_text = {quote(value)}")
+                else:
+                    parts.append(f".default_number = {float(value)!r}")
+            rows.append("    {" + ", ".join(parts) + "},")
+        self.count += 1
+        name = f"fields_{self.count}"
+        self.source.append(f"static const struct dt_schema_field {name}[] = {{\n" + "\n".join(rows) + "\n};")
+        return name
+
+    def struct(self, name: str, schema: dict, printer: bool) -> str:
+        """Emits the functions of one object; returns its declarations for the header."""
+        cname = f"{self.prefix}_{name}"
+        members = ["    json_t *owner; /* keeps the text alive; freed by _done */"]
+        for key, sub in schema.get("properties", {}).items():
+            kind = self.resolve(sub).get("type", "object")
+            member = snake(key)
+            if sub.get("x-bytes"):
+                members.append(f"    struct dt_str {member};")
+            elif kind == "string":
+                members.append(f"    const char *{member};")
+            elif kind in ("integer", "number", "boolean"):
+                ctype = {"integer": "int64_t", "number": "double", "boolean": "bool"}[kind]
+                members.append(f"    {ctype} {member};\n    bool has_{member};")
+            else:
+                members.append(f"    json_t *{member};")
+        table = self.fields(schema, f"struct {cname}") if schema.get("properties") else "NULL"
+        count = f"sizeof({table}) / sizeof({table}[0])" if schema.get("properties") else "0"
+        self.source.append(
+            f"static const struct dt_schema_object object_{name} = "
+            f"{{.fields = {table}, .nfields = {count}, .size = sizeof(struct {cname})}};\n"
+            f"int {cname}_parse(json_t *in, struct {cname} *out, struct dt_err *err)\n"
+            f"{{\n    return dt_schema_parse(&object_{name}, in, out, err);\n}}\n"
+            f"int {cname}_parse_query(struct dt_str query, struct {cname} *out, struct dt_err *err)\n"
+            f"{{\n    return dt_schema_parse_query(&object_{name}, query, out, err);\n}}\n"
+            f"void {cname}_done(struct {cname} *x)\n{{\n    dt_schema_done(&object_{name}, x);\n}}\n"
+            + (f"json_t *{cname}_print(const struct {cname} *x)\n"
+               f"{{\n    return dt_schema_print(&object_{name}, x);\n}}\n" if printer else ""))
+        return (f"struct {cname} {{\n" + "\n".join(members) + "\n};\n"
+                f"int {cname}_parse(json_t *in, struct {cname} *out, struct dt_err *err) DT_MUST_CHECK;\n"
+                f"int {cname}_parse_query(struct dt_str query, struct {cname} *out, struct dt_err *err)\n"
+                f"    DT_MUST_CHECK;\n"
+                f"void {cname}_done(struct {cname} *x);\n"
+                + (f"json_t *{cname}_print(const struct {cname} *x);\n" if printer else ""))
+
+
+def without_extensions(schema):
+    if isinstance(schema, dict):
+        return {k: without_extensions(v) for k, v in schema.items() if not k.startswith("x-")}
+    return [without_extensions(v) for v in schema] if isinstance(schema, list) else schema
+
+
+def read(folder: pathlib.Path) -> list:
+    return [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
 
 
 def errors(schemas: pathlib.Path) -> str:
     rows = json.loads((schemas / "errors.json").read_text())["errors"]
     lines = [f'    X({r["name"]}, "{r["wire"]}", {r["http"]}, {r["rpc"]})' for r in rows]
-    return (
-        "/* Generated from schemas/errors.json. */\n#ifndef DT_GEN_ERRORS_H\n#define DT_GEN_ERRORS_H\n\n"
-        "#define DT_ERR_TABLE(X) \\\n" + " \\\n".join(lines) + "\n\n#endif\n"
-    )
+    return (HEAD + "#ifndef DT_GEN_ERRORS_H\n#define DT_GEN_ERRORS_H\n\n"
+            "#define DT_ERR_TABLE(X) \\\n" + " \\\n".join(lines) + "\n\n#endif\n")
+
+
+def pair(out: pathlib.Path, name: str, header: str, source: str) -> None:
+    guard = f"DT_GEN_{name.upper()}_H"
+    (out / f"{name}.h").write_text(
+        f'{HEAD}#ifndef {guard}\n#define {guard}\n\n#include "json/schema.h"\n\n{header}\n#endif\n')
+    (out / f"{name}.c").write_text(f'{HEAD}#include "gen/{name}.h"\n\n#include <stddef.h>\n\n{source}\n')
+
+
+def mcp(schemas: pathlib.Path, out: pathlib.Path) -> None:
+    tools = sorted(read(schemas / "mcp"), key=lambda t: t["order"])
+    module = Module("dt_mcp", {})
+    header, ids, rows = [], [], []
+    for tool in tools:
+        name = tool["name"]
+        header.append(module.struct(f"{name}_in", tool["input"], False))
+        ids.append(f"    DT_MCP_{name.upper()},")
+        entry = {"name": name, "title": tool["title"], "description": tool["description"],
+                 "inputSchema": without_extensions(tool["input"])}
+        if "output" in tool:
+            entry["outputSchema"] = without_extensions(tool["output"])
+        entry["annotations"] = tool["annotations"]
+        listing = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
+        aliases = module.strings(tool.get("aliases", []))
+        rows.append(f"    {{{quote(name)}, {aliases},\n    {long_quote(listing)}}},")
+    header.append("enum dt_mcp_tool {\n" + "\n".join(ids) + "\n    DT_MCP_TOOL_COUNT\n};\n")
+    header.append("struct dt_mcp_tool_row {\n    const char *name;\n"
+                  "    const char *const *aliases; /* ended by NULL */\n"
+                  "    const char *listing;        /* the tools/list entry, compact JSON */\n};\n"
+                  "extern const struct dt_mcp_tool_row dt_mcp_tool_rows[];\n")
+    source = module.source + ["const struct dt_mcp_tool_row dt_mcp_tool_rows[] = {\n" + "\n".join(rows)
+                              + "\n    {NULL, NULL, NULL}};"]
+    pair(out, "mcp_tools", "\n".join(header), "\n".join(source))
+
+
+def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> None:
+    files = read(schemas / folder)
+    objects = {k: v for f in files for k, v in f.get("objects", {}).items()}
+    operations = [o for f in files for o in f.get("operations", [])]
+    module = Module(prefix, objects)
+    header = [module.struct(snake(name), schema, True) for name, schema in objects.items()]
+    upper, short = prefix.upper(), prefix
+    ids = "\n".join(f"    {upper}_{o['id'].upper()}," for o in operations)
+    header.append(f"enum {short}_op {{\n{ids}\n    {upper}_OP_COUNT\n}};\n")
+    header.append(f"struct {short}_route {{\n    const char *id, *method, *path;\n"
+                  "    const char *scope; /* NULL: any caller of the organization */\n"
+                  "    const char *audit; /* the audit action; NULL: not audited */\n"
+                  "    bool open;         /* needs no credentials */\n    int status;\n};\n"
+                  f"extern const struct {short}_route {short}_routes[];\n")
+
+    def text(value):
+        return quote(value) if value else "NULL"
+
+    rows = "\n".join(
+        f"    {{{quote(o['id'])}, {quote(o['method'])}, {quote(o['path'])}, {text(o.get('scope'))}, "
+        f"{text(o.get('audit'))}, {'true' if o.get('auth') == 'none' else 'false'}, "
+        f"{o.get('status', 200)}}}," for o in operations)
+    source = module.source + [f"const struct {short}_route {short}_routes[] = {{\n{rows}\n    {{0}}}};"]
+    pair(out, f"{folder}_api", "\n".join(header), "\n".join(source))
+
+
+def config(path: pathlib.Path, out: pathlib.Path) -> None:
+    spec = json.loads(path.read_text())
+    name = path.stem
+    cname = f"dt_config_{name}"
+    members, rows = [], []
+    for s in spec["settings"]:
+        member = s["env"].lower()
+        ctype = {"integer": "int64_t ", "string": "const char *", "boolean": "bool "}[s["type"]]
+        members.append(f"    {ctype}{member};")
+        value = s.get("default")
+        default = "NULL" if value is None else quote(
+            str(value).lower() if s["type"] == "boolean" else str(value))
+        rows.append(
+            f"    {{{quote(s['env'])}, {quote(s['flag'])}, DT_SCHEMA_{C_TYPES[s['type']]}, "
+            f"offsetof(struct {cname}, {member}), {default}, {int(s.get('minimum', -2**53))}, "
+            f"{int(s.get('maximum', 2**53))}, {'true' if s.get('secret') else 'false'}, {quote(s['doc'])}}},")
+    header = (
+        '#include "json/config.h"\n\n'
+        f"struct {cname} {{\n" + "\n".join(members) + "\n    struct dt_config_common common;\n};\n"
+        f"/* Flags, then environment, then the YAML file of --config or DAYTONA_CONFIG, then defaults.\n"
+        f" * *rest is the index of the first argument that is no option. */\n"
+        f"int {cname}_load(int argc, char **argv, struct {cname} *out, int *rest, struct dt_err *err)\n"
+        f"    DT_MUST_CHECK;\nvoid {cname}_done(struct {cname} *c);\n"
+        f"/* The --help text; free() it. */\nchar *{cname}_help(void);\n")
+    source = (
+        f"static const struct dt_config_setting settings[] = {{\n" + "\n".join(rows) + "\n};\n"
+        f"static const struct dt_config_spec spec = {{{quote(spec['program'])}, {quote(spec.get('usage', ''))}, "
+        f"settings, sizeof(settings) / sizeof(settings[0]), offsetof(struct {cname}, common), "
+        f"sizeof(struct {cname})}};\n"
+        f"int {cname}_load(int argc, char **argv, struct {cname} *out, int *rest, struct dt_err *err)\n"
+        f"{{\n    return dt_config_load(&spec, argc, argv, out, rest, err);\n}}\n"
+        f"void {cname}_done(struct {cname} *c)\n{{\n    dt_config_done(&c->common);\n}}\n"
+        f"char *{cname}_help(void)\n{{\n    return dt_config_help(&spec);\n}}\n")
+    pair(out, f"config_{name}", header, source)
 
 
 def main() -> None:
     schemas, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     (out / "errors.h").write_text(errors(schemas))
+    mcp(schemas, out)
+    api(schemas, out, "rest", "dt_rest")
+    api(schemas, out, "toolbox", "dt_tb")
+    for path in sorted((schemas / "config").glob("*.json")):
+        config(path, out)
 
 
 if __name__ == "__main__":
