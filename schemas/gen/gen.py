@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Turns schemas/ into C. Usage: gen.py SCHEMAS_DIR OUTPUT_DIR
 
+The last part of OUTPUT_DIR is how the C includes what is generated: "gen/rest_api.h".
+
 errors.json           -> errors.h       the X-macro table of core/base/err.h
 mcp/*.json            -> mcp_tools.[hc] a struct and a parser per tool, and the tools/list entries
 rest/*.json           -> rest_api.[hc]  structs, parsers, printers, the route table of daytona-runnerd
@@ -184,7 +186,7 @@ def pair(out: pathlib.Path, name: str, header: str, source: str) -> None:
     guard = f"DT_GEN_{name.upper()}_H"
     (out / f"{name}.h").write_text(
         f'{HEAD}#ifndef {guard}\n#define {guard}\n\n#include "json/schema.h"\n\n{header}\n#endif\n')
-    (out / f"{name}.c").write_text(f'{HEAD}#include "gen/{name}.h"\n\n#include <stddef.h>\n\n{source}\n')
+    (out / f"{name}.c").write_text(f'{HEAD}#include "{out.name}/{name}.h"\n\n#include <stddef.h>\n\n{source}\n')
 
 
 def mcp(schemas: pathlib.Path, out: pathlib.Path) -> None:

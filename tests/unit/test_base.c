@@ -1,0 +1,178 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/rand.h"
+#include "base/utf8.h"
+
+static void test_numbers_are_strict(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned long long max;
+        int want;
+    } rows[] = {{"0", 10, 0},
+                {"10", 10, 0},
+                {"11", 10, -1},
+                {"02280", 65535, -1},
+                {"+2280", 65535, -1},
+                {"2280 ", 65535, -1},
+                {"", 10, -1},
+                {"-1", 10, -1},
+                {"0x10", 99, -1},
+                {"18446744073709551615", ~0ull, 0},
+                {"18446744073709551616", ~0ull, -1}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        unsigned long long v;
+        assert_int_equal(dt_str_u64(dt_str_z(rows[i].text), rows[i].max, &v), rows[i].want);
+    }
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    struct dt_str rest = DT_STR("a,,b,");
+    struct dt_str piece;
+    static const char *const want[] = {"a", "", "b", ""};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(dt_str_cut(&rest, ',', &piece));
+        assert_true(dt_str_eq(piece, dt_str_z(want[i])));
+    }
+    assert_false(dt_str_cut(&rest, ',', &piece));
+}
+
+static void test_buffer_keeps_its_maximum(void **state)
+{
+    (void)state;
+    DT_AUTO_BUF struct dt_buf b;
+    dt_buf_init(&b, 10);
+    struct dt_err err;
+    assert_int_equal(dt_buf_addz(&b, "12345", &err), 0);
+    assert_int_equal(dt_buf_addz(&b, "678901", &err), -1);
+    assert_int_equal(err.code, DT_E_TOO_LARGE);
+    assert_string_equal(b.p, "12345");
+    assert_int_equal(dt_buf_addf(&b, &err, "%s", "67890"), 0);
+    dt_buf_consume(&b, 8);
+    assert_string_equal(b.p, "90");
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } rows[] = {{"abc", "abc"},
+                {"\xc3\xa9", "\xc3\xa9"},
+                {"\xc3", "\xef\xbf\xbd"},
+                {"a\xffz", "a\xef\xbf\xbdz"},
+                {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+                {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+                {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+                {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        DT_AUTO_BUF struct dt_buf b;
+        dt_buf_init(&b, 100);
+        assert_int_equal(dt_utf8_repair(&b, dt_str_z(rows[i].in), NULL), 0);
+        assert_string_equal(b.p, rows[i].out);
+        assert_int_equal(dt_utf8_valid(dt_str_z(rows[i].in)), strcmp(rows[i].in, rows[i].out) == 0);
+    }
+    assert_int_equal(dt_utf8_cut(DT_STR("a\xf0\x9f\x98\x80"), 3), 1);
+    assert_int_equal(dt_utf8_cut(DT_STR("a\xf0\x9f\x98\x80"), 5), 5);
+    assert_int_equal(dt_utf8_cut(DT_STR("\x80\x80\x80\x80\x80"), 3), 3);
+}
+
+static void test_base64(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"}};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        DT_AUTO_BUF struct dt_buf b, back;
+        dt_buf_init(&b, 100);
+        dt_buf_init(&back, 100);
+        assert_int_equal(dt_base64_encode(&b, good[i][0], strlen(good[i][0]), NULL), 0);
+        assert_string_equal(b.p, good[i][1]);
+        assert_int_equal(dt_base64_decode(&back, dt_buf_str(&b), NULL), 0);
+        assert_string_equal(back.p, good[i][0]);
+    }
+    static const char *const bad[] = {"Z", "Zg=a", "Zg=", "Zm9v====", "Zm-v", "Zh==", "Zm9vY"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        DT_AUTO_BUF struct dt_buf b;
+        dt_buf_init(&b, 100);
+        assert_int_equal(dt_base64_decode(&b, dt_str_z(bad[i]), NULL), -1);
+    }
+    DT_AUTO_BUF struct dt_buf b;
+    dt_buf_init(&b, 100);
+    assert_int_equal(dt_base64_decode(&b, DT_STR("Zm\n9v Zg"), NULL), 0);
+    assert_string_equal(b.p, "foof");
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    char id[DT_UUID_SIZE];
+    dt_rand_uuid(id);
+    assert_true(dt_is_uuid(id));
+    assert_int_equal(id[14], '4');
+    assert_false(dt_is_uuid("00000000-0000-0000-0000-00000000000G"));
+    assert_false(dt_is_uuid("short"));
+    char iso[DT_CLOCK_ISO_SIZE];
+    assert_string_equal(dt_clock_iso(1761912000123, iso), "2025-10-31T12:00:00.123Z");
+}
+
+static void test_remove_tree_stays_inside(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/test_base.XXXXXX";
+    assert_non_null(mkdtemp(top));
+    DT_AUTO_FD int fd = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct dt_err err;
+    assert_int_equal(mkdirat(fd, "keep", 0755), 0);
+    assert_int_equal(dt_fd_replace(fd, "keep/file", "x", 1, 0644, &err), 0);
+    assert_int_equal(mkdirat(fd, "t", 0755), 0);
+    char path[256] = "t";
+    for (int depth = 0; depth < 40; depth++) {
+        (void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/d");
+        assert_int_equal(mkdirat(fd, path, 0755), 0);
+    }
+    assert_int_equal(symlinkat("../keep", fd, "t/link"), 0);
+    for (int i = 0; i < 300; i++) {
+        (void)snprintf(path, sizeof(path), "t/f%d", i);
+        close(openat(fd, path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    }
+    assert_int_equal(dt_fd_remove_tree(fd, "t", &err), 0);
+    assert_int_equal(faccessat(fd, "t", F_OK, 0), -1);
+    assert_int_equal(faccessat(fd, "keep/file", F_OK, 0), 0);
+    assert_int_equal(dt_fd_remove_tree(fd, "t", &err), 0);
+    assert_int_equal(dt_fd_remove_tree(fd, "keep", &err), 0);
+    assert_int_equal(rmdir(top), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers_are_strict),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_buffer_keeps_its_maximum),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_remove_tree_stays_inside),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
