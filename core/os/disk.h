@@ -1,0 +1,75 @@
+/*
+ * The disk of a sandbox: where its writable layer lives, limited in bytes and inodes.
+ *
+ * Two drivers, probed when the data directory is opened:
+ *   project  the file system enforces project quotas (ext4 or xfs mounted with prjquota). The disk
+ * is the directory <sandbox>/disk with a project of its own. loop     an ext4 image
+ * <sandbox>/disk.img, a sparse copy of templates/ext4-<MiB>-<inodes>.img, on a loop device that
+ * clears itself. A disk that was made with one driver keeps it: the name on disk decides. Mounts
+ * are detached: nothing appears in a mount table, and all of it vanishes with its last user, also
+ * after kill -9.
+ *
+ * An image that was not unmounted (power loss) is repaired by its journal when it is mounted again;
+ * e2fsck -p runs only when the superblock says that the kernel found errors.
+ */
+#ifndef DT_DISK_H
+#define DT_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct dt_disk_store;
+
+#define DT_DISK_MIN_BYTES (64ULL << 20)
+#define DT_DISK_MAX_BYTES (16ULL << 40)
+
+/* `data_dirfd` is the data directory (borrowed, duplicated); templates/ is made in it when missing.
+ * UNSUPPORTED says what the host lacks for either driver and what to install or mount. */
+int dt_disk_store_open(int data_dirfd, struct dt_disk_store **ret,
+                       struct dt_err *err) DT_MUST_CHECK;
+/* NULL is fine; always returns NULL. */
+struct dt_disk_store *dt_disk_store_free(struct dt_disk_store *s);
+DT_DEFINE_AUTO(struct dt_disk_store *, dt_disk_store_free)
+/* "project" or "loop": what new disks use. */
+const char *dt_disk_driver(const struct dt_disk_store *s);
+
+/* Makes sure that the template for disks of this size exists. The first disk of a size takes some
+ * 20 ms (mke2fs); call this ahead to keep it off a create. Nothing to do for projects. */
+int dt_disk_prepare(struct dt_disk_store *s, uint64_t bytes, uint64_t inodes,
+                    struct dt_err *err) DT_MUST_CHECK;
+/* Makes the disk in the sandbox's directory. `bytes` is rounded up to 1 MiB; file system overhead
+ * comes out of it. `inodes` 0 = one per 16 KiB. CONFLICT when there is one already; INVALID outside
+ * of DT_DISK_MIN_BYTES..MAX; LIMIT when the host's disk is full. On failure nothing is left. */
+int dt_disk_make(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes, uint64_t inodes,
+                 struct dt_err *err) DT_MUST_CHECK;
+/* Whether the sandbox's directory has a disk. */
+bool dt_disk_exists(int sandbox_dirfd);
+
+/* Mounts the disk: nodev, noatime, detached, private. *mount_fd (O_PATH, CLOEXEC) is its root, with
+ * `upper/` and a fresh `work/`, both 0755 and owned by root when new. The caller owns *mount_fd:
+ * mount the overlay from it, then close it; the overlay keeps the disk alive. Set-uid files work
+ * (sudo). CONFLICT when the disk is in use. NOT_FOUND without a disk. */
+int dt_disk_mount(struct dt_disk_store *s, int sandbox_dirfd, int *mount_fd,
+                  struct dt_err *err) DT_MUST_CHECK;
+
+/* Whether a loop device still has the image open: two mounts of one image would destroy it. The
+ * last process of a sandbox may be gone a little before its disk is. Always false for projects. */
+int dt_disk_in_use(struct dt_disk_store *s, int sandbox_dirfd, bool *in_use,
+                   struct dt_err *err) DT_MUST_CHECK;
+/* Waits until it is not; TIMEOUT at the deadline (dt_clock_ms()'s clock). */
+int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadline_ms,
+                      struct dt_err *err) DT_MUST_CHECK;
+
+struct dt_disk_usage {
+    uint64_t used_bytes, total_bytes;
+    uint64_t used_inodes, total_inodes; /* 0, 0 when only the host's side is known */
+    uint64_t host_bytes;                /* what the disk takes of the host's, holes not counted */
+};
+/* With `fd` anywhere on the mounted disk or on its overlay (/proc/<pid>/root opened O_PATH) the
+ * file system's own figures. With -1 what is known from outside: used_bytes = host_bytes. */
+int dt_disk_usage(struct dt_disk_store *s, int sandbox_dirfd, int fd, struct dt_disk_usage *usage,
+                  struct dt_err *err) DT_MUST_CHECK;
+
+#endif
