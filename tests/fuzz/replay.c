@@ -1,4 +1,5 @@
-/* Runs a fuzz target over its corpus without libFuzzer: each file once, and each of its prefixes. */
+/* Runs a fuzz target over its corpus without libFuzzer: each file once, and each of its prefixes.
+ */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,103 @@
+"""Starts the real daytona-runnerd for a test, with a data directory and ports of its own."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+KEY = "dtn_" + "0123456789abcdef" * 4
+DEFAULT_SNAPSHOT = "daytona-debian-12"
+
+
+def program(name):
+    return pathlib.Path(os.environ["DAYTONA_BIN"]) / name
+
+
+class Backend:
+    """A runnerd and its launcher. Used with `with`: the end stops it and removes its data."""
+
+    def __init__(self, data=None, keep_data=False, settings=()):
+        self.data = pathlib.Path(data) if data else pathlib.Path(tempfile.mkdtemp(prefix="dt-", dir="/var/tmp"))
+        self.keep_data, self.settings = keep_data, list(settings)
+        self.process = None
+
+    def __enter__(self):
+        self.data.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        subprocess.run([program("daytona-launcher"), "--data-dir", self.data, "--purge"], check=True)
+        if not self.keep_data:
+            shutil.rmtree(self.data)
+
+    def import_snapshot(self, name, file):
+        subprocess.run([program("daytona-runnerd"), "snapshot", "import", name, file, "--data-dir", self.data],
+                       check=True, stdout=subprocess.DEVNULL)
+
+    def import_default(self):
+        """The default snapshot and the tools layer; done once per data directory."""
+        marks = {os.environ["DAYTONA_TOOLS"]: ".tools", os.environ["DAYTONA_ROOTFS"]: DEFAULT_SNAPSHOT}
+        for file, name in marks.items():
+            mark = self.data / f"imported-{pathlib.Path(file).name}"
+            if not mark.exists():
+                self.import_snapshot(name, file)
+                mark.touch()
+
+    def start(self):
+        self.log = open(self.data / "runnerd.log", "ab")
+        self.process = subprocess.Popen(
+            [program("daytona-runnerd"), "--data-dir", self.data, "--port", "0", "--proxy-port", "0",
+             *self.settings], stdout=self.log, stderr=self.log, env=dict(os.environ, ADMIN_API_KEY=KEY))
+        ports = self.data / "run" / "ports.json"
+        end = time.monotonic() + 60
+        while True:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"runnerd ended with {self.process.returncode}:\n{self.tail()}")
+            try:
+                found = json.loads(ports.read_text())
+                if found.get("pid") == self.process.pid:
+                    break
+            except (OSError, ValueError):
+                pass
+            if time.monotonic() > end:
+                raise TimeoutError(f"runnerd does not come up:\n{self.tail()}")
+            time.sleep(0.01)
+        self.port, self.proxy_port = found["port"], found["proxyPort"]
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.socket = self.data / "run" / "runnerd.sock"
+        return self
+
+    def tail(self):
+        return (self.data / "runnerd.log").read_text(errors="replace")[-4000:]
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is None:
+            return None
+        self.process.send_signal(how)
+        code = self.process.wait(30)
+        self.process = None
+        self.log.close()
+        return code
+
+    def client_env(self):
+        """What a local client needs: the socket. Everything else as an agent would leave it."""
+        return {"HOME": os.environ.get("HOME", "/root"), "PATH": os.environ["PATH"], "DAYTONA_SOCKET": str(self.socket)}
+
+    def request(self, method, path, body=None, key=KEY):
+        """One REST call; returns (status, parsed body)."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                text, status = reply.read(), reply.status
+        except urllib.error.HTTPError as e:
+            text, status = e.read(), e.code
+        return status, json.loads(text) if text else None
