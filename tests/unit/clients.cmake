@@ -1,0 +1,1 @@
+dt_pytest(mcp.clients mcp/test_clients.py 900)
