@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
+
+Usage: bench.py [--json FILE] [--live N] [PART ...]
+Parts: create exec scale memory start calls proxy transfer. Each figure is the median of many runs, taken in
+turns with its peer's; the last column says whether the bound holds.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import select
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+
+import backend  # noqa: E402
+import mcp_pipe  # noqa: E402
+
+median = statistics.median
+rows = []
+
+
+def report(what, ours, peer, peer_name, bound, unit="ms", higher_is_better=False):
+    ratio = ours / peer if peer else ours
+    good = ratio >= bound if higher_is_better else ratio <= bound
+    rows.append({"what": what, "ours": ours, "peer": peer, "beside": peer_name, "unit": unit, "ratio": ratio,
+                 "bound": bound, "holds": good})
+    sign = ">=" if higher_is_better else "<="
+    beside = f"{peer_name} {peer:.2f} {unit}, ratio {ratio:.2f}" if peer else ""
+    print(f"{what:<46} {ours:10.2f} {unit:<5} {beside:<46} {sign} {bound:<6} {'ok' if good else 'NOT MET'}", flush=True)
+
+
+def spawn(n, *command):
+    """Milliseconds until the first byte, of n runs of a program."""
+    out = subprocess.run([backend.program("spawn_bench"), str(n), *map(str, command)], check=True, capture_output=True,
+                         text=True).stdout
+    return [float(line.split()[0]) / 1000 for line in out.splitlines()]
+
+
+@contextlib.contextmanager
+def unpacked():
+    """The default root file system in a directory, for bwrap and runc."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dt-rootfs-", dir="/var/tmp"))
+    try:
+        subprocess.run(["tar", "-C", folder, "-xf", os.environ["DAYTONA_ROOTFS"]], check=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def runc_bundle(rootfs, bundle):
+    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
+    config = json.loads((bundle / "config.json").read_text())
+    config["root"] = {"path": str(rootfs), "readonly": True}
+    config["process"].update(terminal=False, args=["echo", "hi"])
+    (bundle / "config.json").write_text(json.dumps(config))
+
+
+def create_and_exec(client):
+    """One sandbox: (milliseconds to its first output, to create, to destroy)."""
+    start = time.perf_counter()
+    box = client.tool("create_sandbox")["id"]
+    made = time.perf_counter()
+    out = client.tool("execute_command", id=box, command="echo hi")
+    first = time.perf_counter()
+    assert out["stdout"] == "hi\n"
+    client.tool("destroy_sandbox", id=box)
+    end = time.perf_counter()
+    return (first - start) * 1000, (made - start) * 1000, (end - first) * 1000
+
+
+def part_create(server, rounds=20, each=5):
+    ours, create, destroy, bwrap, runc = [], [], [], [], []
+    with unpacked() as rootfs, tempfile.TemporaryDirectory() as bundle, mcp_pipe.Client(server) as client:
+        runc_bundle(rootfs, pathlib.Path(bundle))
+        for r in range(rounds):
+            for _ in range(each):
+                a, b, c = create_and_exec(client)
+                ours.append(a), create.append(b), destroy.append(c)
+                time.sleep(0.05)
+            bwrap += spawn(each, "bwrap", "--unshare-all", "--ro-bind", rootfs, "/", "--proc", "/proc", "--dev", "/dev",
+                           "--tmpfs", "/tmp", "/bin/echo", "hi")
+            for i in range(2):
+                runc += spawn(1, "runc", "run", "-b", bundle, f"bench-{os.getpid()}-{r}-{i}")
+    report("create_sandbox + first output", median(ours), median(bwrap), "bwrap", 1.0)
+    report("create_sandbox + first output", median(ours), median(runc), "runc", 0.15)
+    report("destroy_sandbox", median(destroy), median(create), "create", 1.0)
+
+
+def part_exec(server, rounds=20, each=20):
+    ours, peer = [], []
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
+        for _ in range(rounds):
+            for _ in range(each):
+                start = time.perf_counter()
+                client.tool("execute_command", id=box, command="echo hi")
+                ours.append((time.perf_counter() - start) * 1000)
+            peer += spawn(each, "/bin/bash", "-c", "echo hi")
+        client.tool("destroy_sandbox", id=box)
+    report("execute_command echo hi", median(ours), median(peer), "vfork+exec+pipe", 2.0)
+
+
+def kernel_and_user_kib():
+    values = dict(line.split(":") for line in open("/proc/meminfo"))
+    kib = {k: int(v.split()[0]) for k, v in values.items()}
+    return kib["MemTotal"] - kib["MemFree"] - kib["Buffers"] - kib["Cached"] - kib["SReclaimable"] + kib["Shmem"]
+
+
+def settle():
+    subprocess.run(["sync"])
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    time.sleep(1)
+
+
+def part_memory(server, count=200):
+    with mcp_pipe.Client(server) as client:
+        warm = client.tool("create_sandbox")["id"]
+        settle()
+        before = kernel_and_user_kib()
+        boxes = [client.tool("create_sandbox")["id"] for _ in range(count)]
+        settle()
+        used = (kernel_and_user_kib() - before) / count
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        for box in [warm, *boxes]:
+            client.tool("destroy_sandbox", id=box)
+    report(f"memory of an idle sandbox, over {count}", used / 1024, 0, "", 1.0, "MiB")
+    report(f"runnerd resident, {count} sandboxes", rss, 0, "", 25, "MB")
+
+
+def part_scale(server, live=1000, n=40):
+    with mcp_pipe.Client(server) as client:
+        def sample():
+            times = []
+            for _ in range(n):
+                times.append(create_and_exec(client)[1])
+                time.sleep(0.05)
+            return median(times)
+
+        client.tool("create_sandbox")
+        one = sample()
+        boxes = [client.tool("create_sandbox")["id"] for _ in range(live)]
+        time.sleep(2)
+        many = sample()
+        for box in boxes:
+            client.tool("destroy_sandbox", id=box)
+    report(f"create_sandbox with {live} idle", many, one, "with 1", 1.3)
+
+
+def part_start(server, n=60):
+    times = []
+    for _ in range(n):
+        start = time.perf_counter()
+        with mcp_pipe.Client(server):
+            times.append((time.perf_counter() - start) * 1000)
+    report("daytona mcp start to initialize's answer", median(times), 0, "", 15)
+
+
+def part_calls(server):
+    folder = pathlib.Path(tempfile.mkdtemp())
+    shutil.copy(HERE / "idle_server.mjs", folder)
+    (folder / "node_modules").symlink_to(pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"]) / "node_modules")
+    with mcp_pipe.Client(server) as ours, \
+            mcp_pipe.Client(command=["node", folder / "idle_server.mjs"], env=dict(os.environ)) as peer:
+        box = ours.tool("create_sandbox")["id"]
+        for flight, bound in ((64, 5.0), (1, 1.0)):
+            a, b = [], []
+            for _ in range(5):
+                a.append(ours.rate("get_sandbox", {"id": box}, flight, 1.0))
+                b.append(peer.rate("nothing", {}, flight, 1.0))
+            report(f"tools/call, {flight} in flight", median(a), median(b), "Node server", bound, "/s", True)
+        ours.tool("destroy_sandbox", id=box)
+    shutil.rmtree(folder)
+
+
+NGINX = """daemon off; pid {dir}/pid; error_log {dir}/error; worker_processes 1; worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
+  uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; keepalive_requests 1000000;
+  upstream app {{ server {address}:3000; keepalive 64; }}
+  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://app; proxy_http_version 1.1;
+    proxy_set_header Connection ""; }} }} }}
+"""
+
+
+def wrk(url, *headers):
+    out = subprocess.run(["wrk", "-t1", "-c16", "-d2s", *[f"-H{h}" for h in headers], url], check=True, capture_output=True,
+                         text=True).stdout
+    assert "Non-2xx" not in out, out
+    return float(out.split("Requests/sec:")[1].split()[0])
+
+
+def part_proxy(server):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dt-nginx-"))
+    folder.chmod(0o755)
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
+        upload(server, box, "/tmp/httpd", backend.program("perf_httpd").read_bytes())
+        started = client.tool("execute_command", id=box, command=(
+            "chmod +x /tmp/httpd; nohup /tmp/httpd 3000 >/dev/null 2>&1 & sleep 0.3; hostname -I || cat /proc/net/fib_trie"))
+        address = next(a for a in started["stdout"].split() if a.startswith("10."))
+        status, link = server.request("GET", f"/sandbox/{box}/ports/3000/preview-url")
+        host = link["url"].split("//")[1].rstrip("/")
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        (folder / "nginx.conf").write_text(NGINX.format(dir=folder, address=address, port=port))
+        nginx = subprocess.Popen(["nginx", "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        for size, name in ((1024, "1 KB"), (1 << 20, "1 MB")):
+            a, b = [], []
+            for _ in range(4):
+                a.append(wrk(f"http://127.0.0.1:{server.proxy_port}/{size}", f"Host: {host}",
+                             f"X-Daytona-Preview-Token: {link['token']}"))
+                b.append(wrk(f"http://127.0.0.1:{port}/{size}"))
+            report(f"preview proxy, {name}", median(a), median(b), "nginx proxy_pass", 0.8, "/s", True)
+        nginx.terminate()
+        nginx.wait()
+        client.tool("destroy_sandbox", id=box)
+    shutil.rmtree(folder)
+
+
+def upload(server, box, path, data):
+    request = urllib.request.Request(
+        f"{server.url}/toolbox/{box}/toolbox/files/upload-raw?path={path}&overwrite=true", data, method="POST",
+        headers={"Authorization": f"Bearer {backend.KEY}", "Content-Type": "application/octet-stream"})
+    with urllib.request.urlopen(request) as reply:
+        assert reply.status < 300
+
+
+def raw_copy(source, target):
+    """MB/s of a file through a unix socket into another file."""
+    a, b = socket.socketpair()
+
+    def send():
+        with open(source, "rb") as f:
+            while chunk := f.read(65536):
+                a.sendall(chunk)
+        a.close()
+
+    start = time.perf_counter()
+    thread = threading.Thread(target=send)
+    thread.start()
+    with open(target, "wb") as f:
+        while chunk := b.recv(65536):
+            f.write(chunk)
+    thread.join()
+    return 256 / (time.perf_counter() - start)
+
+
+def part_transfer(server, n=5):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dt-transfer-", dir="/var/tmp"))
+    source = folder / "source"
+    with open(source, "wb") as f:
+        for _ in range(256):
+            f.write(os.urandom(1 << 20))
+    up, down, raw = [], [], []
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
+        base = f"{server.url}/toolbox/{box}/toolbox/files"
+        curl = ["curl", "-sSf", "-H", f"Authorization: Bearer {backend.KEY}"]
+        for _ in range(n):
+            start = time.perf_counter()
+            subprocess.run([*curl, "-T", source, "-X", "POST", "-o", "/dev/null",
+                            f"{base}/upload-raw?path=/tmp/big&overwrite=true"], check=True)
+            up.append(256 / (time.perf_counter() - start))
+            start = time.perf_counter()
+            subprocess.run([*curl, "-o", folder / "back", f"{base}/download?path=/tmp/big"], check=True)
+            down.append(256 / (time.perf_counter() - start))
+            raw.append(raw_copy(source, folder / "copy"))
+        assert subprocess.run(["cmp", source, folder / "back"]).returncode == 0
+        client.tool("destroy_sandbox", id=box)
+    shutil.rmtree(folder)
+    report("upload of 256 MB", median(up), median(raw), "raw copy", 0.6, "MB/s", True)
+    report("download of 256 MB", median(down), median(raw), "raw copy", 0.6, "MB/s", True)
+
+
+PARTS = {"create": part_create, "exec": part_exec, "start": part_start, "calls": part_calls, "proxy": part_proxy,
+         "transfer": part_transfer, "memory": part_memory, "scale": part_scale}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", help="write the figures to this file as well")
+    parser.add_argument("parts", nargs="*", default=[])
+    options = parser.parse_args()
+    for name in options.parts or PARTS:
+        quotas = ["--default-org-quota-total-cpu-quota", "100000", "--default-org-quota-total-memory-quota", "100000"]
+        with backend.Backend(settings=quotas if name == "scale" else ()) as server:
+            server.import_default()
+            server.start()
+            PARTS[name](server)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
