@@ -1,0 +1,197 @@
+"""kill -9 of every program at many points: what ran goes on, what was half made is gone, nothing is left."""
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import backend
+import host
+import mcp_pipe
+import pytest
+
+
+@pytest.fixture
+def own():
+    """A runnerd of its own, since this module kills it."""
+    before = host.leftovers()
+    with backend.Backend() as b:
+        b.import_default()
+        yield b.start()
+    end = time.monotonic() + 20
+    while (left := host.difference(before, host.leftovers())) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert left == {}
+
+
+def launcher_pid(server):
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (p / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"daytona-launcher") and str(server.data).encode() in words and \
+                    int((p / "stat").read_text().rsplit(")", 1)[1].split()[1]) == server.process.pid:
+                return int(p.name)
+        except OSError:
+            pass
+    raise LookupError("no launcher")
+
+
+def create(server, **body):
+    status, box = server.request("POST", "/sandbox", body)
+    assert status == 200, box
+    return box["id"]
+
+
+def execute(server, box, command):
+    status, out = server.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 30})
+    assert status == 200, out
+    return out["result"]
+
+
+def states(server):
+    status, page = server.request("GET", "/sandbox?limit=200")
+    assert status == 200
+    return {box["id"]: box["state"] for box in page["items"]}
+
+
+def load(server, seconds, answered):
+    """Creates, uses and deletes sandboxes from several threads until the server goes away."""
+    end = time.monotonic() + seconds
+
+    def work():
+        while time.monotonic() < end:
+            try:
+                box = create(server)
+                answered.setdefault(box, "created")
+                execute(server, box, "echo hi")
+                if random.random() < 0.7:
+                    answered[box] = "deleting"
+                    status, _ = server.request("DELETE", f"/sandbox/{box}")
+                    if status == 200:
+                        answered[box] = "deleted"
+            except (OSError, AssertionError, ValueError):
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    return threads
+
+
+@pytest.mark.parametrize("victim", ["runnerd", "launcher"])
+def test_a_daemon_is_killed_under_load(own, victim):
+    keeper = create(own, name="keeper")
+    execute(own, keeper, "nohup sh -c 'while sleep 0.1; do date +%s%N > /tmp/beat; done' >/dev/null 2>&1 &")
+    born = execute(own, keeper, "cat /proc/sys/kernel/random/boot_id >/dev/null; stat -c %Y /proc/1")
+    for round_number in range(6):
+        answered = {}
+        threads = load(own, 5, answered)
+        time.sleep(random.uniform(0.02, 0.6))
+        if victim == "runnerd":
+            own.stop(signal.SIGKILL)
+        else:
+            os.kill(launcher_pid(own), signal.SIGKILL)
+            own.process.wait(20)
+            own.stop()
+        for t in threads:
+            t.join()
+        own.start()
+        now = states(own)
+        assert now[keeper] == "started"
+        first = execute(own, keeper, "cat /tmp/beat")
+        time.sleep(0.4)
+        assert execute(own, keeper, "cat /tmp/beat") != first, "its process stopped"
+        assert execute(own, keeper, "stat -c %Y /proc/1") == born
+        for box, last in answered.items():
+            if last == "created":
+                assert now.get(box) == "started", (box, now.get(box))
+                assert execute(own, box, "echo back") == "back\n"
+            if last == "deleted":
+                assert box not in now
+        for box, state in now.items():
+            assert state in ("started", "stopped"), (box, state)
+            if box != keeper:
+                assert own.request("DELETE", f"/sandbox/{box}")[0] == 200
+    own.request("DELETE", f"/sandbox/{keeper}")
+    assert states(own) == {}
+    assert list((own.data / "sandboxes").iterdir()) == [] or wait_empty(own.data / "sandboxes")
+
+
+def wait_empty(folder, seconds=10):
+    """Pool entries may live there while the launcher runs; they are not sandboxes."""
+    names = [p.name for p in folder.iterdir() if len(p.name) == 36]
+    end = time.monotonic() + seconds
+    while names and time.monotonic() < end:
+        time.sleep(0.1)
+        names = [p.name for p in folder.iterdir() if len(p.name) == 36]
+    return names == []
+
+
+def test_the_toolbox_is_killed(own):
+    box = create(own)
+    execute(own, box, "echo kept > kept")
+    needle = [p for p in pathlib.Path("/proc").glob("[0-9]*") if is_toolbox(p)]
+    for p in needle:
+        os.kill(int(p.name), signal.SIGKILL)
+    end = time.monotonic() + 15
+    while states(own)[box] == "started" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert states(own)[box] in ("stopped", "error")
+    status, answer = own.request("POST", f"/sandbox/{box}/start")
+    assert status == 200, answer
+    assert execute(own, box, "cat kept") == "kept\n"
+    own.request("DELETE", f"/sandbox/{box}")
+
+
+def is_toolbox(p):
+    try:
+        status = (p / "status").read_text()
+        return "NSpid:" in status and status.split("NSpid:")[1].split("\n")[0].split()[1:] == ["1"] and \
+            "Seccomp:\t2" in status and "toolbox" in (p / "comm").read_text()
+    except OSError:
+        return False
+
+
+def test_the_client_is_killed(own):
+    with mcp_pipe.Client(own) as client:
+        box = client.tool("create_sandbox")["id"]
+        client.send({"jsonrpc": "2.0", "id": 77, "method": "tools/call",
+                     "params": {"name": "execute_command", "arguments": {"id": box, "command": "sleep 4343"}}})
+        end = time.monotonic() + 10
+        while "sleep" not in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true") and time.monotonic() < end:
+            time.sleep(0.05)
+        client.process.kill()
+        client.process.wait()
+        end = time.monotonic() + 10
+        while "sleep" in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true"):
+            assert time.monotonic() < end, "the command outlived its client"
+            time.sleep(0.05)
+    own.request("DELETE", f"/sandbox/{box}")
+
+
+def test_sandboxes_outlive_a_clean_stop(own):
+    box = create(own)
+    execute(own, box, "echo x > /tmp/here")
+    assert own.stop() == 0
+    own.start()
+    assert execute(own, box, "cat /tmp/here") == "x\n"
+    own.request("DELETE", f"/sandbox/{box}")
+
+
+def test_many_cycles_leave_nothing(own):
+    def size():
+        pid = own.process.pid
+        return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{launcher_pid(own)}/fd"))
+
+    for _ in range(10):
+        own.request("DELETE", f"/sandbox/{create(own)}")
+    before = size()
+    for _ in range(100):
+        own.request("DELETE", f"/sandbox/{create(own)}")
+    time.sleep(2)
+    after = size()
+    assert after[0] <= before[0] + 8 and after[1] <= before[1] + 8, (before, after)
+    cgroups = subprocess.run(["sh", "-c", "ls -d /sys/fs/cgroup/*/daytona-*/* 2>/dev/null | wc -l"], capture_output=True, text=True)
+    assert int(cgroups.stdout) < 2000
