@@ -1,0 +1,81 @@
+#include "model/create.h"
+
+#include <math.h>
+
+const struct dt_resources dt_resources_default = {
+    .cpu_millis = 1000, .memory_mib = 1024, .disk_mib = 3 * 1024};
+
+enum { CPU_MILLIS_MIN = 10, MEMORY_MIB_MIN = 16, DISK_MIB_MIN = 64 };
+
+static int check_kind(const struct dt_create_ask *ask, struct dt_err *err)
+{
+    if (ask->has_build_info && ask->has_snapshot)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Cannot specify a snapshot when using a build info entry");
+    if (ask->has_build_info)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "buildInfo: this server cannot build images yet. Use a snapshot, or "
+                          "import an image with `daytona-runnerd snapshot import NAME FILE`");
+    if (ask->nvolumes > 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "volumes: this server has no volumes yet. Create the sandbox without "
+                          "them; its own disk is kept while it is stopped");
+    if (ask->gpu > 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "gpu: this server cannot give sandboxes a GPU yet. Leave it out or 0");
+    if (ask->has_domains)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "domainAllowList: this server cannot filter by domain yet. Use "
+                          "networkAllowList with IPv4 networks");
+    return 0;
+}
+
+/* `unit` steps per cpu or GiB; *out keeps the fallback when nothing was asked. */
+static int amount(double asked, int64_t unit, int64_t least, int64_t limit, int64_t fallback,
+                  const char *what, const char *suffix, int64_t *out, struct dt_err *err)
+{
+    if (asked == 0) {
+        *out = fallback;
+        return 0;
+    }
+    if (!(asked > 0) || asked > 1e9)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "%s request is out of range", what);
+    if (asked > (double)limit)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "%s request %g%s exceeds maximum allowed per sandbox (%lld%s).", what,
+                          asked, suffix, (long long)limit, suffix);
+    int64_t steps = (int64_t)floor(asked * (double)unit);
+    if (steps < least)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "%s request %g%s is too small: at least %g%s",
+                          what, asked, suffix, (double)least / (double)unit, suffix);
+    *out = steps;
+    return 0;
+}
+
+static int64_t first_set(int64_t a, int64_t b)
+{
+    return a > 0 ? a : b;
+}
+
+int dt_create_check(const struct dt_create_ask *ask, const struct dt_create_limits *limits,
+                    const struct dt_resources *snapshot, struct dt_resources *res,
+                    struct dt_cidr cidrs[DT_CIDRS_MAX], int *ncidrs, struct dt_err *err)
+{
+    if (check_kind(ask, err) < 0)
+        return -1;
+    const struct dt_resources *d = &dt_resources_default;
+    if (amount(ask->cpu, 1000, CPU_MILLIS_MIN, limits->cpu,
+               first_set(snapshot->cpu_millis, d->cpu_millis), "CPU", "", &res->cpu_millis,
+               err) < 0 ||
+        amount(ask->memory_gib, 1024, MEMORY_MIB_MIN, limits->memory_gib,
+               first_set(snapshot->memory_mib, d->memory_mib), "Memory", "GB", &res->memory_mib,
+               err) < 0 ||
+        amount(ask->disk_gib, 1024, DISK_MIB_MIN, limits->disk_gib,
+               first_set(snapshot->disk_mib, d->disk_mib), "Disk", "GB", &res->disk_mib, err) < 0)
+        return -1;
+    *ncidrs = 0;
+    if (ask->allow_list == NULL)
+        return 0;
+    *ncidrs = dt_cidr_list(dt_str_z(ask->allow_list), cidrs, err);
+    return *ncidrs < 0 ? -1 : 0;
+}

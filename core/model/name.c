@@ -1,0 +1,99 @@
+#include "model/name.h"
+
+#include "base/utf8.h"
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool has_control(struct dt_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        /* U+0080..U+009F are C2 80..C2 9F */
+        bool c1 = c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
+        if (c < 0x20 || c == 0x7f || c1)
+            return true;
+    }
+    return false;
+}
+
+static bool has(struct dt_str s, struct dt_str what)
+{
+    return s.n >= what.n && memmem(s.p, s.n, what.p, what.n) != NULL;
+}
+
+static bool has_tag_or_url(struct dt_str s)
+{
+    for (size_t i = 0; i + 1 < s.n; i++) {
+        char next = s.p[i + 1];
+        if (s.p[i] == '<' && (is_letter(next) || next == '/' || next == '!' || next == '?'))
+            return true;
+    }
+    return has(s, DT_STR("://"));
+}
+
+int dt_name_check(struct dt_str name, struct dt_err *err)
+{
+    if (dt_str_trim(name).n == 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "name should not be empty");
+    if (name.n > DT_NAME_MAX)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "name must be at most %d bytes", DT_NAME_MAX);
+    if (!dt_utf8_valid(name))
+        return dt_err_set(err, DT_E_BAD_REQUEST, "name must be valid UTF-8");
+    if (has_control(name) || has_tag_or_url(name))
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "name must not contain HTML tags, URLs, or control characters");
+    return 0;
+}
+
+int dt_snapshot_name_check(struct dt_str name, struct dt_err *err)
+{
+    struct dt_str rest = name, piece;
+    bool good = name.n > 0 && name.n <= DT_NAME_MAX;
+    while (good && dt_str_cut(&rest, '/', &piece)) {
+        good = piece.n > 0;
+        for (size_t i = 0; good && i < piece.n; i++) {
+            char c = piece.p[i];
+            good = is_letter(c) || is_digit(c) || (c != '\0' && strchr("_.-:", c) != NULL);
+        }
+    }
+    if (!good)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Invalid snapshot name format. May contain letters, digits, dots, "
+                          "colons, and dashes");
+    return 0;
+}
+
+int dt_user_check(struct dt_str user, struct dt_err *err)
+{
+    bool good = user.n > 0 && user.n <= 64 && user.p[0] != '-' && user.p[0] != ':';
+    size_t colons = 0;
+    for (size_t i = 0; good && i < user.n; i++) {
+        char c = user.p[i];
+        colons += c == ':';
+        good = is_letter(c) || is_digit(c) || (c != '\0' && strchr("_.-:@$", c) != NULL);
+    }
+    if (!good || colons > 1)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "user must be a name or a number, optionally with :group (letters, "
+                          "digits and _ . - @ $)");
+    return 0;
+}
+
+int dt_env_name_check(struct dt_str name, struct dt_err *err)
+{
+    if (name.n == 0 || name.n > DT_NAME_MAX || has_control(name) ||
+        memchr(name.p, '=', name.n) != NULL)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "env: a variable's name must have 1 to %d bytes and neither '=' nor "
+                          "control characters",
+                          DT_NAME_MAX);
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* Names that people give: what they may hold. */
+#ifndef DT_NAME_H
+#define DT_NAME_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { DT_NAME_MAX = 255 };
+
+/* Of a sandbox: 1..255 bytes of UTF-8 without control characters, HTML tags or URLs; not white
+ * space alone. BAD_REQUEST says which. */
+int dt_name_check(struct dt_str name, struct dt_err *err) DT_MUST_CHECK;
+/* Of a snapshot: components of letters, digits and _ . - : separated by '/'. */
+int dt_snapshot_name_check(struct dt_str name, struct dt_err *err) DT_MUST_CHECK;
+/* Of a user inside a sandbox: `name`, `uid`, `name:group`, `uid:gid`; what passwd files hold. */
+int dt_user_check(struct dt_str user, struct dt_err *err) DT_MUST_CHECK;
+/* Of an environment variable: not empty, no '=', no NUL, no control characters. */
+int dt_env_name_check(struct dt_str name, struct dt_err *err) DT_MUST_CHECK;
+
+#endif

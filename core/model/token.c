@@ -1,0 +1,99 @@
+#include "model/token.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+#include "base/rand.h"
+
+const char dt_scopes_all[] =
+    "write:registries delete:registries write:snapshots delete:snapshots write:sandboxes "
+    "delete:sandboxes read:volumes write:volumes delete:volumes read:audit_logs";
+
+void dt_api_key_make(char out[DT_API_KEY_SIZE])
+{
+    uint8_t random[32];
+    dt_rand_bytes(random, sizeof(random));
+    memcpy(out, "dtn_", 4);
+    dt_hex(random, sizeof(random), out + 4);
+}
+
+bool dt_api_key_shaped(struct dt_str key)
+{
+    if (!dt_str_starts(key, DT_STR("dtn_")) || key.n < 4 + 16 || key.n > 4 + 200)
+        return false;
+    for (size_t i = 4; i < key.n; i++) {
+        char c = key.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+void dt_hash(struct dt_str text, uint8_t out[DT_HASH_SIZE])
+{
+    (void)SHA256((const unsigned char *)(text.p != NULL ? text.p : ""), text.n, out);
+}
+
+void dt_api_key_hint(struct dt_str key, char out[32])
+{
+    (void)snprintf(out, 32, "%.3s***%.3s", key.p, key.p + key.n - 3);
+}
+
+static void mac(const uint8_t secret[DT_SECRET_SIZE], const char *text, uint8_t out[DT_HASH_SIZE])
+{
+    unsigned n = DT_HASH_SIZE;
+    const unsigned char *done = HMAC(EVP_sha256(), secret, DT_SECRET_SIZE,
+                                     (const unsigned char *)text, strlen(text), out, &n);
+    assert(done != NULL && n == DT_HASH_SIZE);
+}
+
+void dt_preview_token(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
+                      char out[DT_PREVIEW_TOKEN_SIZE])
+{
+    char text[128];
+    uint8_t digest[DT_HASH_SIZE];
+    (void)snprintf(text, sizeof(text), "preview %s %lld", id, (long long)starts);
+    mac(secret, text, digest);
+    dt_hex(digest, (DT_PREVIEW_TOKEN_SIZE - 1) / 2, out);
+}
+
+void dt_preview_cookie(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
+                       uint16_t port, int64_t expires_s, char out[DT_COOKIE_SIZE])
+{
+    char text[160], hex[2 * DT_HASH_SIZE + 1];
+    uint8_t digest[DT_HASH_SIZE];
+    (void)snprintf(text, sizeof(text), "cookie %s %lld %u %lld", id, (long long)starts, port,
+                   (long long)expires_s);
+    mac(secret, text, digest);
+    dt_hex(digest, sizeof(digest), hex);
+    (void)snprintf(out, DT_COOKIE_SIZE, "%lld.%s", (long long)expires_s, hex);
+}
+
+bool dt_preview_cookie_check(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
+                             uint16_t port, int64_t now_s, struct dt_str cookie)
+{
+    struct dt_str rest = cookie, until;
+    unsigned long long expires;
+    char want[DT_COOKIE_SIZE];
+    if (!dt_str_cut(&rest, '.', &until) || dt_str_u64(until, 1ull << 50, &expires) < 0 ||
+        (int64_t)expires <= now_s)
+        return false;
+    dt_preview_cookie(secret, id, starts, port, (int64_t)expires, want);
+    return cookie.n == strlen(want) && dt_equal_secret(cookie.p, want, cookie.n);
+}
+
+bool dt_scope_allows(const char *scopes, const char *scope)
+{
+    struct dt_str rest = dt_str_z(scopes), one;
+    if (scope == NULL)
+        return true;
+    while (dt_str_cut(&rest, ' ', &one)) {
+        if (dt_str_eq(one, dt_str_z(scope)))
+            return true;
+    }
+    return false;
+}

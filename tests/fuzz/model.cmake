@@ -1,0 +1,2 @@
+dt_fuzz(cidr model)
+dt_fuzz(host model)
