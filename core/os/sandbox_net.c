@@ -1,0 +1,488 @@
+#include "os/sandbox_net.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "os/host_resolver.h"
+#include "os/sandbox_rules.h"
+#include "os/sandbox_veth.h"
+
+#define DEFAULT_BASE UINT32_C(0x0ade0000) /* 10.222.0.0 */
+
+enum {
+    BASE_SIZE = 4096,
+    LO = 1,
+    RTNL_MAX = 16 * 1024,
+    TABLE_PERSISTS = 4, /* NFT_TABLE_F_PERSIST, kernel 6.9 */
+};
+
+/* Destinations from `first` to `last`; disjoint, ascending, never next to each other. */
+struct range {
+    uint32_t first;
+    uint32_t last;
+};
+
+/* What the table holds for one slot. */
+struct policy {
+    bool known; /* its source address may send */
+    bool full;
+    uint8_t n;
+    struct range allow[DT_SANDBOX_NET_CIDRS];
+};
+
+struct dt_sandbox_net {
+    unsigned instance;
+    uint32_t base;
+    uint32_t resolver;
+    bool resolver_fixed;
+    char iface[8]; /* dt<instance>- */
+    int netns;
+    struct dt_nl *rtnl;
+    struct dt_nft *nft;
+    struct policy slots[DT_SANDBOX_NET_SLOTS + 1];
+};
+
+/* The kernel compares 8-byte keys as big-endian numbers, so one sandbox's destinations are a range.
+ */
+struct pair {
+    uint32_t sandbox; /* network byte order */
+    uint32_t remote;
+};
+
+struct source {
+    char iface[IFNAMSIZ];
+    uint32_t addr;
+};
+
+static int check_opts(unsigned instance, uint32_t base, struct dt_err *err)
+{
+    bool is_private = base >> 24 == 10 || base >> 20 == 0xac1 || base >> 16 == 0xc0a8 ||
+                      base >> 22 == 0x64400000 >> 22;
+    if (instance >= DT_SANDBOX_NET_INSTANCES)
+        return dt_err_set(err, DT_E_INVALID, "instance %u is not in 0..%d", instance,
+                          DT_SANDBOX_NET_INSTANCES - 1);
+    if (base % BASE_SIZE != 0 || !is_private)
+        return dt_err_set(err, DT_E_INVALID,
+                          "the sandbox network %u.%u.%u.%u/20 is not a /20 of a private range; "
+                          "use one like 10.222.0.0/20",
+                          base >> 24, base >> 16 & 255, base >> 8 & 255, base & 255);
+    return 0;
+}
+
+static uint32_t base_of(unsigned instance, uint32_t base)
+{
+    return base != 0 ? base : DEFAULT_BASE + instance * BASE_SIZE;
+}
+
+static int check_slot(unsigned slot, struct dt_err *err)
+{
+    if (slot < 1 || slot > DT_SANDBOX_NET_SLOTS)
+        return dt_err_set(err, DT_E_INVALID, "network slot %u is not in 1..%d", slot,
+                          DT_SANDBOX_NET_SLOTS);
+    return 0;
+}
+
+uint32_t dt_sandbox_net_addr(const struct dt_sandbox_net *net, unsigned slot)
+{
+    return net->base + 1 + slot;
+}
+
+uint32_t dt_sandbox_net_gateway(const struct dt_sandbox_net *net)
+{
+    return net->base + 1;
+}
+
+uint32_t dt_sandbox_net_resolver(const struct dt_sandbox_net *net)
+{
+    return net->resolver;
+}
+
+static int enable_forwarding(struct dt_err *err)
+{
+    static const char path[] = "/proc/sys/net/ipv4/ip_forward";
+    DT_AUTO_BUF struct dt_buf now;
+    dt_buf_init(&now, 64);
+    if (dt_fd_read_file(AT_FDCWD, path, &now, err) < 0)
+        return -1;
+    if (now.n > 0 && now.p[0] == '1')
+        return 0;
+    return dt_fd_put(AT_FDCWD, path, "1", err);
+}
+
+static void add_dns(struct dt_sandbox_net *net)
+{
+    uint32_t gateway = htonl(dt_sandbox_net_gateway(net));
+    uint32_t resolver = htonl(net->resolver);
+    if (net->resolver == 0)
+        return;
+    dt_nft_elems_add(net->nft, DT_RULES_DNS);
+    dt_nft_elem_map(net->nft, &gateway, sizeof(gateway), &resolver, sizeof(resolver));
+    dt_nft_elems_end(net->nft);
+    dt_nft_elems_add(net->nft, DT_RULES_RESOLVER);
+    dt_nft_elem(net->nft, &resolver, sizeof(resolver), 0);
+    dt_nft_elems_end(net->nft);
+}
+
+/* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run; and
+ * persistent, it stays when we are gone. */
+static int put_table(struct dt_sandbox_net *net, uint32_t flags, struct dt_err *err)
+{
+    const struct dt_sandbox_rules rules = {.iface = net->iface,
+                                           .base = net->base,
+                                           .gateway = dt_sandbox_net_gateway(net),
+                                           .flows = DT_SANDBOX_NET_FLOWS};
+    dt_nft_begin(net->nft);
+    dt_nft_table_add(net->nft, 0);
+    dt_nft_table_del(net->nft);
+    dt_nft_table_add(net->nft, flags);
+    dt_sandbox_rules_add(net->nft, &rules);
+    add_dns(net);
+    return dt_nft_commit(net->nft, err);
+}
+
+static int replace_table(struct dt_sandbox_net *net, struct dt_err *err)
+{
+    if (put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err) == 0)
+        return 0;
+    if (err->sys_errno == EPERM)
+        return dt_err_wrap(err, "another process has instance %u open, or this one is not root",
+                           net->instance);
+    if (put_table(net, 0, err) == 0)
+        return 0;
+    if (err->sys_errno == ENOENT || err->sys_errno == EOPNOTSUPP ||
+        err->sys_errno == EAFNOSUPPORT || err->sys_errno == EPROTONOSUPPORT) {
+        err->code = DT_E_UNSUPPORTED;
+        return dt_err_wrap(err, "the kernel lacks a part of nf_tables (needed: nf_tables with "
+                                "inet, nft_ct, nft_fib_inet, nft_reject_inet, nft_connlimit, "
+                                "nft_nat, nft_masq)");
+    }
+    return -1;
+}
+
+static int open_sockets(struct dt_sandbox_net *net, struct dt_err *err)
+{
+    char table[32];
+    (void)snprintf(table, sizeof(table), "daytona%u", net->instance);
+    net->netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (net->netns < 0)
+        return dt_err_errno(err, "open the host's network namespace");
+    if (dt_nl_open(NETLINK_ROUTE, RTNL_MAX, &net->rtnl, err) < 0)
+        return -1;
+    return dt_nft_open(table, &net->nft, err);
+}
+
+int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
+                        struct dt_err *err)
+{
+    uint32_t base = base_of(opts->instance, opts->base);
+    if (check_opts(opts->instance, base, err) < 0)
+        return -1;
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = calloc(1, sizeof(*net));
+    if (net == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "sandbox network");
+    net->instance = opts->instance;
+    net->base = base;
+    net->netns = -1;
+    net->resolver_fixed = opts->resolver != 0;
+    net->resolver = net->resolver_fixed ? opts->resolver : dt_host_resolver();
+    (void)snprintf(net->iface, sizeof(net->iface), "dt%u-", opts->instance);
+    if (open_sockets(net, err) < 0)
+        return -1;
+    /* The rules come first: nothing is forwarded a moment without them. */
+    if (replace_table(net, err) < 0)
+        return dt_err_wrap(err, "sandbox network");
+    dt_nl_begin(net->rtnl);
+    dt_rtnl_addr_add(net->rtnl, LO, dt_sandbox_net_gateway(net), RT_SCOPE_LINK);
+    dt_rtnl_link_up(net->rtnl, LO);
+    if (dt_nl_talk(net->rtnl, err) < 0)
+        return dt_err_wrap(err, "gateway address on lo");
+    if (enable_forwarding(err) < 0)
+        return dt_err_wrap(err, "switch IPv4 forwarding on");
+    *ret = dt_take(net);
+    return 0;
+}
+
+struct dt_sandbox_net *dt_sandbox_net_close(struct dt_sandbox_net *net)
+{
+    if (net == NULL)
+        return NULL;
+    (void)dt_nl_close(net->rtnl);
+    (void)dt_nft_close(net->nft);
+    if (net->netns >= 0)
+        (void)close(net->netns);
+    free(net);
+    return NULL;
+}
+
+static void iface_name(const struct dt_sandbox_net *net, unsigned slot, char out[IFNAMSIZ])
+{
+    memset(out, 0, IFNAMSIZ);
+    (void)snprintf(out, IFNAMSIZ, "%s%u", net->iface, slot);
+}
+
+static int delete_link(struct dt_nl *nl, const char *name, struct dt_err *err)
+{
+    dt_nl_begin(nl);
+    dt_rtnl_link_del(nl, name);
+    if (dt_nl_talk(nl, err) == 0 || err->sys_errno == ENODEV)
+        return 0;
+    return dt_err_wrap(err, "delete interface %s", name);
+}
+
+int dt_sandbox_net_make(struct dt_sandbox_net *net, unsigned slot, int *netns_fd,
+                        struct dt_err *err)
+{
+    char name[IFNAMSIZ];
+    if (check_slot(slot, err) < 0)
+        return -1;
+    if (net->slots[slot].known)
+        return dt_err_set(err, DT_E_CONFLICT, "network slot %u is in use; drop it first", slot);
+    iface_name(net, slot, name);
+    const struct dt_sandbox_veth v = {.name = name,
+                                      .addr = dt_sandbox_net_addr(net, slot),
+                                      .gateway = dt_sandbox_net_gateway(net),
+                                      .host_netns = net->netns};
+    if (dt_sandbox_veth(net->rtnl, &v, netns_fd, err) == 0)
+        return 0;
+    if (err->sys_errno != EEXIST)
+        return -1;
+    /* The slot's last namespace is still being taken down by the kernel. */
+    if (delete_link(net->rtnl, name, err) < 0)
+        return -1;
+    return dt_sandbox_veth(net->rtnl, &v, netns_fd, err);
+}
+
+int dt_sandbox_net_make_alone(int *netns_fd, struct dt_err *err)
+{
+    DT_AUTO_FD int host = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (host < 0)
+        return dt_err_errno(err, "open the host's network namespace");
+    return dt_sandbox_netns(host, netns_fd, err);
+}
+
+static void insert_range(struct policy *p, struct range r)
+{
+    unsigned at = p->n;
+    while (at > 0 && p->allow[at - 1].first > r.first) {
+        p->allow[at] = p->allow[at - 1];
+        at--;
+    }
+    p->allow[at] = r;
+    p->n++;
+}
+
+/* The kernel refuses ranges that overlap, so they are joined here. */
+static void join_ranges(struct policy *p)
+{
+    uint8_t n = 0;
+    for (unsigned i = 0; i < p->n; i++) {
+        struct range r = p->allow[i];
+        struct range *top = n > 0 ? &p->allow[n - 1] : NULL;
+        if (top != NULL && (uint64_t)r.first <= (uint64_t)top->last + 1)
+            top->last = r.last > top->last ? r.last : top->last;
+        else
+            p->allow[n++] = r;
+    }
+    p->n = n;
+}
+
+static int read_cidrs(struct policy *p, const struct dt_cidr *cidrs, unsigned n, struct dt_err *err)
+{
+    if (n < 1 || n > DT_SANDBOX_NET_CIDRS)
+        return dt_err_set(err, DT_E_INVALID, "an allow list has 1..%d ranges, not %u",
+                          DT_SANDBOX_NET_CIDRS, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (cidrs[i].prefix > 32)
+            return dt_err_set(err, DT_E_INVALID, "prefix length /%u is not in 0..32",
+                              cidrs[i].prefix);
+        uint32_t host_bits = cidrs[i].prefix == 0
+                                 ? UINT32_MAX
+                                 : (uint32_t)((UINT64_C(1) << (32 - cidrs[i].prefix)) - 1);
+        insert_range(p, (struct range){cidrs[i].addr & ~host_bits, cidrs[i].addr | host_bits});
+    }
+    join_ranges(p);
+    return 0;
+}
+
+static int read_policy(struct policy *p, enum dt_sandbox_net_mode mode, const struct dt_cidr *cidrs,
+                       unsigned n, struct dt_err *err)
+{
+    memset(p, 0, sizeof(*p));
+    p->known = true;
+    p->full = mode == DT_SANDBOX_NET_FULL;
+    if (mode == DT_SANDBOX_NET_ALLOW)
+        return read_cidrs(p, cidrs, n, err);
+    if (mode != DT_SANDBOX_NET_FULL && mode != DT_SANDBOX_NET_NONE)
+        return dt_err_set(err, DT_E_INVALID, "network mode %d is unknown", (int)mode);
+    if (n != 0)
+        return dt_err_set(err, DT_E_INVALID, "only an allow list has ranges");
+    return 0;
+}
+
+static void source_elem(const struct dt_sandbox_net *net, unsigned slot)
+{
+    struct source s;
+    iface_name(net, slot, s.iface);
+    s.addr = htonl(dt_sandbox_net_addr(net, slot));
+    dt_nft_elem(net->nft, &s, sizeof(s), 0);
+}
+
+static void allow_elems(const struct dt_sandbox_net *net, unsigned slot, const struct policy *p)
+{
+    struct pair key = {.sandbox = htonl(dt_sandbox_net_addr(net, slot))};
+    for (unsigned i = 0; i < p->n; i++) {
+        /* 255.255.255.255 is left out: the end would be the first key of the next sandbox, and it
+         * is refused anyway. */
+        uint32_t behind = p->allow[i].last == UINT32_MAX ? UINT32_MAX : p->allow[i].last + 1;
+        key.remote = htonl(p->allow[i].first);
+        if (p->allow[i].first == behind)
+            continue;
+        dt_nft_elem(net->nft, &key, sizeof(key), 0);
+        key.remote = htonl(behind);
+        dt_nft_elem(net->nft, &key, sizeof(key), NFT_SET_ELEM_INTERVAL_END);
+    }
+}
+
+typedef void elems_begin(struct dt_nft *n, const char *set);
+
+/* Adds to the batch what `p` has and `but` has not. */
+static void put_policy(struct dt_sandbox_net *net, unsigned slot, const struct policy *p,
+                       const struct policy *but, elems_begin *begin)
+{
+    uint32_t addr = htonl(dt_sandbox_net_addr(net, slot));
+    if (p->known && !but->known) {
+        begin(net->nft, DT_RULES_SOURCES);
+        source_elem(net, slot);
+        dt_nft_elems_end(net->nft);
+    }
+    if (p->full && !but->full) {
+        begin(net->nft, DT_RULES_FULL);
+        dt_nft_elem(net->nft, &addr, sizeof(addr), 0);
+        dt_nft_elems_end(net->nft);
+    }
+    if (p->n > 0) {
+        begin(net->nft, DT_RULES_ALLOW);
+        allow_elems(net, slot, p);
+        dt_nft_elems_end(net->nft);
+    }
+}
+
+static bool same(const struct policy *a, const struct policy *b)
+{
+    return a->known == b->known && a->full == b->full && a->n == b->n &&
+           memcmp(a->allow, b->allow, a->n * sizeof(a->allow[0])) == 0;
+}
+
+static int change(struct dt_sandbox_net *net, unsigned slot, const struct policy *to,
+                  struct dt_err *err)
+{
+    struct policy *from = &net->slots[slot];
+    if (same(from, to))
+        return 0;
+    dt_nft_begin(net->nft);
+    put_policy(net, slot, from, to, dt_nft_elems_del);
+    put_policy(net, slot, to, from, dt_nft_elems_add);
+    if (dt_nft_commit(net->nft, err) < 0)
+        return dt_err_wrap(err, "network policy of slot %u", slot);
+    *from = *to;
+    return 0;
+}
+
+int dt_sandbox_net_policy(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
+                          const struct dt_cidr *cidrs, unsigned n, struct dt_err *err)
+{
+    struct policy to;
+    if (check_slot(slot, err) < 0 || read_policy(&to, mode, cidrs, n, err) < 0)
+        return -1;
+    return change(net, slot, &to, err);
+}
+
+int dt_sandbox_net_drop(struct dt_sandbox_net *net, unsigned slot, struct dt_err *err)
+{
+    const struct policy nothing = {0};
+    if (check_slot(slot, err) < 0)
+        return -1;
+    return change(net, slot, &nothing, err);
+}
+
+int dt_sandbox_net_adopt(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
+                         const struct dt_cidr *cidrs, unsigned n, struct dt_err *err)
+{
+    char name[IFNAMSIZ];
+    if (check_slot(slot, err) < 0)
+        return -1;
+    iface_name(net, slot, name);
+    if (dt_rtnl_ifindex(net->rtnl, name) == 0)
+        return dt_err_set(err, DT_E_NOT_FOUND, "interface %s is gone", name);
+    return dt_sandbox_net_policy(net, slot, mode, cidrs, n, err);
+}
+
+int dt_sandbox_net_refresh(struct dt_sandbox_net *net, struct dt_err *err)
+{
+    uint32_t before = net->resolver;
+    uint32_t now = net->resolver_fixed ? before : dt_host_resolver();
+    if (now == before)
+        return 0;
+    net->resolver = now;
+    dt_nft_begin(net->nft);
+    dt_nft_elems_flush(net->nft, DT_RULES_DNS);
+    dt_nft_elems_flush(net->nft, DT_RULES_RESOLVER);
+    add_dns(net);
+    if (dt_nft_commit(net->nft, err) == 0)
+        return 0;
+    net->resolver = before;
+    return dt_err_wrap(err, "resolver of the sandbox network");
+}
+
+static int purge_links(struct dt_nl *nl, unsigned instance, struct dt_err *err)
+{
+    char prefix[8];
+    int len = snprintf(prefix, sizeof(prefix), "dt%u-", instance);
+    struct if_nameindex *all = if_nameindex();
+    int rc = all == NULL ? dt_err_errno(err, "list interfaces") : 0;
+    for (const struct if_nameindex *i = all; rc == 0 && i->if_index != 0; i++)
+        if (strncmp(i->if_name, prefix, (size_t)len) == 0)
+            rc = delete_link(nl, i->if_name, err);
+    if (all != NULL)
+        if_freenameindex(all);
+    return rc;
+}
+
+static int purge_gateway(struct dt_nl *nl, uint32_t gateway, struct dt_err *err)
+{
+    dt_nl_begin(nl);
+    dt_rtnl_addr_del(nl, LO, gateway);
+    if (dt_nl_talk(nl, err) == 0 || err->sys_errno == EADDRNOTAVAIL)
+        return 0;
+    return dt_err_wrap(err, "gateway address on lo");
+}
+
+static int purge_table(unsigned instance, struct dt_err *err)
+{
+    char table[32];
+    DT_AUTO(dt_nft_close) struct dt_nft *nft = NULL;
+    (void)snprintf(table, sizeof(table), "daytona%u", instance);
+    if (dt_nft_open(table, &nft, err) < 0)
+        return -1;
+    dt_nft_begin(nft);
+    dt_nft_table_del(nft);
+    if (dt_nft_commit(nft, err) == 0 || err->sys_errno == ENOENT)
+        return 0;
+    return -1;
+}
+
+int dt_sandbox_net_purge(unsigned instance, uint32_t base, struct dt_err *err)
+{
+    DT_AUTO(dt_nl_close) struct dt_nl *nl = NULL;
+    base = base_of(instance, base);
+    if (check_opts(instance, base, err) < 0 || dt_nl_open(NETLINK_ROUTE, RTNL_MAX, &nl, err) < 0)
+        return -1;
+    if (purge_links(nl, instance, err) < 0 || purge_gateway(nl, base + 1, err) < 0)
+        return -1;
+    return purge_table(instance, err);
+}
