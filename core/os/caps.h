@@ -28,7 +28,7 @@ int dt_caps_keep(uint64_t mask) DT_MUST_CHECK;
  * set-uid file (securebits locked, no_new_privs). Allocates nothing. -1 with errno. */
 int dt_caps_none(void) DT_MUST_CHECK;
 
-/* Reduces the calling launcher to dt_caps_launcher, or to what it has of it. Call once, after
+/* Reduces the calling launcher to dt_caps_launcher. Call once, after
  * raising rlimits and lowering its own oom_score_adj. FORBIDDEN names the capabilities that are
  * missing. */
 int dt_caps_reduce_launcher(struct dt_err *err) DT_MUST_CHECK;

@@ -1,0 +1,47 @@
+/* What the files of the disk noun share. */
+#ifndef DT_DISK_DRIVER_H
+#define DT_DISK_DRIVER_H
+
+#include "os/disk.h"
+
+enum { DT_DISK_BLOCK = 4096, DT_DISK_BYTES_PER_INODE = 16384 };
+
+struct dt_disk_store {
+    int data;
+    int templates;
+    int loop_control; /* -1 where loop images cannot be used */
+    bool project;     /* new disks are project directories */
+};
+
+/* Rounded and checked. */
+struct dt_disk_size {
+    uint64_t bytes, inodes;
+};
+
+/* disk_loop.c */
+extern const char dt_disk_image[];
+int dt_disk_loop_probe(struct dt_disk_store *s, struct dt_err *err) DT_MUST_CHECK;
+/* Locks nothing: a lease that is taken and given back proves that nobody else has the file open. */
+int dt_disk_loop_lease(int fd, bool *in_use, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd,
+                       struct dt_err *err) DT_MUST_CHECK;
+
+/* disk_image.c */
+int dt_disk_image_probe(struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_image_prepare(struct dt_disk_store *s, struct dt_disk_size size,
+                          struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_image_make(struct dt_disk_store *s, int sandbox, struct dt_disk_size size,
+                       struct dt_err *err) DT_MUST_CHECK;
+/* Runs e2fsck -p when the superblock says that there are errors. */
+int dt_disk_image_check(int fd, struct dt_err *err) DT_MUST_CHECK;
+
+/* disk_project.c */
+extern const char dt_disk_folder[];
+/* Whether the file system of `dirfd` enforces project quotas. */
+bool dt_disk_project_enforced(int dirfd);
+int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_project_mount(int sandbox, int *mount_fd, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_project_usage(int sandbox, struct dt_disk_usage *usage,
+                          struct dt_err *err) DT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,171 @@
+#include "os/disk_driver.h"
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "base/fd.h"
+
+enum { ATTACH_TRIES = 64, DEVICE_NAME_MAX = 32 };
+
+const char dt_disk_image[] = "disk.img";
+
+static int check_ext4(struct dt_err *err)
+{
+    struct dt_buf DT_AUTO_BUF text;
+    dt_buf_init(&text, 65536);
+    if (dt_fd_read_file(AT_FDCWD, "/proc/filesystems", &text, err) < 0)
+        return -1;
+    if (strstr(text.p, "\text4\n") == NULL)
+        return dt_err_set(err, DT_E_UNSUPPORTED, "the kernel has no ext4: run `modprobe ext4`");
+    return 0;
+}
+
+int dt_disk_loop_probe(struct dt_disk_store *s, struct dt_err *err)
+{
+    DT_AUTO_FD int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    if (control < 0)
+        return dt_err_set(err, DT_E_UNSUPPORTED,
+                          "no loop devices: /dev/loop-control: %s; run `modprobe loop` as root of "
+                          "the host",
+                          strerror(errno));
+    if (check_ext4(err) < 0 || dt_disk_image_probe(err) < 0)
+        return -1;
+    s->loop_control = dt_take_fd(&control);
+    return 0;
+}
+
+int dt_disk_loop_lease(int fd, bool *in_use, struct dt_err *err)
+{
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0) {
+        if (errno != EAGAIN && errno != EBUSY)
+            return dt_err_errno(err, "the data directory's file system cannot tell whether a disk "
+                                     "is in use (F_SETLEASE)");
+        *in_use = true;
+        return 0;
+    }
+    if (fcntl(fd, F_SETLEASE, F_UNLCK) < 0)
+        return dt_err_errno(err, "give back the lease of %s", dt_disk_image);
+    *in_use = false;
+    return 0;
+}
+
+/* The node appears by itself only where /dev is a devtmpfs. */
+static int make_node(int nr, const char *device)
+{
+    char path[64];
+    struct dt_err ignored;
+    struct dt_buf DT_AUTO_BUF text;
+    dt_buf_init(&text, 64);
+    (void)snprintf(path, sizeof(path), "/sys/block/loop%d/dev", nr);
+    unsigned long long major, minor;
+    struct dt_str word, rest;
+    if (dt_fd_read_file(AT_FDCWD, path, &text, &ignored) < 0)
+        return -1;
+    rest = dt_str(text.p, text.n - (text.n > 0));
+    if (!dt_str_cut(&rest, ':', &word) || dt_str_u64(word, 4095, &major) < 0 ||
+        dt_str_u64(rest, 1 << 20, &minor) < 0)
+        return -1;
+    return mknod(device, S_IFBLK | 0600, makedev((unsigned)major, (unsigned)minor));
+}
+
+static int open_device(int nr, const char *device)
+{
+    int fd = open(device, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT && make_node(nr, device) == 0)
+        fd = open(device, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return fd;
+}
+
+static int configure(int device, int image)
+{
+    struct loop_config config = {.fd = (uint32_t)image, .block_size = DT_DISK_BLOCK};
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
+    (void)snprintf((char *)config.info.lo_file_name, LO_NAME_SIZE, "%s", dt_disk_image);
+    if (ioctl(device, LOOP_CONFIGURE, &config) == 0)
+        return 0;
+    if (errno != EINVAL && errno != EOPNOTSUPP)
+        return -1;
+    config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+    return ioctl(device, LOOP_CONFIGURE, &config);
+}
+
+/* Others on the host take loop devices too: the number we are given may be theirs a moment later.
+ */
+static int attach(struct dt_disk_store *s, int image, char device[DEVICE_NAME_MAX],
+                  struct dt_err *err)
+{
+    for (int i = 0; i < ATTACH_TRIES; i++) {
+        int nr = ioctl(s->loop_control, LOOP_CTL_GET_FREE);
+        if (nr < 0)
+            return dt_err_errno(err, "find a free loop device");
+        (void)snprintf(device, DEVICE_NAME_MAX, "/dev/loop%d", nr);
+        DT_AUTO_FD int fd = open_device(nr, device);
+        if (fd >= 0 && configure(fd, image) == 0)
+            return dt_take_fd(&fd);
+        if (errno != EBUSY && errno != ENXIO)
+            return dt_err_errno(err, "attach a disk to %s", device);
+    }
+    return dt_err_set(err, DT_E_UNAVAILABLE, "no loop device stays free long enough");
+}
+
+/* The kernel says why a mount fails as lines of text on the context. */
+static int mount_error(int fs, const char *what, struct dt_err *err)
+{
+    char text[200];
+    int saved = errno;
+    ssize_t n = read(fs, text, sizeof(text) - 1);
+    errno = saved;
+    if (n <= 0)
+        return dt_err_errno(err, "mount a disk: %s", what);
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return dt_err_errno(err, "mount a disk: %s (%s)", what, text);
+}
+
+static int mount_device(const char *device, struct dt_err *err)
+{
+    DT_AUTO_FD int fs = (int)syscall(SYS_fsopen, "ext4", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return dt_err_errno(err, "fsopen ext4");
+    /* The template's inode tables are holes, that is zeroed: no thread needs to do it. */
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source", device, 0) < 0 ||
+        syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "noinit_itable", NULL, 0) < 0)
+        return mount_error(fs, "options", err);
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return mount_error(fs, device, err);
+    int fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME);
+    return fd < 0 ? mount_error(fs, device, err) : fd;
+}
+
+int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, struct dt_err *err)
+{
+    char device[DEVICE_NAME_MAX];
+    bool in_use;
+    if (s->loop_control < 0)
+        return dt_err_set(err, DT_E_UNSUPPORTED,
+                          "the disk is an image and the host has no loop "
+                          "devices");
+    DT_AUTO_FD int image = openat(sandbox, dt_disk_image, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (image < 0)
+        return dt_err_errno(err, "open %s", dt_disk_image);
+    if (dt_disk_loop_lease(image, &in_use, err) < 0)
+        return -1;
+    if (in_use)
+        return dt_err_set(err, DT_E_CONFLICT, "the disk is in use: wait until it is free");
+    if (dt_disk_image_check(image, err) < 0)
+        return -1;
+    DT_AUTO_FD int loop = attach(s, image, device, err);
+    if (loop < 0)
+        return -1;
+    int fd = mount_device(device, err);
+    if (fd < 0)
+        return -1;
+    *mount_fd = fd;
+    return 0;
+}
