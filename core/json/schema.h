@@ -45,14 +45,14 @@ struct dt_schema_field {
     double default_number;
 };
 
-/* A struct whose first member is `json_t *owner`. */
+/* A struct whose first member is `json_t *json_owner`. */
 struct dt_schema_object {
     const struct dt_schema_field *fields;
     size_t nfields;
     size_t size;
 };
 
-/* Checks `in` (borrowed; a reference is kept in owner) and fills `out`, whose texts and trees point
+/* Checks `in` (borrowed; a reference is kept in json_owner) and fills `out`, whose texts and trees point
  * into it. INVALID names every violation. On failure nothing is kept. NULL or JSON null count as
  * {}. */
 int dt_schema_parse(const struct dt_schema_object *o, json_t *in, void *out,

@@ -59,8 +59,8 @@ class Module:
     def strings(self, values) -> str:
         self.count += 1
         name = f"strings_{self.count}"
-        items = ", ".join(quote(v) for v in values)
-        self.source.append(f"static const char *const {name}[] = {{{items}, NULL}};")
+        items = "".join(quote(v) + ", " for v in values)
+        self.source.append(f"static const char *const {name}[] = {{{items}NULL}};")
         return name
 
     def node(self, schema: dict) -> str:
@@ -132,7 +132,7 @@ class Module:
     def struct(self, name: str, schema: dict, printer: bool) -> str:
         """Emits the functions of one object; returns its declarations for the header."""
         cname = f"{self.prefix}_{name}"
-        members = ["    json_t *owner; /* keeps the text alive; freed by _done */"]
+        members = ["    json_t *json_owner; /* keeps the text alive; freed by _done */"]
         for key, sub in schema.get("properties", {}).items():
             kind = self.resolve(sub).get("type", "object")
             member = snake(key)
