@@ -2,7 +2,8 @@
 # Makes the tools layer: a git (with ssh and https) that runs in any image, below /.daytona/git.
 #
 # Usage: build-tools.sh ROOTFS OUT.tar
-# ROOTFS is a directory or a tar of a Debian or Ubuntu root file system that has git and openssh-client.
+# ROOTFS is a directory with a Debian or Ubuntu root file system that has git and openssh-client, or what
+# build-default.sh made of one.
 # The programs are copied with their libraries and their own dynamic linker, so that neither the image's
 # libc nor any path outside /.daytona/git is used.
 set -euo pipefail
@@ -16,9 +17,12 @@ if [ -d "$source" ]; then
 else
     root=$work/root
     mkdir "$root"
-    tar -C "$root" -xf "$source" --wildcards --no-wildcards-match-slash \
-        './usr/bin/git' './usr/bin/ssh' './usr/lib/git-core/git-remote-http' './usr/lib/*-linux-gnu' \
-        './lib*' './usr/lib64' './etc/ssl/certs/ca-certificates.crt' 2>/dev/null || true
+    layer=$(tar -tvf "$source" | sort -n -k 3 | awk 'END { print $NF }') # the largest blob
+    # Not all of these names exist on every release; what is missing is told below.
+    tar -xOf "$source" "$layer" | zstd -dc |
+        tar -C "$root" -x --wildcards --no-wildcards-match-slash './usr/bin/git' './usr/bin/ssh' \
+            './usr/lib/git-core/git-remote-http' './usr/lib/*-linux-gnu' './lib*' './usr/lib64' \
+            './etc/ssl/certs/ca-certificates.crt' 2>/dev/null || true
 fi
 
 prefix=.daytona/git
