@@ -1,0 +1,309 @@
+#include "os/rootfs.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "base/fd.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+
+enum {
+    RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+    TIGHT = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+};
+
+struct option {
+    const char *key;
+    const char *value; /* NULL: a flag */
+};
+
+static const struct device {
+    const char *name;
+    unsigned major, minor;
+} devices[] = {
+    {"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+    {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+};
+
+struct work {
+    const struct dt_rootfs *r;
+    int devices[COUNT(devices)]; /* O_PATH, the host's */
+    int proc, sys, dev;          /* the mounts */
+    int counts;                  /* /proc/sys/user */
+    int empty;                   /* an empty read-only file system, detached */
+};
+
+static int folder_open(int root, const char *name)
+{
+    return dt_fd_openat2(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+                         RESOLVE | RESOLVE_NO_XDEV);
+}
+
+/* The folder `name` in `root`, which is made, or made of whatever else stands there. */
+static int folder(int root, const char *name, mode_t mode, int *ret, struct dt_err *err)
+{
+    DT_AUTO_FD int fd = folder_open(root, name);
+    if (fd < 0) {
+        if (errno != ENOENT && unlinkat(root, name, 0) < 0)
+            return dt_err_errno(err, "replace /%s of the image", name);
+        if (mkdirat(root, name, 0700) < 0 || fchmodat(root, name, mode, 0) < 0)
+            return dt_err_errno(err, "make /%s", name);
+        if ((fd = folder_open(root, name)) < 0)
+            return dt_err_errno(err, "open /%s", name);
+    }
+    *ret = dt_take_fd(&fd);
+    return 0;
+}
+
+/* Folders that programs expect even in an empty image. */
+static int make_usual_folders(int root, struct dt_err *err)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } usual[] = {{"etc", 0755}, {"run", 0755}, {"root", 0700}};
+    for (size_t i = 0; i < COUNT(usual); i++) {
+        if (mkdirat(root, usual[i].name, usual[i].mode) < 0 && errno != EEXIST)
+            return dt_err_errno(err, "make /%s", usual[i].name);
+    }
+    DT_AUTO_FD int tmp = -1;
+    return folder(root, "tmp", 01777, &tmp, err);
+}
+
+static int new_mount(const char *type, const struct option *options, size_t n, unsigned attr,
+                     int *ret, struct dt_err *err)
+{
+    DT_AUTO_FD int fs = fsopen(type, FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return dt_err_errno(err, "file system %s", type);
+    for (size_t i = 0; i < n; i++) {
+        unsigned cmd = options[i].value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+        if (fsconfig(fs, cmd, options[i].key, options[i].value, 0) < 0)
+            return dt_err_errno(err, "file system %s, option %s", type, options[i].key);
+    }
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return dt_err_errno(err, "file system %s", type);
+    DT_AUTO_FD int mnt = fsmount(fs, FSMOUNT_CLOEXEC, attr);
+    if (mnt < 0)
+        return dt_err_errno(err, "mount %s", type);
+    *ret = dt_take_fd(&mnt);
+    return 0;
+}
+
+static int attach(int mnt, int target, const char *name, struct dt_err *err)
+{
+    if (move_mount(mnt, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return dt_err_errno(err, "mount %s", name);
+    return 0;
+}
+
+/* Mounts a new file system of `type` on the folder `name` of `dir`. */
+static int mount_on(int dir, const char *name, const char *type, const struct option *options,
+                    size_t n, unsigned attr, int *ret, struct dt_err *err)
+{
+    DT_AUTO_FD int target = -1;
+    DT_AUTO_FD int mnt = -1;
+    if (folder(dir, name, 0755, &target, err) < 0 ||
+        new_mount(type, options, n, attr, &mnt, err) < 0 || attach(mnt, target, name, err) < 0)
+        return -1;
+    if (ret != NULL)
+        *ret = dt_take_fd(&mnt);
+    return 0;
+}
+
+static int clone_onto(int source, const char *path, unsigned flags, int target, unsigned attr,
+                      struct dt_err *err)
+{
+    DT_AUTO_FD int tree =
+        open_tree(source, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
+    if (tree < 0)
+        return dt_err_errno(err, "clone a mount");
+    struct mount_attr set = {.attr_set = attr};
+    if (mount_setattr(tree, "", AT_EMPTY_PATH | (flags & AT_RECURSIVE), &set, sizeof(set)) < 0)
+        return dt_err_errno(err, "set the flags of a mount");
+    return attach(tree, target, path, err);
+}
+
+/* The host's nodes, and nothing that only has their names. */
+static int devices_open(struct work *w, struct dt_err *err)
+{
+    for (size_t i = 0; i < COUNT(devices); i++) {
+        char path[32];
+        struct stat st;
+        (void)snprintf(path, sizeof(path), "/dev/%s", devices[i].name);
+        w->devices[i] = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (w->devices[i] < 0 || fstat(w->devices[i], &st) < 0)
+            return dt_err_errno(err, "the host's %s", path);
+        if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(devices[i].major, devices[i].minor))
+            return dt_err_set(err, DT_E_SYSTEM, "the host's %s is not the device it should be",
+                              path);
+    }
+    return 0;
+}
+
+static int make_devices(const struct work *w, struct dt_err *err)
+{
+    for (size_t i = 0; i < COUNT(devices); i++) {
+        const char *name = devices[i].name;
+        DT_AUTO_FD int file = openat(w->dev, name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0600);
+        if (file < 0)
+            return dt_err_errno(err, "make /dev/%s", name);
+        if (clone_onto(w->devices[i], "", 0, file, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err) < 0)
+            return dt_err_wrap(err, "/dev/%s", name);
+    }
+    static const char *const links[][2] = {
+        {"pts/ptmx", "ptmx"},          {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"},
+        {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+    };
+    for (size_t i = 0; i < COUNT(links); i++) {
+        if (symlinkat(links[i][0], w->dev, links[i][1]) < 0)
+            return dt_err_errno(err, "make /dev/%s", links[i][1]);
+    }
+    return 0;
+}
+
+static int make_dev(struct work *w, struct dt_err *err)
+{
+    static const struct option dev[] = {{"size", "64k"}, {"nr_inodes", "256"}, {"mode", "0755"}};
+    static const struct option pts[] = {
+        {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {"max", "64"}};
+    char size[32];
+    (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)w->r->shm_bytes);
+    const struct option shm[] = {{"size", size}, {"mode", "1777"}};
+    if (mount_on(w->r->root, "dev", "tmpfs", dev, COUNT(dev), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                 &w->dev, err) < 0 ||
+        make_devices(w, err) < 0)
+        return -1;
+    if (mount_on(w->dev, "pts", "devpts", pts, COUNT(pts), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                 NULL, err) < 0)
+        return -1;
+    if (mount_on(w->dev, "shm", "tmpfs", shm, COUNT(shm), TIGHT, NULL, err) < 0)
+        return -1;
+    return mount_on(w->dev, "mqueue", "mqueue", NULL, 0, TIGHT, NULL, err);
+}
+
+/* What a process may have of things that are counted per user namespace. After the mounts, since a
+ * detached one counts as a namespace; so `counts` is /proc/sys/user from before it became
+ * read-only. */
+static int set_counts(int counts, struct dt_err *err)
+{
+    static const char *const none[] = {"user", "net", "mnt", "pid", "ipc", "uts", "time", "cgroup"};
+    char name[64];
+    for (size_t i = 0; i < COUNT(none); i++) {
+        (void)snprintf(name, sizeof(name), "max_%s_namespaces", none[i]);
+        if (dt_fd_put(counts, name, "0", err) < 0)
+            return -1;
+    }
+    if (dt_fd_put(counts, "max_inotify_instances", "256", err) < 0)
+        return -1;
+    return dt_fd_put(counts, "max_inotify_watches", "262144", err);
+}
+
+static int mount_proc(struct work *w, struct dt_err *err)
+{
+    if (mount_on(w->r->root, "proc", "proc", NULL, 0, TIGHT, &w->proc, err) < 0)
+        return -1;
+    w->counts = dt_fd_openat2(w->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
+    return w->counts < 0 ? dt_err_errno(err, "open /proc/sys/user") : 0;
+}
+
+/* Covers `name` of the mount `dir` with emptiness. What the kernel does not have needs no cover. */
+static int mask(const struct work *w, int dir, const char *name, struct dt_err *err)
+{
+    DT_AUTO_FD int target = dt_fd_openat2(dir, name, O_PATH | O_NOFOLLOW, 0, RESOLVE);
+    if (target < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return 0;
+    struct stat st;
+    if (target < 0 || fstat(target, &st) < 0)
+        return dt_err_errno(err, "mask %s", name);
+    int rc =
+        S_ISDIR(st.st_mode)
+            ? clone_onto(w->empty, "", 0, target, TIGHT | MOUNT_ATTR_RDONLY, err)
+            : clone_onto(w->devices[0], "", 0, target, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+    return rc < 0 ? dt_err_wrap(err, "mask %s", name) : 0;
+}
+
+static int make_read_only(int proc, const char *name, struct dt_err *err)
+{
+    DT_AUTO_FD int target = dt_fd_openat2(proc, name, O_PATH | O_NOFOLLOW, 0, RESOLVE);
+    if (target < 0 && errno == ENOENT)
+        return 0;
+    if (target < 0 ||
+        clone_onto(target, "", AT_RECURSIVE, target, TIGHT | MOUNT_ATTR_RDONLY, err) < 0)
+        return dt_err_wrap(err, "make %s read-only", name);
+    return 0;
+}
+
+static int mask_all(const struct work *w, struct dt_err *err)
+{
+    static const char *const read_only[] = {"sys", "bus", "fs", "irq", "sysrq-trigger"};
+    static const char *const in_proc[] = {
+        "acpi",       "asound",        "interrupts",   "kallsyms",    "kcore",
+        "key-users",  "keys",          "kmsg",         "kpagecgroup", "kpagecount",
+        "kpageflags", "latency_stats", "pagetypeinfo", "sched_debug", "scsi",
+        "slabinfo",   "timer_list",    "timer_stats",  "vmallocinfo", "sysrq-trigger"};
+    static const char *const in_sys[] = {
+        "firmware",     "devices/virtual/powercap", "class/powercap", "fs/selinux",
+        "kernel/debug", "kernel/tracing",           "kernel/security"};
+    for (size_t i = 0; i < COUNT(read_only); i++) {
+        if (make_read_only(w->proc, read_only[i], err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < COUNT(in_proc); i++) {
+        if (mask(w, w->proc, in_proc[i], err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; w->sys >= 0 && i < COUNT(in_sys); i++) {
+        if (mask(w, w->sys, in_sys[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int attach_sysfs(struct work *w, struct dt_err *err)
+{
+    DT_AUTO_FD int target = -1;
+    if (folder(w->r->root, "sys", 0755, &target, err) < 0)
+        return -1;
+    if (w->r->sysfs < 0)
+        return 0;
+    w->sys = w->r->sysfs;
+    return attach(w->sys, target, "sysfs", err);
+}
+
+static int pivot(int root, struct dt_err *err)
+{
+    if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        return dt_err_errno(err, "pivot_root");
+    if (umount2(".", MNT_DETACH) < 0)
+        return dt_err_errno(err, "detach the old root");
+    if (chdir("/") < 0)
+        return dt_err_errno(err, "enter the new root");
+    return 0;
+}
+
+int dt_rootfs_enter(const struct dt_rootfs *r, struct dt_err *err)
+{
+    static const struct option empty[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
+    struct work w = {.r = r, .proc = -1, .sys = -1, .dev = -1, .empty = -1};
+    (void)umask(0);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return dt_err_errno(err, "make mounts private");
+    if (devices_open(&w, err) < 0)
+        return -1;
+    if (move_mount(r->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return dt_err_errno(err, "mount the root file system");
+    if (make_usual_folders(r->root, err) < 0 || mount_proc(&w, err) < 0 ||
+        attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
+        new_mount("tmpfs", empty, COUNT(empty), TIGHT | MOUNT_ATTR_RDONLY, &w.empty, err) < 0 ||
+        mask_all(&w, err) < 0 || set_counts(w.counts, err) < 0 || pivot(r->root, err) < 0)
+        return -1;
+    (void)umask(022);
+    return 0; /* descriptors left open end with exec */
+}

@@ -1,0 +1,128 @@
+#include "runnerd/launcher/instance.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+
+#define RUN_DIR  "/run/daytona"
+#define REMEMBER "launcher.instance"
+
+static void on_alarm(int sig)
+{
+    (void)sig;
+}
+
+/* flock(2) with a deadline. */
+static int lock_wait(int fd)
+{
+    struct sigaction sa = {.sa_handler = on_alarm};
+    struct sigaction old;
+    (void)sigaction(SIGALRM, &sa, &old);
+    (void)alarm(DT_INSTANCE_WAIT_S);
+    int rc = flock(fd, LOCK_EX);
+    int saved = errno;
+    (void)alarm(0);
+    (void)sigaction(SIGALRM, &old, NULL);
+    errno = saved;
+    return rc;
+}
+
+/* What the file says: the number that was used last, or -1. */
+static int remembered(int fd)
+{
+    char text[8] = {0};
+    unsigned long long n = 0;
+    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+    if (got <= 0 || dt_str_u64(dt_str_z(text), DT_INSTANCES - 1, &n) < 0)
+        return -1;
+    return (int)n;
+}
+
+static int write_text(int fd, const char *text, struct dt_err *err)
+{
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+        return dt_err_errno(err, "write a lock file");
+    return 0;
+}
+
+/* Whose number it was: a directory that is not running a launcher may still have sandboxes. */
+static bool is_of_another(int fd, const char *data_dir)
+{
+    char owner[4097] = {0};
+    ssize_t n = pread(fd, owner, sizeof(owner) - 1, 0);
+    return n > 0 && strcmp(owner, data_dir) != 0;
+}
+
+static int lock_open(unsigned n, struct dt_err *err)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), RUN_DIR "/instance-%u.lock", n);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return fd < 0 ? dt_err_errno(err, "open %s", path) : fd;
+}
+
+/* 1 = taken, 0 = not free. */
+static int try_number(unsigned n, const char *data_dir, bool also_of_another, int *ret,
+                      struct dt_err *err)
+{
+    DT_AUTO_FD int fd = lock_open(n, err);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || (!also_of_another && is_of_another(fd, data_dir)))
+        return 0;
+    if (write_text(fd, data_dir, err) < 0)
+        return -1;
+    *ret = dt_take_fd(&fd);
+    return 1;
+}
+
+static int choose(const char *data_dir, struct dt_instance *in, struct dt_err *err)
+{
+    for (int also_of_another = 0; also_of_another < 2; also_of_another++) {
+        for (unsigned n = 0; n < DT_INSTANCES; n++) {
+            int rc = try_number(n, data_dir, also_of_another == 1, &in->host_lock, err);
+            if (rc < 0)
+                return -1;
+            if (rc == 1) {
+                in->number = n;
+                return 0;
+            }
+        }
+    }
+    return dt_err_set(err, DT_E_LIMIT, "all %d instances of this host are in use; stop one",
+                      DT_INSTANCES);
+}
+
+int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret, struct dt_err *err)
+{
+    struct dt_instance in = {.data_lock = -1, .host_lock = -1};
+    if (mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST)
+        return dt_err_errno(err, "make " RUN_DIR);
+    DT_AUTO_FD int own = openat(data, REMEMBER, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (own < 0)
+        return dt_err_errno(err, "open " REMEMBER);
+    if (lock_wait(own) < 0)
+        return dt_err_set(err, DT_E_CONFLICT, "another daytona-launcher uses this data directory");
+    int last = remembered(own);
+    int rc = last < 0 ? 0 : try_number((unsigned)last, data_dir, false, &in.host_lock, err);
+    if (rc < 0)
+        return -1;
+    in.number = (unsigned)last;
+    if (rc == 0 && choose(data_dir, &in, err) < 0)
+        return -1;
+    DT_AUTO_FD int host = in.host_lock;
+    char text[8];
+    (void)snprintf(text, sizeof(text), "%u", in.number);
+    if (write_text(own, text, err) < 0)
+        return -1;
+    in.data_lock = dt_take_fd(&own);
+    in.host_lock = dt_take_fd(&host);
+    *ret = in;
+    return 0;
+}

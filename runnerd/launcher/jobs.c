@@ -1,0 +1,177 @@
+/* The worker's side: the jobs. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "os/disk.h"
+#include "runnerd/launcher/worker.h"
+
+enum { BACKLOG = 128, FREE_WAIT_MS = 30000 };
+
+struct jobs {
+    int data;
+    struct dt_disk_store *disks;
+};
+
+static int listen_in(int dir, const struct dt_job *job, int *ret, struct dt_err *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" DT_TOOLBOX_SOCKET,
+                   dir);
+    (void)unlinkat(dir, DT_TOOLBOX_SOCKET, 0);
+    DT_AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        fchmodat(dir, DT_TOOLBOX_SOCKET, 0600, 0) < 0 ||
+        fchownat(dir, DT_TOOLBOX_SOCKET, job->uid, job->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        listen(fd, BACKLOG) < 0)
+        return dt_err_errno(err, "make " DT_TOOLBOX_SOCKET);
+    *ret = dt_take_fd(&fd);
+    return 0;
+}
+
+static int folder_open(int data, const char *path, int *ret, struct dt_err *err)
+{
+    *ret = openat(data, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *ret < 0 ? dt_err_errno(err, "open %s", path) : 0;
+}
+
+static int disk_new(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
+                    struct dt_err *err)
+{
+    char path[64];
+    DT_AUTO_FD int dir = -1;
+    (void)snprintf(path, sizeof(path), "pool/%016llx", (unsigned long long)job->serial);
+    if (mkdirat(j->data, path, 0711) < 0)
+        return dt_err_errno(err, "make %s", path);
+    if (folder_open(j->data, path, &dir, err) < 0 ||
+        dt_disk_make(j->disks, dir, job->bytes, 0, err) < 0 ||
+        dt_disk_mount(j->disks, dir, &fds[0], err) < 0 || listen_in(dir, job, &fds[1], err) < 0) {
+        struct dt_err why;
+        if (dt_fd_remove_tree(j->data, path, &why) < 0)
+            dt_log(DT_LOG_WARN, "half-made disk stays", "err", why.msg, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+static void sandbox_path(const struct dt_job *job, char out[64])
+{
+    char id[DT_ID_TEXT_SIZE];
+    dt_id_text(job->id, id);
+    (void)snprintf(out, 64, "sandboxes/%s", id);
+}
+
+static int disk_open(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
+                     struct dt_err *err)
+{
+    char path[64];
+    DT_AUTO_FD int dir = -1;
+    sandbox_path(job, path);
+    if (folder_open(j->data, path, &dir, err) < 0 || dt_disk_mount(j->disks, dir, &fds[0], err) < 0)
+        return -1;
+    return listen_in(dir, job, &fds[1], err);
+}
+
+static int disk_free(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
+                     struct dt_err *err)
+{
+    (void)fds;
+    char path[64];
+    DT_AUTO_FD int dir = -1;
+    sandbox_path(job, path);
+    if (folder_open(j->data, path, &dir, err) < 0)
+        return -1;
+    return dt_disk_wait_free(j->disks, dir, dt_clock_ms() + FREE_WAIT_MS, err);
+}
+
+static int sweep(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    (void)job;
+    (void)fds;
+    int fd;
+    if (folder_open(j->data, "trash", &fd, err) < 0)
+        return -1;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return dt_err_errno(err, "read trash");
+    }
+    int rc = 0;
+    const struct dirent *e;
+    while ((e = readdir(dir)) != NULL) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            dt_fd_remove_tree(dirfd(dir), e->d_name, err) < 0)
+            rc = -1;
+    }
+    (void)closedir(dir);
+    return rc;
+}
+
+static int (*const handlers[])(struct jobs *, const struct dt_job *, int *, struct dt_err *) = {
+    [DT_JOB_DISK_NEW] = disk_new,
+    [DT_JOB_DISK_OPEN] = disk_open,
+    [DT_JOB_DISK_FREE] = disk_free,
+    [DT_JOB_SWEEP] = sweep,
+};
+
+/* Closes the descriptors, sent or not. */
+static int answer(int sock, const struct dt_job_done *done, int fds[DT_JOB_FDS])
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * DT_JOB_FDS)];
+    } control = {.bytes = {0}};
+    struct iovec iov = {(void *)done, sizeof(*done)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (done->code == DT_OK && fds[0] >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * DT_JOB_FDS);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * DT_JOB_FDS);
+    }
+    ssize_t n = sendmsg(sock, &m, MSG_NOSIGNAL);
+    for (int i = 0; i < DT_JOB_FDS; i++) {
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+    }
+    return n < 0 ? -1 : 0;
+}
+
+int dt_worker_run(int sock, const char *data_dir, struct dt_err *err)
+{
+    DT_AUTO_FD int data = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (data < 0)
+        return dt_err_errno(err, "open %s", data_dir);
+    DT_AUTO(dt_disk_store_free) struct dt_disk_store *disks = NULL;
+    if (dt_disk_store_open(data, &disks, err) < 0)
+        return -1;
+    struct jobs j = {data, disks};
+    for (;;) {
+        struct dt_job_done done = {.code = DT_OK};
+        ssize_t n = recv(sock, &done.job, sizeof(done.job), 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof(done.job))
+            return 0; /* the launcher is gone */
+        if (done.job.op == 0 || done.job.op >= sizeof(handlers) / sizeof(*handlers))
+            return dt_err_set(err, DT_E_INVALID, "unknown job %u", done.job.op);
+        struct dt_err why = {.code = DT_OK};
+        int fds[DT_JOB_FDS] = {-1, -1};
+        if (handlers[done.job.op](&j, &done.job, fds, &why) < 0) {
+            done.code = why.code;
+            (void)snprintf(done.text, sizeof(done.text), "%.255s", why.msg);
+        }
+        if (answer(sock, &done, fds) < 0)
+            return 0;
+    }
+}

@@ -1,0 +1,143 @@
+#include "runnerd/launcher/launch.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/rand.h"
+#include "os/overlay.h"
+#include "runnerd/launcher/launcher.h"
+
+/* The kernel should rather end a sandbox than what runs on the host. */
+#define OOM_SCORE "200"
+
+int dt_launch_check_layers(const struct dt_launcher *l, const struct dt_lw_spec *spec,
+                           struct dt_err *err)
+{
+    for (uint32_t i = 0; i < spec->nlayers; i++) {
+        char name[DT_LAYER_ID_SIZE * 2 + 1];
+        dt_hex(spec->layers[i], DT_LAYER_ID_SIZE, name);
+        if (faccessat(l->layers, name, F_OK, 0) < 0)
+            return dt_err_set(err, DT_E_NOT_FOUND,
+                              "layer %s is not in the store; pull the image again", name);
+    }
+    return 0;
+}
+
+static int root_new(const struct dt_sandbox *s, uint32_t base, int *ret, struct dt_err *err)
+{
+    const struct dt_overlay o = {
+        .userns = s->kit.userns,
+        .base = base,
+        .disk = s->disk.mount,
+        .layers_dir = s->l->layers,
+        .nlayers = s->spec->nlayers,
+        .layers = s->spec->layers,
+    };
+    return dt_overlay_new(&o, ret, err);
+}
+
+static int limit(struct dt_sandbox *s, struct dt_err *err)
+{
+    const struct dt_cgroup_limits limits = {
+        .memory_bytes = s->spec->memory_bytes,
+        .cpu_millis = s->spec->cpu_millis,
+        .pids = s->spec->pids,
+    };
+    return dt_cgroup_limit(s->l->cgroups, s->kit.cgroup, &limits, err);
+}
+
+static int set_network(struct dt_sandbox *s, struct dt_err *err)
+{
+    struct dt_launcher *l = s->l;
+    const struct dt_lw_spec *spec = s->spec;
+    s->addr = 0;
+    if (l->net == NULL)
+        return 0;
+    s->addr = spec->net == DT_LW_NET_NONE ? 0 : dt_sandbox_net_addr(l->net, s->kit.slot);
+    if (spec->net == DT_LW_NET_FULL)
+        return 0; /* as the kit was made */
+    struct dt_cidr cidrs[DT_LW_CIDRS_MAX];
+    for (uint32_t i = 0; i < spec->ncidrs; i++)
+        cidrs[i] = (struct dt_cidr){spec->cidrs[i].addr, spec->cidrs[i].prefix};
+    enum dt_sandbox_net_mode mode =
+        spec->net == DT_LW_NET_NONE ? DT_SANDBOX_NET_NONE : DT_SANDBOX_NET_ALLOW;
+    return dt_sandbox_net_policy(l->net, s->kit.slot, mode, cidrs, spec->ncidrs, err);
+}
+
+static int clone_box(struct dt_sandbox *s, struct dt_err *err)
+{
+    struct dt_launcher *l = s->l;
+    uint32_t base = dt_slot_base(l->instance, s->kit.slot);
+    DT_AUTO_FD int root = -1;
+    DT_AUTO_FD int group = -1;
+    if (root_new(s, base, &root, err) < 0 || limit(s, err) < 0)
+        return -1;
+    if ((group = dt_cgroup_dir(l->cgroups, s->kit.cgroup, err)) < 0)
+        return -1;
+    const struct dt_box_spec box = {
+        .base = base,
+        .host_netns = l->host_netns,
+        .netns = s->kit.netns,
+        .cgroup = group,
+        .overlay = root,
+        .sysfs = s->kit.sysfs,
+        .listener = s->disk.listener,
+        .config = s->config,
+        .toolbox = l->toolbox,
+        .shm_bytes = s->spec->memory_bytes / 2,
+        .hostname = s->spec->hostname,
+        .filter = &l->filter,
+    };
+    return dt_box_clone(&box, &s->box, err);
+}
+
+static int confine(struct dt_sandbox *s, struct dt_err *err)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)s->box.pid);
+    if (dt_cgroup_needs_attach(s->l->cgroups) &&
+        dt_cgroup_attach_v1(s->l->cgroups, s->kit.cgroup, s->box.pid, err) < 0)
+        return -1;
+    return dt_fd_put(AT_FDCWD, path, OOM_SCORE, err) < 0 ? -1 : set_network(s, err);
+}
+
+/* From here on the next launcher knows of it. A fresh sandbox appears with all it has. */
+static int publish(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+{
+    struct dt_launcher *l = s->l;
+    char id[DT_ID_TEXT_SIZE];
+    char serial[32];
+    dt_id_text(s->id, id);
+    (void)snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)s->disk.serial);
+    DT_AUTO_FD int dir = openat(s->fresh ? l->pool_dir : l->sandboxes, s->fresh ? serial : id,
+                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return dt_err_errno(err, "open the sandbox's folder");
+    struct dt_record r = {.slot = s->kit.slot,
+                          .addr = s->addr,
+                          .creating = s->fresh,
+                          .net = s->spec->net,
+                          .ncidrs = s->spec->ncidrs};
+    memcpy(r.cidrs, s->spec->cidrs, sizeof(r.cidrs));
+    memcpy(r.cgroup, s->kit.cgroup, sizeof(r.cgroup));
+    if (dt_record_init(&r, s->box.pid, err) < 0 || dt_record_write(dir, &r, err) < 0)
+        return -1;
+    if (s->fresh && renameat(l->pool_dir, serial, l->sandboxes, id) < 0)
+        return dt_err_errno(err, "put the sandbox's folder in its place");
+    *moved = s->fresh;
+    return 0;
+}
+
+int dt_launch(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+{
+    *moved = false;
+    if (clone_box(s, err) < 0)
+        return -1;
+    if (confine(s, err) < 0 || publish(s, moved, err) < 0 || dt_box_go(&s->box, err) < 0) {
+        dt_box_abort(&s->box);
+        return -1;
+    }
+    return 0;
+}

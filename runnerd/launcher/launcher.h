@@ -1,0 +1,41 @@
+/* What the parts of daytona-launcher share. One thread, one of each. */
+#ifndef DT_LAUNCHER_H
+#define DT_LAUNCHER_H
+
+#include <linux/filter.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "os/cgroup.h"
+#include "os/disk.h"
+#include "os/sandbox_net.h"
+#include "runnerd/launcher/loop.h"
+#include "runnerd/launcher/peer.h"
+#include "runnerd/launcher/pool.h"
+#include "runnerd/launcher/sandbox.h"
+#include "runnerd/launcher/worker.h"
+
+enum { DT_SANDBOX_BUCKETS = 1024 };
+
+struct dt_launcher {
+    struct dt_loop loop;
+    int data, sandboxes, layers, trash, pool_dir; /* folders */
+    uint32_t uid, gid;                            /* runnerd's */
+    unsigned instance;
+    int host_netns;
+    int toolbox;
+    struct sock_fprog filter;
+    struct dt_cgroup_root *cgroups;
+    struct dt_disk_store *disks;
+    struct dt_sandbox_net *net; /* NULL: the host has none for sandboxes; net_text says why */
+    char net_text[256];
+    struct dt_pool pool;
+    struct dt_worker maker, reaper, sweeper;
+    struct dt_peer peer;
+    struct dt_sandbox *sandboxes_by_id[DT_SANDBOX_BUCKETS];
+    unsigned nsandboxes;
+    bool sweeping, sweep_again;
+    bool stop;
+};
+
+#endif

@@ -1,0 +1,367 @@
+/*
+ * daytona-launcher: the only privileged program. One thread, one loop; requests of wire.h from
+ * daytona-runnerd, and nothing that a user wrote is parsed.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "os/caps.h"
+#include "os/memfd.h"
+#include "os/overlay.h"
+#include "os/seccomp.h"
+#include "os/userns.h"
+#include "runnerd/launcher/adopt.h"
+#include "runnerd/launcher/instance.h"
+#include "runnerd/launcher/launcher.h"
+
+enum { FD_WORKER = 3 };
+
+struct options {
+    const char *data_dir;
+    const char *socket;
+    const char *toolbox;
+    int fd;
+    uint32_t uid, gid;
+    bool have_ids;
+    bool once, worker, by_path;
+};
+
+static const char usage[] =
+    "usage: daytona-launcher --data-dir DIR --uid UID --gid GID (--fd N | --socket PATH)\n"
+    "                        [--toolbox PATH] [--once]\n"
+    "Creates sandboxes for daytona-runnerd, which runs as UID. Must be started by root.\n";
+
+static bool parse_number(const char *text, unsigned long long max, unsigned long long *ret)
+{
+    return dt_str_u64(dt_str_z(text), max, ret) == 0;
+}
+
+static int parse_option(struct options *o, int which, struct dt_err *err)
+{
+    unsigned long long n = 0;
+    switch (which) {
+    case 'd':
+        o->data_dir = optarg;
+        return 0;
+    case 's':
+        o->socket = optarg;
+        return 0;
+    case 't':
+        o->toolbox = optarg;
+        return 0;
+    case 'o':
+        o->once = true;
+        return 0;
+    case 'w':
+        o->worker = true;
+        return 0;
+    case 'p':
+        o->by_path = true;
+        return 0;
+    case 'f':
+    case 'u':
+    case 'g':
+        if (!parse_number(optarg, which == 'f' ? 65535 : UINT32_MAX - 1, &n))
+            return dt_err_set(err, DT_E_INVALID, "'%s' is not a number that fits", optarg);
+        if (which == 'f')
+            o->fd = (int)n;
+        else
+            *(which == 'u' ? &o->uid : &o->gid) = (uint32_t)n;
+        o->have_ids |= which == 'u';
+        return 0;
+    default:
+        return dt_err_set(err, DT_E_INVALID, "unknown option");
+    }
+}
+
+static int parse_options(int argc, char **argv, struct options *o, struct dt_err *err)
+{
+    static const struct option known[] = {
+        {"data-dir", required_argument, NULL, 'd'},
+        {"uid", required_argument, NULL, 'u'},
+        {"gid", required_argument, NULL, 'g'},
+        {"fd", required_argument, NULL, 'f'},
+        {"socket", required_argument, NULL, 's'},
+        {"toolbox", required_argument, NULL, 't'},
+        {"once", no_argument, NULL, 'o'},
+        {"worker", no_argument, NULL, 'w'},
+        {"overlay-by-path", no_argument, NULL, 'p'}, /* for tests: what old kernels need */
+        {NULL, 0, NULL, 0}};
+    *o = (struct options){.fd = -1};
+    int which;
+    while ((which = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (parse_option(o, which, err) < 0)
+            return -1;
+    }
+    bool one_door = (o->fd >= 0) != (o->socket != NULL);
+    if (optind != argc || o->data_dir == NULL || o->data_dir[0] != '/' ||
+        (!o->worker && (!o->have_ids || !one_door)))
+        return dt_err_set(err, DT_E_INVALID, "wrong arguments (--data-dir must be absolute)");
+    return 0;
+}
+
+static int folder(int data, const char *name, mode_t mode, int *ret, struct dt_err *err)
+{
+    if (mkdirat(data, name, mode) < 0 && errno != EEXIST)
+        return dt_err_errno(err, "make %s", name);
+    *ret = dt_fd_openat2(data, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, 0);
+    struct stat st;
+    if (*ret < 0 || fstat(*ret, &st) < 0)
+        return dt_err_errno(err, "open %s", name);
+    /* Root acts in it; nobody else may put things there. */
+    if (st.st_uid != 0 || (st.st_mode & 022) != 0)
+        return dt_err_set(err, DT_E_FORBIDDEN,
+                          "%s must belong to root and be writable by root alone", name);
+    return 0;
+}
+
+static int open_folders(struct dt_launcher *l, const char *data_dir, struct dt_err *err)
+{
+    l->data = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (l->data < 0)
+        return dt_err_errno(err, "open %s", data_dir);
+    if (folder(l->data, "sandboxes", 0711, &l->sandboxes, err) < 0 ||
+        folder(l->data, "layers", 0755, &l->layers, err) < 0 ||
+        folder(l->data, "trash", 0700, &l->trash, err) < 0 ||
+        folder(l->data, "pool", 0700, &l->pool_dir, err) < 0)
+        return dt_err_wrap(err, "%s", data_dir);
+    return 0;
+}
+
+static int read_toolbox(struct dt_launcher *l, const char *path, struct dt_err *err)
+{
+    char beside[4096];
+    if (path == NULL) {
+        ssize_t n = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof("daytona-toolbox"));
+        if (n <= 0)
+            return dt_err_errno(err, "find daytona-toolbox");
+        beside[n] = '\0';
+        char *slash = strrchr(beside, '/');
+        size_t at = slash == NULL ? 0 : (size_t)(slash - beside) + 1;
+        (void)snprintf(beside + at, sizeof(beside) - at, "daytona-toolbox");
+        path = beside;
+    }
+    return dt_memfd_from_file("daytona-toolbox", AT_FDCWD, path, &l->toolbox, err);
+}
+
+/* A mount namespace of its own: nothing that happens here shows on the host. */
+static int own_mounts(bool by_path, struct dt_err *err)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return dt_err_errno(err, "new mount namespace");
+    DT_AUTO_FD int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return dt_err_errno(err, "tmpfs");
+    int dir = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+    if (dir < 0 || move_mount(dir, "", AT_FDCWD, "/run/daytona", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return dt_err_errno(err, "mount on /run/daytona");
+    dt_overlay_by_path(dir, by_path);
+    return 0;
+}
+
+static int open_kernel(struct dt_launcher *l, struct dt_err *err)
+{
+    char name[16];
+    struct dt_err why = {.code = DT_OK};
+    const struct dt_sandbox_net_opts net = {.instance = l->instance};
+    (void)snprintf(name, sizeof(name), "%u", l->instance);
+    l->host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (l->host_netns < 0)
+        return dt_err_errno(err, "open the network namespace");
+    if (dt_cgroup_root_open(name, &l->cgroups, err) < 0 ||
+        dt_disk_store_open(l->data, &l->disks, err) < 0 || dt_seccomp_build(0, &l->filter, err) < 0)
+        return -1;
+    if (dt_sandbox_net_open(&net, &l->net, &why) < 0) {
+        (void)snprintf(l->net_text, sizeof(l->net_text), "%.255s", why.msg);
+        dt_log(DT_LOG_WARN, "sandboxes have no network", "err", why.msg, NULL);
+    }
+    return 0;
+}
+
+static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS])
+{
+    struct dt_launcher *l = ctx;
+    if (done->job.op == DT_JOB_DISK_FREE) {
+        dt_sandbox_on_free(l, done);
+    } else if (done->job.op == DT_JOB_SWEEP) {
+        l->sweeping = false;
+        if (l->sweep_again)
+            dt_sweep(l);
+    } else if (done->job.tag == DT_JOB_FOR_POOL) {
+        dt_pool_on_disk(l, done, fds);
+    } else if (!dt_sandbox_on_disk(l, done, fds) && done->code == DT_OK) {
+        struct dt_pool_disk d = {done->job.serial, done->job.bytes, fds[0], fds[1]};
+        if (done->job.op == DT_JOB_DISK_NEW)
+            dt_pool_disk_drop(l, &d);
+        else
+            dt_pool_disk_close(&d);
+    }
+}
+
+static void restart(struct dt_launcher *l, struct dt_worker *w)
+{
+    struct dt_err err;
+    dt_log(DT_LOG_ERROR, "a helper ended", NULL);
+    if (dt_worker_start(w, &err) < 0) {
+        dt_log(DT_LOG_ERROR, "cannot start a helper, the launcher ends", "err", err.msg, NULL);
+        l->stop = true;
+    }
+}
+
+static void maker_died(void *ctx)
+{
+    struct dt_launcher *l = ctx;
+    l->pool.disks_asked = 0;
+    dt_sandbox_lost_jobs(l, true);
+    restart(l, &l->maker);
+}
+
+static void reaper_died(void *ctx)
+{
+    struct dt_launcher *l = ctx;
+    dt_sandbox_lost_jobs(l, false);
+    restart(l, &l->reaper);
+}
+
+static void sweeper_died(void *ctx)
+{
+    struct dt_launcher *l = ctx;
+    l->sweeping = false;
+    restart(l, &l->sweeper);
+}
+
+static int start_workers(struct dt_launcher *l, const char *data_dir, const struct dt_instance *in,
+                         struct dt_err *err)
+{
+    const struct dt_worker common = {.loop = &l->loop,
+                                     .data_dir = data_dir,
+                                     .keep = {in->data_lock, in->host_lock},
+                                     .done = on_job,
+                                     .ctx = l};
+    l->maker = l->reaper = l->sweeper = common;
+    l->maker.died = maker_died;
+    l->reaper.died = reaper_died;
+    l->sweeper.died = sweeper_died;
+    l->sweeper.nice = 10;
+    if (dt_worker_start(&l->maker, err) < 0 || dt_worker_start(&l->reaper, err) < 0 ||
+        dt_worker_start(&l->sweeper, err) < 0)
+        return -1;
+    dt_sweep(l);
+    return 0;
+}
+
+static void on_signal(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct dt_launcher *l = ctx;
+    l->stop = true;
+}
+
+static int watch_signals(struct dt_launcher *l, struct dt_watch *w, struct dt_err *err)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    *w = (struct dt_watch){.fn = on_signal, .ctx = l, .fd = signalfd(-1, &set, SFD_CLOEXEC)};
+    if (w->fd < 0)
+        return dt_err_errno(err, "signalfd");
+    return dt_loop_watch(&l->loop, w, EPOLLIN, err);
+}
+
+static void raise_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static int prepare(struct dt_launcher *l, const struct options *o, struct dt_instance *in,
+                   struct dt_watch *signals, struct dt_err *err)
+{
+    raise_limits();
+    (void)umask(022);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    l->uid = o->uid;
+    l->gid = o->gid;
+    if (dt_loop_init(&l->loop, err) < 0 || watch_signals(l, signals, err) < 0)
+        return -1;
+    DT_AUTO_FD int data = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (data < 0)
+        return dt_err_errno(err, "open %s", o->data_dir);
+    if (dt_instance_take(data, o->data_dir, in, err) < 0 || own_mounts(o->by_path, err) < 0)
+        return -1;
+    l->instance = in->number;
+    if (open_folders(l, o->data_dir, err) < 0 || read_toolbox(l, o->toolbox, err) < 0 ||
+        open_kernel(l, err) < 0 || dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
+        return -1;
+    dt_pool_init(&l->pool);
+    if (dt_adopt(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)
+        return -1;
+    l->peer.ends_all = o->fd >= 0 || o->once;
+    return o->fd >= 0 ? dt_peer_connected(l, o->fd, err) : dt_peer_listen(l, o->socket, err);
+}
+
+static void finish(struct dt_launcher *l)
+{
+    dt_peer_done(l);
+    dt_sandbox_forget_all(l);
+    dt_worker_stop(&l->maker);
+    dt_worker_stop(&l->reaper);
+    dt_worker_stop(&l->sweeper);
+    dt_pool_done(l);
+    dt_seccomp_free(&l->filter);
+    l->net = dt_sandbox_net_close(l->net);
+    l->cgroups = dt_cgroup_root_free(l->cgroups);
+    l->disks = dt_disk_store_free(l->disks);
+    dt_loop_done(&l->loop);
+}
+
+static int run(const struct options *o, struct dt_err *err)
+{
+    static struct dt_launcher l; /* large: kept off the stack */
+    struct dt_instance in;
+    struct dt_watch signals;
+    l.peer.conn.fd = l.peer.listener.fd = -1;
+    if (prepare(&l, o, &in, &signals, err) < 0)
+        return -1;
+    dt_log(DT_LOG_INFO, "ready", NULL);
+    while (!l.stop) {
+        /* The pools are filled when nothing else is to be done. */
+        if (!dt_loop_once(&l.loop, true) && !dt_pool_fill(&l))
+            (void)dt_loop_once(&l.loop, false);
+    }
+    finish(&l);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    struct dt_err err = {.code = DT_OK};
+    dt_log_init("daytona-launcher", DT_LOG_INFO);
+    if (parse_options(argc, argv, &o, &err) < 0) {
+        (void)fprintf(stderr, "daytona-launcher: %s\n%s", err.msg, usage);
+        return 2;
+    }
+    int rc = o.worker ? dt_worker_run(FD_WORKER, o.data_dir, &err) : run(&o, &err);
+    if (rc < 0)
+        dt_log(DT_LOG_ERROR, "the launcher ends", "err", err.msg, NULL);
+    return rc < 0 ? 1 : 0;
+}

@@ -1,0 +1,80 @@
+/*
+ * What sandboxes are made of, made ahead and never used twice: kits of kernel objects (made here,
+ * when nothing else is to be done) and disks (made by the maker).
+ */
+#ifndef DT_LAUNCHER_POOL_H
+#define DT_LAUNCHER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "runnerd/launcher/record.h"
+
+struct dt_launcher;
+struct dt_job_done;
+
+enum {
+    DT_SLOTS = 4000, /* 1..4000 */
+    DT_POOL_KITS = 16,
+    DT_POOL_DISKS = 16,
+};
+
+struct dt_kit {
+    unsigned slot; /* 0: no kit */
+    char cgroup[DT_CGROUP_NAME_SIZE];
+    int userns, netns, sysfs;
+};
+
+/* A folder below pool/ with a disk in it. `mount` -1: no disk. */
+struct dt_pool_disk {
+    uint64_t serial;
+    uint64_t bytes;
+    int mount, listener;
+};
+
+struct dt_pool {
+    struct dt_kit kits[DT_POOL_KITS];
+    unsigned nkits;
+    struct dt_pool_disk disks[DT_POOL_DISKS];
+    unsigned ndisks;
+    unsigned disks_asked;
+    uint64_t disk_bytes; /* the size kept ready: the one asked for last */
+    uint64_t serial;
+    bool used[DT_SLOTS + 1];
+    unsigned last_slot;
+    uint64_t again_ms; /* after a failure: not before */
+};
+
+void dt_pool_init(struct dt_pool *p);
+/* Releases what is ready. */
+void dt_pool_done(struct dt_launcher *l);
+
+/* One step of filling up, about 2 ms; false when there is nothing to do. */
+bool dt_pool_fill(struct dt_launcher *l);
+/* A kit from the pool, else a new one. LIMIT when all slots are taken. */
+int dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err) DT_MUST_CHECK;
+/* Closes the descriptors. The slot and the group stay until dt_pool_release. */
+void dt_kit_close(struct dt_kit *k);
+/* Gives the slot back and removes its network and group; false while the group has processes. */
+bool dt_pool_release(struct dt_launcher *l, unsigned slot, const char *cgroup);
+/* For adopted sandboxes. False when it is taken. */
+bool dt_pool_claim_slot(struct dt_pool *p, unsigned slot);
+
+/* True with a disk of that size, if there is one. Else ask the maker for one. */
+bool dt_pool_disk(struct dt_launcher *l, uint64_t bytes, struct dt_pool_disk *ret);
+void dt_pool_disk_close(struct dt_pool_disk *d);
+/* Gives a disk that was not used to trash. */
+void dt_pool_disk_drop(struct dt_launcher *l, struct dt_pool_disk *d);
+/* The maker's answer to a disk that the pool asked for. */
+void dt_pool_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);
+uint64_t dt_pool_serial(struct dt_pool *p);
+
+/* Host id of the slot's id 0: ranges of different instances and slots never meet. */
+uint32_t dt_slot_base(unsigned instance, unsigned slot);
+
+/* Moves sandboxes/<id> or pool/<serial> (`dir`, `name`) to trash and has it deleted. */
+int dt_trash(struct dt_launcher *l, int dir, const char *name, struct dt_err *err) DT_MUST_CHECK;
+void dt_sweep(struct dt_launcher *l);
+
+#endif

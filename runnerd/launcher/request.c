@@ -1,0 +1,109 @@
+#include "runnerd/launcher/request.h"
+
+#include <string.h>
+
+#define MIB (1ULL << 20)
+
+enum { NEEDS_ID = 1, HAS_SPEC = 2, HAS_FD = 4, HAS_GRACE = 8, HAS_CURSOR = 16, FIRST = 32 };
+
+static const unsigned rules[] = {
+    [DT_LW_HELLO] = FIRST,
+    [DT_LW_CREATE] = NEEDS_ID | HAS_SPEC | HAS_FD,
+    [DT_LW_START] = NEEDS_ID | HAS_SPEC | HAS_FD,
+    [DT_LW_STOP] = NEEDS_ID | HAS_GRACE,
+    [DT_LW_DESTROY] = NEEDS_ID,
+    [DT_LW_LIST] = HAS_CURSOR,
+    [DT_LW_STATS] = NEEDS_ID,
+};
+
+static bool is_zero(const void *p, size_t n)
+{
+    const unsigned char *at = p;
+    for (size_t i = 0; i < n; i++) {
+        if (at[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+static int bad(struct dt_err *err, const char *field)
+{
+    return dt_err_set(err, DT_E_INVALID, "%s is out of range", field);
+}
+
+static bool hostname_ok(const char name[64])
+{
+    size_t n = strnlen(name, 64);
+    if (n == 0 || n == 64 || name[0] == '-')
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+            return false;
+    }
+    return is_zero(name + n, 64 - n);
+}
+
+static int check_cidrs(const struct dt_lw_spec *s, struct dt_err *err)
+{
+    if (s->ncidrs > DT_LW_CIDRS_MAX || (s->net == DT_LW_NET_ALLOW) != (s->ncidrs > 0))
+        return bad(err, "ncidrs");
+    for (uint32_t i = 0; i < s->ncidrs; i++) {
+        const struct dt_lw_cidr *c = &s->cidrs[i];
+        if (c->prefix > 32)
+            return bad(err, "prefix");
+        uint32_t host = c->prefix == 32 ? 0 : UINT32_MAX >> c->prefix;
+        if ((c->addr & host) != 0)
+            return bad(err, "address of a range");
+    }
+    return is_zero(s->cidrs + s->ncidrs, sizeof(s->cidrs) - s->ncidrs * sizeof(s->cidrs[0]))
+               ? 0
+               : bad(err, "unused ranges");
+}
+
+static int check_spec(const struct dt_lw_spec *s, struct dt_err *err)
+{
+    if (s->memory_bytes < 16 * MIB || s->memory_bytes > 1024 * 1024 * MIB)
+        return bad(err, "memory_bytes");
+    if (s->disk_bytes < 64 * MIB || s->disk_bytes > 16 * 1024 * 1024 * MIB ||
+        s->disk_bytes % MIB != 0)
+        return bad(err, "disk_bytes");
+    if (s->cpu_millis < 10 || s->cpu_millis > 1024000)
+        return bad(err, "cpu_millis");
+    if (s->pids < 16 || s->pids > 65536)
+        return bad(err, "pids");
+    if (s->net > DT_LW_NET_ALLOW)
+        return bad(err, "net");
+    if (s->nlayers > DT_LW_LAYERS_MAX)
+        return bad(err, "nlayers");
+    if (!is_zero(s->layers + s->nlayers, sizeof(s->layers) - s->nlayers * sizeof(s->layers[0])))
+        return bad(err, "unused layers");
+    if (!hostname_ok(s->hostname))
+        return bad(err, "hostname");
+    return check_cidrs(s, err);
+}
+
+int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, struct dt_err *err)
+{
+    if (r->version != DT_LW_VERSION)
+        return bad(err, "version");
+    if (r->op == 0 || r->op >= sizeof(rules) / sizeof(*rules))
+        return bad(err, "op");
+    if (r->seq == 0)
+        return bad(err, "seq");
+    unsigned rule = rules[r->op];
+    if (((rule & FIRST) != 0) == greeted)
+        return dt_err_set(err, DT_E_INVALID, "op %u is not allowed now", r->op);
+    if (((rule & NEEDS_ID) != 0) == is_zero(r->id, sizeof(r->id)))
+        return bad(err, "id");
+    if (((rule & HAS_FD) != 0) != has_fd)
+        return dt_err_set(err, DT_E_INVALID, "op %u %s", r->op,
+                          has_fd ? "takes no descriptor" : "needs one descriptor");
+    if (r->grace_ms > ((rule & HAS_GRACE) != 0 ? 60000U : 0U))
+        return bad(err, "grace_ms");
+    if ((rule & HAS_CURSOR) == 0 && r->cursor != 0)
+        return bad(err, "cursor");
+    if ((rule & HAS_SPEC) == 0)
+        return is_zero(&r->spec, sizeof(r->spec)) ? 0 : bad(err, "spec");
+    return check_spec(&r->spec, err);
+}

@@ -1,0 +1,601 @@
+#include "runnerd/launcher/sandbox.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "runnerd/launcher/launch.h"
+#include "runnerd/launcher/launcher.h"
+
+enum {
+    SETUP_MS = 20000, /* from clone to exec; a loaded host is slow */
+    DEATH_MS = 10000, /* from SIGKILL to the end */
+    RELEASE_MS = 2,
+};
+
+static const unsigned allowed[] = {
+    [DT_WAITING] = 1u << DT_STARTING | 1u << DT_ENDED,
+    [DT_STARTING] = 1u << DT_RUNNING | 1u << DT_KILLED,
+    [DT_RUNNING] = 1u << DT_STOPPING | 1u << DT_KILLED | 1u << DT_ENDED,
+    [DT_STOPPING] = 1u << DT_KILLED | 1u << DT_ENDED,
+    [DT_KILLED] = 1u << DT_ENDED,
+    [DT_ENDED] = 0,
+};
+
+static void step(struct dt_sandbox *s, enum dt_sandbox_state next)
+{
+    assert(allowed[s->state] & 1u << next);
+    s->state = next;
+}
+
+static struct dt_sandbox **bucket(struct dt_launcher *l, const uint8_t id[16])
+{
+    unsigned h;
+    memcpy(&h, id + 12, sizeof(h));
+    return &l->sandboxes_by_id[h % DT_SANDBOX_BUCKETS];
+}
+
+struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16])
+{
+    struct dt_sandbox *s = *bucket(l, id);
+    while (s != NULL && (s->gone || memcmp(s->id, id, sizeof(s->id)) != 0))
+        s = s->next;
+    return s;
+}
+
+static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16])
+{
+    struct dt_sandbox *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->l = l;
+    memcpy(s->id, id, sizeof(s->id));
+    s->config = -1;
+    s->kit = (struct dt_kit){.userns = -1, .netns = -1, .sysfs = -1};
+    s->disk = (struct dt_pool_disk){.mount = -1, .listener = -1};
+    s->box = (struct dt_box){.pid = -1, .pidfd = -1, .go = -1, .status = -1};
+    struct dt_sandbox **b = bucket(l, id);
+    s->next = *b;
+    *b = s;
+    l->nsandboxes++;
+    return s;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(dt_take_fd(fd));
+}
+
+/* What is only needed until the sandbox runs. */
+static void drop_materials(struct dt_sandbox *s)
+{
+    close_fd(&s->config);
+    dt_kit_close(&s->kit);
+    dt_pool_disk_close(&s->disk);
+    free(dt_take(s->spec));
+}
+
+static void sandbox_free(struct dt_sandbox *s)
+{
+    struct dt_sandbox **at = bucket(s->l, s->id);
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->l->nsandboxes--;
+    dt_loop_untimer(&s->l->loop, &s->timer);
+    dt_loop_unwatch(&s->l->loop, &s->on_exit);
+    dt_loop_unwatch(&s->l->loop, &s->on_status);
+    drop_materials(s);
+    close_fd(&s->box.pidfd);
+    close_fd(&s->box.status);
+    free(s);
+}
+
+void dt_sandbox_forget_all(struct dt_launcher *l)
+{
+    for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
+        while (l->sandboxes_by_id[i] != NULL)
+            sandbox_free(l->sandboxes_by_id[i]);
+    }
+}
+
+static int folder_open(const struct dt_sandbox *s)
+{
+    char id[DT_ID_TEXT_SIZE];
+    dt_id_text(s->id, id);
+    return openat(s->l->sandboxes, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int throw_away(struct dt_launcher *l, const uint8_t id[16], struct dt_err *err)
+{
+    char name[DT_ID_TEXT_SIZE];
+    dt_id_text(id, name);
+    return dt_trash(l, l->sandboxes, name, err);
+}
+
+static void say_exited(const struct dt_sandbox *s)
+{
+    struct dt_lw_answer a;
+    const struct dt_asked nobody = {.op = DT_LW_EXITED};
+    dt_answer_init(&a, &nobody, s->id, NULL);
+    a.status = s->exit_status;
+    a.oom = s->oom;
+    dt_peer_event(s->l, &a);
+}
+
+static void finish(struct dt_sandbox *s)
+{
+    if (s->by_itself && !s->gone)
+        say_exited(s);
+    dt_peer_reply(s->l, &s->asked, s->id, NULL);
+    sandbox_free(s);
+}
+
+/* The socket and the record go at once, so that nobody takes the sandbox for running. */
+static bool wait_for_disk(struct dt_sandbox *s)
+{
+    DT_AUTO_FD int dir = s->gone ? -1 : folder_open(s);
+    if (dir < 0)
+        return false;
+    dt_record_remove(dir);
+    (void)unlinkat(dir, DT_TOOLBOX_SOCKET, 0);
+    struct dt_job job = {.op = DT_JOB_DISK_FREE, .serial = dt_pool_serial(&s->l->pool)};
+    memcpy(job.id, s->id, sizeof(job.id));
+    struct dt_err err;
+    if (dt_worker_send(&s->l->reaper, &job, &err) < 0)
+        return false;
+    s->disk_job = job.serial;
+    return true;
+}
+
+static void on_timer(void *ctx);
+
+static void release(struct dt_sandbox *s)
+{
+    if (s->kit.slot != 0 && !dt_pool_release(s->l, s->kit.slot, s->kit.cgroup)) {
+        s->tries = s->tries < 8 ? s->tries + 1 : 8;
+        dt_loop_timer(&s->l->loop, &s->timer, (uint64_t)RELEASE_MS << s->tries);
+        return;
+    }
+    s->kit.slot = 0;
+    if (!wait_for_disk(s))
+        finish(s);
+}
+
+/* No process is left, or there never was one. */
+static void end(struct dt_sandbox *s)
+{
+    step(s, DT_ENDED);
+    dt_loop_untimer(&s->l->loop, &s->timer);
+    dt_loop_unwatch(&s->l->loop, &s->on_exit);
+    dt_loop_unwatch(&s->l->loop, &s->on_status);
+    close_fd(&s->box.pidfd);
+    close_fd(&s->box.status);
+    drop_materials(s);
+    release(s);
+}
+
+static void kill_all(struct dt_sandbox *s)
+{
+    struct dt_err err;
+    step(s, DT_KILLED);
+    if (dt_cgroup_kill(s->l->cgroups, s->kit.cgroup, &err) < 0)
+        dt_log(DT_LOG_ERROR, "cannot kill a sandbox", "err", err.msg, NULL);
+    dt_loop_timer(&s->l->loop, &s->timer, DEATH_MS);
+}
+
+/* Ends a CREATE or START that cannot succeed. `moved`: the folder is in its place. */
+static void fail(struct dt_sandbox *s, bool moved, const struct dt_err *why)
+{
+    struct dt_err err;
+    dt_peer_reply(s->l, &s->asked, s->id, why);
+    if (s->fresh) {
+        s->gone = true;
+        if (!moved && s->disk.mount >= 0)
+            dt_pool_disk_drop(s->l, &s->disk);
+        else if (moved && throw_away(s->l, s->id, &err) < 0)
+            dt_log(DT_LOG_ERROR, "cannot throw a sandbox away", "err", err.msg, NULL);
+    }
+    if (s->state == DT_WAITING)
+        end(s);
+    else if (s->state != DT_KILLED && s->state != DT_ENDED)
+        kill_all(s);
+}
+
+/* So that the next launcher does not take it for half-made. */
+static void mark_created(struct dt_sandbox *s)
+{
+    struct dt_record r;
+    struct dt_err err = {.code = DT_OK};
+    DT_AUTO_FD int dir = folder_open(s);
+    if (dir < 0 || dt_record_read(dir, &r, &err) < 0)
+        return;
+    r.creating = 0;
+    if (dt_record_write(dir, &r, &err) < 0)
+        dt_log(DT_LOG_WARN, "cannot write a sandbox's record", "err", err.msg, NULL);
+}
+
+static void started(struct dt_sandbox *s)
+{
+    struct dt_lw_answer a;
+    step(s, DT_RUNNING);
+    dt_loop_untimer(&s->l->loop, &s->timer);
+    dt_answer_init(&a, &s->asked, s->id, NULL);
+    a.addr = s->addr;
+    dt_peer_answer(s->l, &s->asked, &a);
+    if (s->fresh)
+        mark_created(s);
+    s->fresh = false;
+}
+
+static void on_status(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct dt_sandbox *s = ctx;
+    struct dt_err err = {.code = DT_OK};
+    int rc = dt_box_result(&s->box, &err);
+    if (rc == 0)
+        return;
+    dt_loop_unwatch(&s->l->loop, &s->on_status);
+    close_fd(&s->box.status);
+    if (s->state != DT_STARTING)
+        return;
+    if (rc == 1)
+        started(s);
+    else
+        fail(s, true, &err);
+}
+
+static void reap(struct dt_sandbox *s)
+{
+    uint64_t kills = 0;
+    struct dt_err err;
+    s->exit_status = -1;
+    if (!s->adopted && waitpid(s->box.pid, &s->exit_status, WNOHANG) != s->box.pid)
+        s->exit_status = -1;
+    if (dt_cgroup_oom_kills(s->l->cgroups, s->kit.cgroup, &kills, &err) == 0)
+        s->oom = kills > 0 && (s->adopted || WIFSIGNALED(s->exit_status));
+}
+
+static void on_exit_event(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct dt_sandbox *s = ctx;
+    if (s->state == DT_STARTING && s->box.status >= 0)
+        on_status(s, 0); /* it says why */
+    if (s->state == DT_STARTING) {
+        struct dt_err err;
+        (void)dt_err_set(&err, DT_E_SYSTEM, "the sandbox's first process ended too early");
+        fail(s, true, &err);
+    }
+    reap(s);
+    s->by_itself = s->state == DT_RUNNING;
+    if (s->state != DT_KILLED)
+        kill_all(s); /* nothing may outlive the first process */
+    end(s);
+}
+
+static void on_timer(void *ctx)
+{
+    struct dt_sandbox *s = ctx;
+    struct dt_err err;
+    if (s->state == DT_ENDED) {
+        release(s);
+    } else if (s->state == DT_STOPPING) {
+        kill_all(s);
+    } else if (s->state == DT_STARTING) {
+        (void)dt_err_set(&err, DT_E_TIMEOUT, "setting the sandbox up took longer than %d s",
+                         SETUP_MS / 1000);
+        fail(s, true, &err);
+    } else if (s->state == DT_KILLED) {
+        (void)dt_err_set(&err, DT_E_TIMEOUT, "the sandbox's processes do not end");
+        dt_log(DT_LOG_ERROR, err.msg, "cgroup", s->kit.cgroup, NULL);
+        dt_peer_reply(s->l, &s->asked, s->id, &err);
+        dt_loop_timer(&s->l->loop, &s->timer, DEATH_MS);
+    }
+}
+
+static int watch_box(struct dt_sandbox *s, struct dt_err *err)
+{
+    s->on_exit = (struct dt_watch){.fn = on_exit_event, .ctx = s, .fd = s->box.pidfd};
+    if (dt_loop_watch(&s->l->loop, &s->on_exit, EPOLLIN, err) < 0)
+        return -1;
+    if (s->box.status < 0)
+        return 0;
+    s->on_status = (struct dt_watch){.fn = on_status, .ctx = s, .fd = s->box.status};
+    return dt_loop_watch(&s->l->loop, &s->on_status, EPOLLIN, err);
+}
+
+static void launch(struct dt_sandbox *s)
+{
+    struct dt_err err = {.code = DT_OK};
+    bool moved = false;
+    if (dt_launch(s, &moved, &err) < 0) {
+        fail(s, moved, &err);
+        return;
+    }
+    step(s, DT_STARTING);
+    drop_materials(s);
+    dt_loop_timer(&s->l->loop, &s->timer, SETUP_MS);
+    if (watch_box(s, &err) < 0)
+        fail(s, true, &err);
+}
+
+/* The first half of CREATE and START: afterwards a disk is missing, or nothing. */
+static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_request *r,
+                                  struct dt_asked *asked, int *config)
+{
+    struct dt_err err = {.code = DT_OK};
+    struct dt_sandbox *s = NULL;
+    if (dt_launch_check_layers(l, &r->spec, &err) == 0 && (s = sandbox_new(l, r->id)) == NULL)
+        (void)dt_err_set(&err, DT_E_NOMEM, "sandbox");
+    if (s == NULL) {
+        dt_peer_reply(l, asked, r->id, &err);
+        return NULL;
+    }
+    s->asked = *asked;
+    s->fresh = r->op == DT_LW_CREATE;
+    s->config = dt_take_fd(config);
+    s->timer = (struct dt_timer){.fn = on_timer, .ctx = s};
+    if ((s->spec = malloc(sizeof(*s->spec))) == NULL) {
+        (void)dt_err_set(&err, DT_E_NOMEM, "sandbox");
+    } else {
+        *s->spec = r->spec;
+        if (dt_pool_kit(l, &s->kit, &err) == 0)
+            return s;
+    }
+    fail(s, false, &err);
+    return NULL;
+}
+
+static void ask_for_disk(struct dt_sandbox *s, uint32_t op)
+{
+    struct dt_launcher *l = s->l;
+    struct dt_err err;
+    struct dt_job job = {.op = op,
+                         .uid = l->uid,
+                         .gid = l->gid,
+                         .tag = DT_JOB_FOR_SANDBOX,
+                         .serial = dt_pool_serial(&l->pool),
+                         .bytes = s->spec->disk_bytes};
+    memcpy(job.id, s->id, sizeof(job.id));
+    if (dt_worker_send(&l->maker, &job, &err) < 0) {
+        fail(s, false, &err);
+        return;
+    }
+    s->disk_job = job.serial;
+}
+
+static bool on_disk(struct dt_launcher *l, const uint8_t id[16])
+{
+    char name[DT_ID_TEXT_SIZE];
+    dt_id_text(id, name);
+    return faccessat(l->sandboxes, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void refuse(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                   enum dt_lw_result result, const char *text)
+{
+    struct dt_lw_answer a;
+    dt_answer_init(&a, asked, r->id, NULL);
+    a.result = result;
+    (void)snprintf(a.text, sizeof(a.text), "%s", text);
+    dt_peer_answer(l, asked, &a);
+}
+
+void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                       int config)
+{
+    DT_AUTO_FD int conf = config;
+    if (dt_sandbox_find(l, r->id) != NULL || on_disk(l, r->id)) {
+        refuse(l, r, asked, DT_LW_EXISTS, "a sandbox with this id exists");
+        return;
+    }
+    struct dt_sandbox *s = prepare(l, r, asked, &conf);
+    if (s == NULL)
+        return;
+    if (dt_pool_disk(l, r->spec.disk_bytes, &s->disk))
+        launch(s);
+    else
+        ask_for_disk(s, DT_JOB_DISK_NEW);
+}
+
+void dt_sandbox_start(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                      int config)
+{
+    DT_AUTO_FD int conf = config;
+    if (dt_sandbox_find(l, r->id) != NULL) {
+        refuse(l, r, asked, DT_LW_BUSY, "the sandbox runs, or is just ending");
+        return;
+    }
+    if (!on_disk(l, r->id)) {
+        refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
+        return;
+    }
+    struct dt_sandbox *s = prepare(l, r, asked, &conf);
+    if (s != NULL)
+        ask_for_disk(s, DT_JOB_DISK_OPEN);
+}
+
+void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
+{
+    struct dt_sandbox *s = dt_sandbox_find(l, r->id);
+    if (s == NULL) {
+        bool exists = on_disk(l, r->id);
+        refuse(l, r, asked, exists ? DT_LW_OK : DT_LW_NOT_FOUND,
+               exists ? "" : "there is no sandbox with this id");
+        return;
+    }
+    if (s->asked.seq != 0) {
+        refuse(l, r, asked, DT_LW_BUSY, "the sandbox is just starting or stopping");
+        return;
+    }
+    s->asked = *asked;
+    if (s->state != DT_RUNNING)
+        return; /* it is ending already; answered when it has */
+    step(s, DT_STOPPING);
+    (void)pidfd_send_signal(s->box.pidfd, SIGTERM, NULL, 0);
+    dt_loop_timer(&l->loop, &s->timer, r->grace_ms);
+}
+
+static void destroy_running(struct dt_sandbox *s)
+{
+    struct dt_err err;
+    if (s->asked.seq != 0) {
+        (void)dt_err_set(&err, DT_E_GONE, "the sandbox was destroyed meanwhile");
+        dt_peer_reply(s->l, &s->asked, s->id, &err);
+    }
+    s->gone = true;
+    if (s->state == DT_WAITING)
+        end(s);
+    else if (s->state != DT_KILLED && s->state != DT_ENDED)
+        kill_all(s);
+}
+
+void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked)
+{
+    struct dt_err err = {.code = DT_OK};
+    struct dt_sandbox *s = dt_sandbox_find(l, r->id);
+    bool exists = on_disk(l, r->id);
+    if (s == NULL && !exists) {
+        refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
+        return;
+    }
+    if (s != NULL)
+        destroy_running(s);
+    int rc = exists ? throw_away(l, r->id, &err) : 0;
+    dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
+}
+
+static void fill_stats(struct dt_sandbox *s, struct dt_lw_stats *out)
+{
+    struct dt_cgroup_stats c;
+    struct dt_err err;
+    if (dt_cgroup_stats(s->l->cgroups, s->kit.cgroup, &c, &err) == 0) {
+        out->memory_bytes = c.memory_bytes;
+        out->memory_limit = c.memory_limit;
+        out->cpu_usec = c.cpu_usec;
+        out->pids = c.pids;
+        out->oom_kills = c.oom_kills;
+    }
+    char path[32];
+    struct dt_disk_usage u;
+    (void)snprintf(path, sizeof(path), "/proc/%d/root", (int)s->box.pid);
+    DT_AUTO_FD int root = open(path, O_PATH | O_CLOEXEC);
+    DT_AUTO_FD int dir = folder_open(s);
+    if (root >= 0 && dir >= 0 && dt_disk_usage(s->l->disks, dir, root, &u, &err) == 0) {
+        out->disk_used = u.used_bytes;
+        out->disk_total = u.total_bytes;
+    }
+}
+
+void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
+{
+    struct dt_sandbox *s = dt_sandbox_find(l, r->id);
+    if (s == NULL && !on_disk(l, r->id)) {
+        refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
+        return;
+    }
+    struct dt_lw_answer a;
+    dt_answer_init(&a, asked, r->id, NULL);
+    if (s != NULL && (s->state == DT_RUNNING || s->state == DT_STOPPING))
+        fill_stats(s, &a.u.stats);
+    dt_peer_answer(l, asked, &a);
+}
+
+static struct dt_sandbox *find_job(struct dt_launcher *l, const struct dt_job *job,
+                                   enum dt_sandbox_state state)
+{
+    struct dt_sandbox *s = *bucket(l, job->id);
+    while (s != NULL && (s->disk_job != job->serial || s->state != state))
+        s = s->next;
+    return s;
+}
+
+bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2])
+{
+    struct dt_sandbox *s = find_job(l, &done->job, DT_WAITING);
+    if (s == NULL)
+        return false;
+    s->disk_job = 0;
+    if (done->code != DT_OK) {
+        struct dt_err err;
+        /* NOT_FOUND would mean a layer. */
+        enum dt_err_code code =
+            done->code == DT_E_NOT_FOUND ? DT_E_GONE : (enum dt_err_code)done->code;
+        (void)dt_err_set(&err, code, "%s", done->text);
+        fail(s, false, &err);
+        return true;
+    }
+    s->disk = (struct dt_pool_disk){done->job.serial, done->job.bytes, fds[0], fds[1]};
+    launch(s);
+    return true;
+}
+
+void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done)
+{
+    struct dt_sandbox *s = find_job(l, &done->job, DT_ENDED);
+    if (s == NULL)
+        return;
+    if (done->code != DT_OK && !s->gone) {
+        struct dt_err err;
+        (void)dt_err_set(&err, (enum dt_err_code)done->code, "%s", done->text);
+        dt_log(DT_LOG_ERROR, "a disk stays in use", "err", err.msg, NULL);
+        dt_peer_reply(l, &s->asked, s->id, &err);
+    }
+    finish(s);
+}
+
+void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker)
+{
+    enum dt_sandbox_state state = maker ? DT_WAITING : DT_ENDED;
+    struct dt_err err;
+    (void)dt_err_set(&err, DT_E_UNAVAILABLE, "a helper of the launcher ended; try again");
+    for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
+        struct dt_sandbox *s = l->sandboxes_by_id[i];
+        while (s != NULL) {
+            struct dt_sandbox *next = s->next;
+            if (s->disk_job != 0 && s->state == state) {
+                s->disk_job = 0;
+                if (maker)
+                    fail(s, false, &err);
+                else
+                    finish(s);
+            }
+            s = next;
+        }
+    }
+}
+
+int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct dt_record *r,
+                     int pidfd, struct dt_err *err)
+{
+    DT_AUTO_FD int fd = pidfd;
+    struct dt_sandbox *s = sandbox_new(l, id);
+    if (s == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    s->state = DT_RUNNING;
+    s->adopted = true;
+    s->addr = r->addr;
+    s->kit.slot = r->slot;
+    memcpy(s->kit.cgroup, r->cgroup, sizeof(s->kit.cgroup));
+    s->box.pid = r->pid;
+    s->box.pidfd = dt_take_fd(&fd);
+    s->timer = (struct dt_timer){.fn = on_timer, .ctx = s};
+    if (watch_box(s, err) < 0) {
+        sandbox_free(s);
+        return -1;
+    }
+    if (r->creating)
+        mark_created(s);
+    return 0;
+}

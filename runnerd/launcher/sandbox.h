@@ -1,0 +1,80 @@
+/*
+ * Sandboxes that have a process, or are about to.
+ *
+ *   WAITING  -> STARTING | ENDED         for the maker's disk
+ *   STARTING -> RUNNING | KILLED         the first process sets itself up
+ *   RUNNING  -> STOPPING | KILLED | ENDED
+ *   STOPPING -> KILLED | ENDED           asked to end, until the grace is over
+ *   KILLED   -> ENDED                    waits for the end of the first process
+ *   ENDED                                kernel objects are released, the disk is waited for; then
+ *                                        the struct is freed
+ *
+ * A sandbox without one is nothing but a folder on disk.
+ */
+#ifndef DT_LAUNCHER_SANDBOX_H
+#define DT_LAUNCHER_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "os/box.h"
+#include "runnerd/launcher/loop.h"
+#include "runnerd/launcher/peer.h"
+#include "runnerd/launcher/pool.h"
+#include "runnerd/launcher/record.h"
+
+enum dt_sandbox_state { DT_WAITING, DT_STARTING, DT_RUNNING, DT_STOPPING, DT_KILLED, DT_ENDED };
+
+struct dt_sandbox {
+    struct dt_launcher *l;
+    struct dt_sandbox *next; /* in its bucket */
+    uint8_t id[16];
+    enum dt_sandbox_state state;
+    bool gone;               /* destroyed: its id may be used again, its folder is in trash */
+    bool fresh;              /* CREATE, not answered yet: without a process there is no sandbox */
+    bool adopted;            /* not our child */
+    struct dt_asked asked;   /* who waits for the end of CREATE, START or STOP */
+    struct dt_lw_spec *spec; /* until it runs */
+    int config;
+    struct dt_kit kit; /* its descriptors are closed once it is STARTING */
+    struct dt_pool_disk disk;
+    uint64_t disk_job; /* serial of the job at the maker, 0 = none */
+    struct dt_box box;
+    struct dt_watch on_exit, on_status;
+    struct dt_timer timer;
+    uint32_t addr;
+    unsigned tries; /* to release kernel objects */
+    int exit_status;
+    bool by_itself; /* an EXITED event is due */
+    bool oom;
+};
+
+struct dt_launcher;
+struct dt_job_done;
+
+/* NULL when it has no process. */
+struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16]);
+
+/* The requests; each sends its answer, now or later. They take `config`. */
+void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                       int config);
+void dt_sandbox_start(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                      int config);
+void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
+void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked);
+void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
+
+/* Workers' answers. dt_sandbox_on_disk returns false when no sandbox waits for it. */
+bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);
+void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done);
+/* The maker or the reaper died, and with it what sandboxes waited for. */
+void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker);
+
+/* Takes over a running process of an earlier launcher. Takes `pidfd`. */
+int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct dt_record *r,
+                     int pidfd, struct dt_err *err) DT_MUST_CHECK;
+/* Frees the structs and leaves the sandboxes running. */
+void dt_sandbox_forget_all(struct dt_launcher *l);
+
+#endif
