@@ -148,7 +148,9 @@ static void on_head(void *ctx, int status, const struct dt_http_header *h, size_
     for (size_t i = 0; i < n; i++) {
         bool upgrade = status == 101 && dt_str_eq_nocase(h[i].name, DT_STR("upgrade"));
         if (upgrade || !(is_hop_by_hop(h[i].name) || is_dropped_reply(p, h[i].name) ||
-                         (has_connection && is_named(h, n, h[i].name))))
+                         (has_connection && is_named(h, n, h[i].name)) ||
+                         (p->opts.keep_reply != NULL &&
+                          !p->opts.keep_reply(p->opts.ctx, h[i].name, h[i].value))))
             dt_http_req_add(p->req, h[i].name, h[i].value);
     }
     if (p->opts.on_head != NULL)
@@ -308,7 +310,10 @@ void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
     }
     *p = (struct proxy){
         .req = req,
-        .opts = {.on_fail = opts->on_fail, .on_head = opts->on_head, .on_done = opts->on_done},
+        .opts = {.on_fail = opts->on_fail,
+                 .keep_reply = opts->keep_reply,
+                 .on_head = opts->on_head,
+                 .on_done = opts->on_done},
         .loop = dt_http_req_loop(req),
         .upgrade = may_upgrade(req),
         .starting = true,

@@ -21,6 +21,8 @@ struct dt_proxy_opts {
     /* When the upstream cannot be reached or breaks before its head: write the answer here. NULL gives
      * a plain 502. */
     void (*on_fail)(void *ctx, struct dt_http_req *req, const struct dt_err *err);
+    /* Whether an answer's header goes to the client; asked for those that no list drops. May be NULL. */
+    bool (*keep_reply)(void *ctx, struct dt_str name, struct dt_str value);
     /* May add answer headers through dt_http_req_add_header(). May be NULL. */
     void (*on_head)(void *ctx, struct dt_http_req *req, int status);
     /* The exchange or tunnel is over; both directions' bytes. Exactly once. May be NULL. */
