@@ -25,6 +25,12 @@ printf 'prefix=/home/daytona/.local\nupdate-notifier=false\nfund=false\n' >"$roo
 chown 1000:1000 "$root/home/daytona/.npmrc"
 [ -e "$root/usr/bin/python" ] || ln -s python3 "$root/usr/bin/python"
 
+# Sandboxes allow ping sockets and have no CAP_NET_RAW: a ping that asks for it would not even start.
+if [ -e "$root/usr/bin/ping" ]; then
+    [ ! -x "$root/usr/sbin/setcap" ] || chroot "$root" setcap -r /usr/bin/ping 2>/dev/null || true
+    chmod u-s "$root/usr/bin/ping"
+fi
+
 ln -sf /usr/share/zoneinfo/Etc/UTC "$root/etc/localtime"
 echo Etc/UTC >"$root/etc/timezone"
 echo 'LANG=C.UTF-8' >"$root/etc/default/locale"

@@ -1,1 +1,2 @@
 dt_unit(tar oci)
+dt_unit(oci oci)
