@@ -13,6 +13,8 @@
 
 /* A whole table is one batch: ours has some 40 rules of about 300 bytes. */
 enum { BATCH_MAX = 64 * 1024 };
+/* Newer than the headers of some systems. */
+enum { MSG_DESTROYTABLE = 26 };
 
 struct dt_nft {
     struct dt_nl *nl;
@@ -82,6 +84,12 @@ void dt_nft_table_add(struct dt_nft *n, uint32_t flags)
 void dt_nft_table_del(struct dt_nft *n)
 {
     nft_message(n, NFT_MSG_DELTABLE, 0);
+    dt_nl_strz(n->nl, NFTA_TABLE_NAME, n->table);
+}
+
+void dt_nft_table_destroy(struct dt_nft *n)
+{
+    nft_message(n, MSG_DESTROYTABLE, 0);
     dt_nl_strz(n->nl, NFTA_TABLE_NAME, n->table);
 }
 

@@ -32,6 +32,8 @@ int dt_nft_commit(struct dt_nft *n, struct dt_err *err) DT_MUST_CHECK;
 void dt_nft_table_add(struct dt_nft *n, uint32_t flags);
 /* With everything in it. */
 void dt_nft_table_del(struct dt_nft *n);
+/* As above, and one that does not exist is fine; kernel 6.3. */
+void dt_nft_table_destroy(struct dt_nft *n);
 
 /* The type numbers are what nft(8) shows elements by; the kernel looks at the lengths only. */
 enum dt_nft_type {

@@ -1,13 +1,18 @@
 #include "os/rtnl.h"
 
 #include <arpa/inet.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <linux/veth.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+
+#include "base/clock.h"
 
 static void link_msg(struct dt_nl *nl, uint16_t type, uint16_t flags, unsigned ifindex)
 {
@@ -146,4 +151,26 @@ unsigned dt_rtnl_ifindex(const struct dt_nl *nl, const char *name)
     if (ioctl(mnl_socket_get_fd(nl->sock), SIOCGIFINDEX, &req) < 0)
         return 0;
     return (unsigned)req.ifr_ifindex;
+}
+
+int dt_rtnl_wait_running(const struct dt_nl *nl, const char *name, struct dt_err *err)
+{
+    int fd = mnl_socket_get_fd(nl->sock);
+    uint64_t deadline = dt_clock_ms() + DT_NL_WAIT_MS;
+    for (;;) {
+        struct ethtool_value link = {.cmd = ETHTOOL_GLINK};
+        struct ifreq req = {0};
+        (void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
+        req.ifr_data = (void *)&link;
+        /* Asking makes the kernel handle the pending carrier event now, since 6.9; before, that
+         * takes it a moment, and the lock that it waits for is the one this call takes. */
+        if (ioctl(fd, SIOCETHTOOL, &req) < 0 || ioctl(fd, SIOCGIFFLAGS, &req) < 0)
+            return dt_err_errno(err, "state of interface %s", name);
+        if ((req.ifr_flags & IFF_RUNNING) != 0)
+            return 0;
+        if (dt_clock_ms() > deadline)
+            return dt_err_set(err, DT_E_TIMEOUT, "interface %s has no carrier after %d ms", name,
+                              DT_NL_WAIT_MS);
+        (void)poll(NULL, 0, 1);
+    }
 }

@@ -31,5 +31,9 @@ void dt_rtnl_route_default(struct dt_nl *nl, unsigned ifindex, uint32_t gateway)
 
 /* 0 when there is no such interface in the socket's namespace. */
 unsigned dt_rtnl_ifindex(const struct dt_nl *nl, const char *name);
+/* Until the interface, whose other end is up, takes packets. Usually at once, never longer than
+ * DT_NL_WAIT_MS. */
+int dt_rtnl_wait_running(const struct dt_nl *nl, const char *name,
+                         struct dt_err *err) DT_MUST_CHECK;
 
 #endif

@@ -128,8 +128,6 @@ static void add_dns(struct dt_sandbox_net *net)
     dt_nft_elems_end(net->nft);
 }
 
-/* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run; and
- * persistent, it stays when we are gone. */
 static int put_table(struct dt_sandbox_net *net, uint32_t flags, struct dt_err *err)
 {
     const struct dt_sandbox_rules rules = {.iface = net->iface,
@@ -137,16 +135,28 @@ static int put_table(struct dt_sandbox_net *net, uint32_t flags, struct dt_err *
                                            .gateway = dt_sandbox_net_gateway(net),
                                            .flows = DT_SANDBOX_NET_FLOWS};
     dt_nft_begin(net->nft);
-    dt_nft_table_add(net->nft, 0);
-    dt_nft_table_del(net->nft);
+    if ((flags & TABLE_PERSISTS) != 0) {
+        dt_nft_table_destroy(net->nft);
+    } else {
+        dt_nft_table_add(net->nft, 0);
+        dt_nft_table_del(net->nft);
+    }
     dt_nft_table_add(net->nft, flags);
     dt_sandbox_rules_add(net->nft, &rules);
     add_dns(net);
     return dt_nft_commit(net->nft, err);
 }
 
+static bool is_unsupported(int sys_errno)
+{
+    return sys_errno == ENOENT || sys_errno == EOPNOTSUPP || sys_errno == EAFNOSUPPORT ||
+           sys_errno == EPROTONOSUPPORT || sys_errno == EINVAL;
+}
+
 static int replace_table(struct dt_sandbox_net *net, struct dt_err *err)
 {
+    /* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run;
+     * persistent, it stays when we are gone. Kernels before 6.9 do not know that. */
     if (put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err) == 0)
         return 0;
     if (err->sys_errno == EPERM)
@@ -154,14 +164,11 @@ static int replace_table(struct dt_sandbox_net *net, struct dt_err *err)
                            net->instance);
     if (put_table(net, 0, err) == 0)
         return 0;
-    if (err->sys_errno == ENOENT || err->sys_errno == EOPNOTSUPP ||
-        err->sys_errno == EAFNOSUPPORT || err->sys_errno == EPROTONOSUPPORT) {
-        err->code = DT_E_UNSUPPORTED;
-        return dt_err_wrap(err, "the kernel lacks a part of nf_tables (needed: nf_tables with "
-                                "inet, nft_ct, nft_fib_inet, nft_reject_inet, nft_connlimit, "
-                                "nft_nat, nft_masq)");
-    }
-    return -1;
+    if (!is_unsupported(err->sys_errno))
+        return -1;
+    err->code = DT_E_UNSUPPORTED;
+    return dt_err_wrap(err, "the kernel lacks a part of nf_tables (needed: inet tables, nft_ct, "
+                            "nft_fib_inet, nft_reject_inet, nft_connlimit, nft_nat, nft_masq)");
 }
 
 static int open_sockets(struct dt_sandbox_net *net, struct dt_err *err)

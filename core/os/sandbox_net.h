@@ -26,7 +26,7 @@ enum {
     DT_SANDBOX_NET_INSTANCES = 16,
     DT_SANDBOX_NET_SLOTS = 4000, /* slots are 1..4000 */
     DT_SANDBOX_NET_CIDRS = 16,   /* most ranges of one ALLOW policy */
-    DT_SANDBOX_NET_FLOWS = 8192, /* most tracked connections of one sandbox */
+    DT_SANDBOX_NET_FLOWS = 4096, /* most tracked connections of one sandbox */
     DT_SANDBOX_NET_WAIT_MS = 5000,
 };
 

@@ -185,6 +185,9 @@ static void chain_inward(struct dt_nft *n, const struct dt_sandbox_rules *r)
     dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_RELATED);
     end(n, NF_ACCEPT, NULL);
     dt_nft_rule(n, "inward");
+    dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_NEW);
+    end(n, NFT_GOTO, "refuse");
+    dt_nft_rule(n, "inward");
     dt_nft_if_ct_none(n, NFT_CT_STATE, STATE_ESTABLISHED);
     end(n, NF_DROP, NULL);
     dt_nft_rule(n, "inward");

@@ -1,0 +1,1 @@
+dt_unit(sandbox_net os_net)
