@@ -1,0 +1,43 @@
+/* One command: a process tree, its output, its deadline. */
+#ifndef DT_TOOLBOX_COMMAND_H
+#define DT_TOOLBOX_COMMAND_H
+
+#include "json/json.h"
+#include "toolbox/capture.h"
+#include "toolbox/toolbox.h"
+
+enum { DT_COMMANDS_MAX = 512 };
+
+struct dt_command;
+
+struct dt_command_end {
+    int exit_code; /* -1: ended by a signal */
+    bool timed_out;
+    uint64_t duration_ms;
+    struct dt_capture *out;    /* both streams when they were not split */
+    struct dt_capture *errors; /* NULL when they were not split */
+};
+
+struct dt_command_opts {
+    const char *const *argv;
+    const char *cwd;
+    const json_t *env;           /* object of strings over the guest's environment; may be NULL */
+    const char *const *more_env; /* "A=b" over that, ended by NULL; may be NULL */
+    int extra[2];                /* descriptors 3 and 4 of the process; -1: none; the caller's */
+    bool split;                  /* standard error apart */
+    size_t limit;                /* bytes of each stream kept in memory */
+    uint64_t timeout_ms;         /* 0: none */
+    /* Once, from the loop: the program has ended and its output is here, or its time is over and
+     * all of it was killed. What it left in the background lives on, and what that prints is
+     * dropped. The command is gone afterwards. */
+    void (*on_end)(void *ctx, const struct dt_command_end *end);
+    void *ctx;
+};
+
+/* LIMIT above DT_COMMANDS_MAX; else the errors of dt_process_spawn(). Then on_end does not come. */
+int dt_command_start(struct dt_toolbox *tb, const struct dt_command_opts *opts,
+                     struct dt_command **ret, struct dt_err *err) DT_MUST_CHECK;
+/* Kills all of it; on_end does not come any more. */
+void dt_command_cancel(struct dt_command *c);
+
+#endif

@@ -1,0 +1,224 @@
+/* POST /process/execute */
+#include <math.h>
+#include <stdio.h>
+
+#include "toolbox/command.h"
+#include "toolbox/reply.h"
+#include "toolbox/shell.h"
+
+enum {
+    BODY_MAX = 16 * 1024 * 1024,
+    RESULT_MAX = 8 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
+    SPLIT_DEFAULT = 64 * 1024,
+    LIMIT_LEAST = 64,
+};
+
+struct exec {
+    struct dt_toolbox *tb;
+    struct dt_http_req *req;
+    struct dt_command *command; /* NULL before and after it runs */
+    bool split;
+    size_t limit;
+};
+
+static void on_done(void *ctx, bool complete)
+{
+    struct exec *x = ctx;
+    (void)complete;
+    if (x->command != NULL)
+        dt_command_cancel(x->command);
+    free(x);
+}
+
+static void set_text(json_t *to, const char *key, struct dt_str text)
+{
+    (void)json_object_set_new(to, key, json_stringn(text.p != NULL ? text.p : "", text.n));
+}
+
+/* The typed struct holds C strings; output may hold NUL, so the texts are put in behind. */
+static json_t *split_reply(const struct dt_command_end *end, const struct dt_capture_view *out,
+                           const struct dt_capture_view *errors)
+{
+    const struct dt_tb_execute_split r = {
+        .exit_code = end->exit_code,
+        .stdout_bytes = (int64_t)end->out->total,
+        .stderr_bytes = (int64_t)end->errors->total,
+        .stdout_omitted = (int64_t)out->omitted,
+        .stderr_omitted = (int64_t)errors->omitted,
+        .stdout_path = out->path[0] != '\0' ? out->path : NULL,
+        .stderr_path = errors->path[0] != '\0' ? errors->path : NULL,
+        .duration_ms = (int64_t)end->duration_ms,
+        .timed_out = end->timed_out,
+        .has_timed_out = end->timed_out,
+    };
+    json_t *j = dt_tb_execute_split_print(&r);
+    if (j == NULL)
+        return NULL;
+    set_text(j, "stdout", dt_buf_str(&out->head));
+    set_text(j, "stderr", dt_buf_str(&errors->head));
+    if (out->omitted > 0)
+        set_text(j, "stdoutTail", dt_buf_str(&out->tail));
+    if (errors->omitted > 0)
+        set_text(j, "stderrTail", dt_buf_str(&errors->tail));
+    return j;
+}
+
+static json_t *plain_reply(const struct dt_command_end *end, struct dt_capture_view *out)
+{
+    struct dt_err err;
+    if (out->omitted > 0) {
+        char note[256];
+        (void)snprintf(note, sizeof(note), "\n[%llu bytes left out%s%s]\n",
+                       (unsigned long long)out->omitted,
+                       out->path[0] != '\0' ? "; the whole output is in " : "", out->path);
+        out->head.max += sizeof(note) + out->tail.n;
+        if (dt_buf_addz(&out->head, note, &err) < 0 ||
+            dt_buf_adds(&out->head, dt_buf_str(&out->tail), &err) < 0)
+            return NULL;
+    }
+    const struct dt_tb_execute_result r = {.exit_code = end->exit_code};
+    json_t *j = dt_tb_execute_result_print(&r);
+    if (j != NULL)
+        set_text(j, "result", dt_buf_str(&out->head));
+    return j;
+}
+
+static void on_end(void *ctx, const struct dt_command_end *end)
+{
+    struct exec *x = ctx;
+    struct dt_capture_view out = {.omitted = 0}, errors = {.omitted = 0};
+    struct dt_err err;
+    x->command = NULL;
+    bool ok = dt_capture_show(end->out, &out, &err) == 0 &&
+              (!x->split || dt_capture_show(end->errors, &errors, &err) == 0);
+    if (!ok) {
+        dt_reply_error(x->req, &err);
+    } else {
+        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(end, &out);
+        int status = 200;
+        if (end->timed_out) {
+            (void)dt_err_set(&err, DT_E_PROCESS_EXECUTION_TIMEOUT,
+                             "command execution timeout: it and all processes it started were "
+                             "killed after %.3g seconds",
+                             (double)end->duration_ms / 1000);
+            status = dt_err_http(err.code);
+            DT_AUTO_JSON json_t *failure = dt_reply_error_json(x->req, &err);
+            (void)json_object_update(j, failure);
+        }
+        dt_reply_json(x->req, status, j);
+    }
+    dt_capture_view_done(&out);
+    dt_capture_view_done(&errors);
+}
+
+/* A command that could not begin: an error for split callers, the old answer for the others. */
+static void not_started(struct exec *x, const struct dt_err *err)
+{
+    bool cannot_run = err->code == DT_E_FILE_NOT_FOUND || err->code == DT_E_FILE_ACCESS_DENIED ||
+                      err->code == DT_E_UNSUPPORTED;
+    if (x->split || !cannot_run) {
+        dt_reply_error(x->req, err);
+        return;
+    }
+    const struct dt_tb_execute_result r = {.exit_code = -1, .result = err->msg};
+    dt_reply_json(x->req, 200, dt_tb_execute_result_print(&r));
+}
+
+static int check(const struct dt_tb_execute *in, struct dt_err *err)
+{
+    if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
+        return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty or whitespace-only");
+    const char *key;
+    json_t *value;
+    json_object_foreach(in->envs, key, value)
+    {
+        if (!dt_env_name_ok(key))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "invalid environment variable name: '%.200s'",
+                              key);
+        if (strlen(json_string_value(value)) != json_string_length(value))
+            return dt_err_set(err, DT_E_BAD_REQUEST,
+                              "environment variable %.200s holds a NUL character", key);
+    }
+    return 0;
+}
+
+/* The default folders may be gone; one that was asked for must be there. */
+static char *find_cwd(const struct exec *x, const char *wanted, struct dt_err *err)
+{
+    const struct dt_guest *g = &x->tb->guest;
+    if (wanted != NULL && wanted[0] != '\0')
+        return dt_guest_path(g, dt_str_z(wanted), err);
+    const char *dir = access(g->workdir, X_OK) == 0     ? g->workdir
+                      : access(g->user.home, X_OK) == 0 ? g->user.home
+                                                        : "/";
+    return dt_guest_path(g, dt_str_z(dir), err);
+}
+
+static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *err)
+{
+    if (check(in, err) < 0)
+        return -1;
+    DT_AUTO_FREE char *cwd = find_cwd(x, in->cwd, err);
+    struct dt_shell_argv argv;
+    if (cwd == NULL || dt_shell_argv(&argv, in->command, err) < 0)
+        return -1;
+    const struct dt_command_opts opts = {
+        .argv = argv.argv,
+        .cwd = cwd,
+        .env = in->envs,
+        .extra = {argv.script_fd, -1},
+        .split = x->split,
+        .limit = x->limit,
+        .timeout_ms = (uint64_t)ceil(in->timeout * 1000),
+        .on_end = on_end,
+        .ctx = x,
+    };
+    int r = dt_command_start(x->tb, &opts, &x->command, err);
+    dt_shell_argv_done(&argv);
+    return r;
+}
+
+static void on_body(void *ctx, struct dt_str body, const struct dt_err *failed)
+{
+    struct exec *x = ctx;
+    struct dt_err err;
+    struct dt_tb_execute in;
+    if (failed != NULL)
+        return; /* answered */
+    DT_AUTO_JSON json_t *j = dt_json_parse(body, 8, &err);
+    if (j == NULL || dt_tb_execute_parse(j, &in, &err) < 0) {
+        err.code = DT_E_INVALID;
+        dt_reply_error(x->req, &err);
+        return;
+    }
+    if (start(x, &in, &err) < 0)
+        not_started(x, &err);
+    dt_tb_execute_done(&in);
+}
+
+static size_t output_limit(const struct dt_http_req *req, bool split)
+{
+    unsigned long long limit = split ? SPLIT_DEFAULT : RESULT_MAX;
+    struct dt_str header = dt_http_req_header(req, "X-Daytona-Output-Limit");
+    if (header.p != NULL)
+        (void)dt_str_u64(dt_str_trim(header), UINT64_MAX, &limit);
+    return limit < LIMIT_LEAST ? LIMIT_LEAST : limit > RESULT_MAX ? RESULT_MAX : (size_t)limit;
+}
+
+void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+{
+    (void)segment;
+    struct exec *x = calloc(1, sizeof(*x));
+    struct dt_err err;
+    if (x == NULL) {
+        (void)dt_err_set(&err, DT_E_NOMEM, "execute");
+        dt_reply_error(req, &err);
+        return;
+    }
+    x->tb = tb;
+    x->req = req;
+    x->split = dt_str_eq_nocase(dt_http_req_header(req, "X-Daytona-Split-Output"), DT_STR("true"));
+    x->limit = output_limit(req, x->split);
+    dt_http_req_on_done(req, on_done, x);
+    dt_http_req_collect(req, BODY_MAX, on_body, x);
+}

@@ -1,0 +1,24 @@
+/* What a clone URL says: credentials are taken out of it before anybody sees it. */
+#ifndef DT_TOOLBOX_GITURL_H
+#define DT_TOOLBOX_GITURL_H
+
+#include "base/buf.h"
+
+struct dt_giturl {
+    char *clean;    /* without user information when it is http(s) */
+    char *username; /* from the URL, decoded; NULL: none */
+    char *password;
+    char *site; /* `scheme://host[:port]` for http(s), else NULL */
+};
+
+/* Accepts http, https, ssh, git and file URLs, `user@host:path`, and absolute paths; `host/path`
+ * gets https. INVALID names what is wrong. */
+int dt_giturl_parse(const char *url, struct dt_giturl *out, struct dt_err *err) DT_MUST_CHECK;
+void dt_giturl_done(struct dt_giturl *u);
+
+/* Replaces every `secret` in the text by ***. Empty secrets are skipped. */
+int dt_giturl_redact(struct dt_buf *text, const char *secret, struct dt_err *err) DT_MUST_CHECK;
+/* The error code that git's own words stand for. */
+enum dt_err_code dt_giturl_classify(const char *output);
+
+#endif

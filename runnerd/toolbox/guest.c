@@ -1,0 +1,255 @@
+#include "toolbox/guest.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "gen/toolbox_api.h"
+
+/* Replaces a link or a special file by a file; a root that cannot be written keeps what it has. */
+static int open_etc(const char *path)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        DT_AUTO_FD int fd =
+            open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+        struct stat st;
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+            return dt_take_fd(&fd);
+        if (unlink(path) < 0)
+            break;
+    }
+    return -1;
+}
+
+static void write_etc(const char *path, const char *text)
+{
+    if (text == NULL)
+        return;
+    struct dt_err err;
+    DT_AUTO_FD int fd = open_etc(path);
+    if (fd < 0 || ftruncate(fd, 0) < 0 || dt_fd_write_all(fd, text, strlen(text), &err) < 0 ||
+        fchmod(fd, 0644) < 0)
+        dt_log(DT_LOG_WARN, "cannot write a file", "path", path, "err", strerror(errno), NULL);
+}
+
+static void write_etc_files(const struct dt_tb_config *c)
+{
+    (void)mkdir("/etc", 0755);
+    write_etc("/etc/resolv.conf", c->resolv_conf);
+    write_etc("/etc/hosts", c->hosts);
+    if (c->hostname != NULL) {
+        char line[80];
+        (void)snprintf(line, sizeof(line), "%s\n", c->hostname);
+        write_etc("/etc/hostname", line);
+    }
+}
+
+bool dt_env_name_ok(const char *name)
+{
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        char c = name[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && !(i > 0 && c >= '0' && c <= '9'))
+            return false;
+    }
+    return name[0] != '\0';
+}
+
+/* One block: the pointers, then the texts. Two passes, the first only counts. */
+struct env_block {
+    char **list;
+    char *text;
+    size_t count, bytes;
+};
+
+static void env_add(struct env_block *b, const char *name, const char *value)
+{
+    size_t nn = strlen(name), vn = value != NULL ? strlen(value) : 0;
+    size_t size = nn + (value != NULL ? 1 + vn : 0) + 1;
+    if (b->list != NULL) {
+        char *at = b->text + b->bytes;
+        b->list[b->count] = at;
+        memcpy(at, name, nn);
+        if (value != NULL) {
+            at[nn] = '=';
+            memcpy(at + nn + 1, value, vn);
+        }
+        at[size - 1] = '\0';
+    }
+    b->count++;
+    b->bytes += size;
+}
+
+static bool overridden(const char *entry, const json_t *extra)
+{
+    char name[256];
+    size_t n = strcspn(entry, "=");
+    if (extra == NULL || n >= sizeof(name))
+        return false;
+    memcpy(name, entry, n);
+    name[n] = '\0';
+    return json_object_get(extra, name) != NULL;
+}
+
+static void env_fill(struct env_block *b, char *const *base, const json_t *extra,
+                     const char *const *more)
+{
+    b->count = b->bytes = 0;
+    for (; base != NULL && *base != NULL; base++) {
+        if (!overridden(*base, extra))
+            env_add(b, *base, NULL);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)extra, key, value) env_add(b, key, json_string_value(value));
+    for (; more != NULL && *more != NULL; more++)
+        env_add(b, *more, NULL);
+}
+
+static char **env_make(char *const *base, const json_t *extra, const char *const *more,
+                       struct dt_err *err)
+{
+    struct env_block b = {.list = NULL};
+    env_fill(&b, base, extra, more);
+    size_t head = (b.count + 1) * sizeof(char *);
+    char *block = malloc(head + b.bytes);
+    if (block == NULL) {
+        (void)dt_err_set(err, DT_E_NOMEM, "environment of %zu bytes", b.bytes);
+        return NULL;
+    }
+    b.list = (char **)(void *)block;
+    b.text = block + head;
+    env_fill(&b, base, extra, more);
+    b.list[b.count] = NULL;
+    return b.list;
+}
+
+char **dt_guest_env(const struct dt_guest *g, const json_t *extra, const char *const *more,
+                    struct dt_err *err)
+{
+    return env_make(g->env, extra, more, err);
+}
+
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static int make_env(struct dt_guest *g, const struct dt_tb_config *c, struct dt_err *err)
+{
+    char home[300], user[80], logname[80], shell[160], id[120], sandbox_user[120];
+    (void)snprintf(home, sizeof(home), "HOME=%s", g->user.home);
+    (void)snprintf(user, sizeof(user), "USER=%s", g->user.name);
+    (void)snprintf(logname, sizeof(logname), "LOGNAME=%s", g->user.name);
+    (void)snprintf(shell, sizeof(shell), "SHELL=%s", g->user.shell);
+    (void)snprintf(id, sizeof(id), "DAYTONA_SANDBOX_ID=%s", g->id);
+    (void)snprintf(sandbox_user, sizeof(sandbox_user), "DAYTONA_SANDBOX_USER=%s", g->user.name);
+    char *base[] = {"PATH=" PATH_DEFAULT, home, user,         logname, shell,
+                    "LANG=C.UTF-8",       id,   sandbox_user, NULL};
+    const char *key;
+    void *next;
+    json_t *value;
+    json_object_foreach_safe(c->env, next, key, value)
+    {
+        if (key[0] == '\0' || strchr(key, '=') != NULL)
+            (void)json_object_del(c->env, key);
+    }
+    g->env = env_make(base, c->env, NULL, err);
+    return g->env != NULL ? 0 : -1;
+}
+
+static int make_workdir(struct dt_guest *g, const char *wanted, struct dt_err *err)
+{
+    const char *const choices[] = {wanted != NULL ? wanted : "", g->user.home, "/"};
+    for (size_t i = 0; i < 3; i++) {
+        struct stat st;
+        if (choices[i][0] != '/' || stat(choices[i], &st) < 0 || !S_ISDIR(st.st_mode))
+            continue;
+        g->workdir = strdup(choices[i]);
+        break;
+    }
+    if (g->workdir == NULL && (g->workdir = strdup("/")) == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "work dir");
+    return 0;
+}
+
+static int read_config(int fd, struct dt_tb_config *out, struct dt_err *err)
+{
+    DT_AUTO_FD int own = fd;
+    DT_AUTO_BUF struct dt_buf text;
+    dt_buf_init(&text, DT_GUEST_CONFIG_MAX);
+    if (lseek(own, 0, SEEK_SET) < 0 && errno != ESPIPE)
+        return dt_err_errno(err, "configuration on descriptor %d", fd);
+    if (dt_fd_read_all(own, &text, err) < 0)
+        return dt_err_wrap(err, "configuration on descriptor %d", fd);
+    DT_AUTO_JSON json_t *j = dt_json_parse(dt_buf_str(&text), 8, err);
+    if (j == NULL || dt_tb_config_parse(j, out, err) < 0)
+        return dt_err_wrap(err, "configuration");
+    return 0;
+}
+
+int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err)
+{
+    struct dt_tb_config c;
+    *g = (struct dt_guest){.oom_fd = -1, .exe_fd = -1};
+    if (read_config(config_fd, &c, err) < 0)
+        return -1;
+    write_etc_files(&c);
+    dt_user_load(c.user != NULL ? c.user : "", &g->user);
+    dt_user_make_home(&g->user);
+    g->oom_fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    g->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    g->id = strdup(c.id);
+    int r = g->id == NULL ? dt_err_set(err, DT_E_NOMEM, "sandbox id") : 0;
+    if (r == 0)
+        r = dt_user_become(&g->user, err);
+    if (r == 0)
+        r = make_env(g, &c, err);
+    if (r == 0)
+        r = make_workdir(g, c.workdir, err);
+    dt_tb_config_done(&c);
+    if (r < 0)
+        dt_guest_done(g);
+    return r;
+}
+
+void dt_guest_done(struct dt_guest *g)
+{
+    free(g->id);
+    free(g->workdir);
+    free(g->env);
+    if (g->oom_fd >= 0)
+        (void)close(g->oom_fd);
+    if (g->exe_fd >= 0)
+        (void)close(g->exe_fd);
+    *g = (struct dt_guest){.oom_fd = -1, .exe_fd = -1};
+}
+
+char *dt_guest_path(const struct dt_guest *g, struct dt_str path, struct dt_err *err)
+{
+    if (path.n == 0) {
+        (void)dt_err_set(err, DT_E_INVALID_FILE_PATH, "path is required");
+        return NULL;
+    }
+    if (memchr(path.p, '\0', path.n) != NULL) {
+        (void)dt_err_set(err, DT_E_INVALID_FILE_PATH, "path must not contain a NUL character");
+        return NULL;
+    }
+    if (path.n >= PATH_MAX) {
+        (void)dt_err_set(err, DT_E_INVALID_FILE_PATH, "path is longer than %d bytes", PATH_MAX - 1);
+        return NULL;
+    }
+    size_t base = path.p[0] == '/' ? 0 : strlen(g->workdir) + 1;
+    char *out = malloc(base + path.n + 1);
+    if (out == NULL) {
+        (void)dt_err_set(err, DT_E_NOMEM, "path");
+        return NULL;
+    }
+    if (base > 0) {
+        memcpy(out, g->workdir, base - 1);
+        out[base - 1] = '/';
+    }
+    memcpy(out + base, path.p, path.n);
+    out[base + path.n] = '\0';
+    return out;
+}

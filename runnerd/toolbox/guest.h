@@ -1,0 +1,36 @@
+/* What the toolbox knows about the sandbox it lives in, and how it settles there at its start. */
+#ifndef DT_TOOLBOX_GUEST_H
+#define DT_TOOLBOX_GUEST_H
+
+#include "toolbox/user.h"
+
+enum { DT_GUEST_CONFIG_MAX = 512 * 1024 };
+
+struct dt_guest {
+    char *id;
+    char *workdir; /* absolute; where relative paths and commands without cwd begin */
+    char **env;    /* of commands, ended by NULL */
+    struct dt_user user;
+    /* Opened while that was allowed; -1 if it was not. */
+    int oom_fd; /* our own oom_score_adj */
+    int exe_fd; /* our own program, for dt_askpass() */
+};
+
+/* Reads the configuration from `config_fd` (JSON, closes it), writes /etc/resolv.conf, /etc/hosts
+ * and /etc/hostname, finds the user, makes its home and becomes it. Only a configuration that
+ * cannot be read, or an identity that cannot be given up, is an error. */
+int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err) DT_MUST_CHECK;
+void dt_guest_done(struct dt_guest *g);
+
+/* The environment of a command: the guest's, then `extra` (an object of strings, or NULL) over it,
+ * then the pairs of `more` ("A=b", ended by NULL, or NULL). One block: free() it. */
+struct json_t;
+char **dt_guest_env(const struct dt_guest *g, const struct json_t *extra, const char *const *more,
+                    struct dt_err *err);
+/* Whether a name may be an environment variable's: [A-Za-z_][A-Za-z0-9_]* */
+bool dt_env_name_ok(const char *name);
+/* Makes an absolute path of one that may be relative to the work dir; INVALID_FILE_PATH when it is
+ * empty, holds a NUL, or is too long. free() the result. */
+char *dt_guest_path(const struct dt_guest *g, struct dt_str path, struct dt_err *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* daytona-toolbox: pid 1 of a sandbox. Descriptor 3 is its listening socket, 4 its configuration.
+ */
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "toolbox/askpass.h"
+#include "toolbox/capture.h"
+#include "toolbox/process.h"
+#include "toolbox/toolbox.h"
+#include "toolbox/work.h"
+
+enum { LISTEN_FD = 3, CONFIG_FD = 4, GRACE_MS = 3000, LOOK_MS = 20 };
+
+static struct dt_toolbox toolbox;
+static uv_signal_t term;
+static uv_timer_t look;
+static uint64_t term_ms;
+
+/* As pid 1 everybody in the sandbox is ours; anywhere else only what we started is. */
+static bool signal_everybody(int sig)
+{
+    if (getpid() == 1)
+        return kill(-1, sig) == 0;
+    dt_process_signal_all(sig);
+    return false;
+}
+
+static void on_look(uv_timer_t *t)
+{
+    if (signal_everybody(0) && dt_clock_ms() - term_ms < GRACE_MS)
+        return;
+    uv_stop(t->loop);
+}
+
+static void on_term(uv_signal_t *s, int signum)
+{
+    (void)signum;
+    if (term_ms != 0)
+        return;
+    term_ms = dt_clock_ms();
+    (void)signal_everybody(SIGTERM);
+    (void)signal_everybody(SIGCONT); /* who is stopped cannot end */
+    (void)uv_timer_init(s->loop, &look);
+    (void)uv_timer_start(&look, on_look, 0, LOOK_MS);
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int s = 1; s < NSIG; s++)
+        (void)signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* One arena, and what is free goes back soon: there are many sandboxes, and most of them wait. */
+static void save_memory(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_TOP_PAD, 4 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+}
+
+static int start(uv_loop_t *loop, struct dt_err *err)
+{
+    struct dt_http_server *server;
+    if (dt_guest_init(&toolbox.guest, CONFIG_FD, err) < 0)
+        return -1;
+    toolbox.loop = loop;
+    toolbox.output_dir = DT_CAPTURE_DIR;
+    if (dt_process_init(loop, err) < 0 || dt_work_init(loop, err) < 0 ||
+        dt_http_server_new(loop, NULL, dt_toolbox_handle, &toolbox, &server, err) < 0 ||
+        dt_http_server_listen_fd(server, LISTEN_FD, err) < 0)
+        return -1;
+    int r = uv_signal_init(loop, &term);
+    if (r == 0)
+        r = uv_signal_start(&term, on_term, SIGTERM);
+    return r < 0 ? dt_err_set(err, DT_E_SYSTEM, "SIGTERM: %s", uv_strerror(r)) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (dt_askpass_wanted(argc))
+        return dt_askpass_run(argv[1]);
+    struct dt_err err;
+    reset_signals();
+    save_memory();
+    dt_log_init("daytona-toolbox", DT_LOG_INFO);
+    if (chdir("/") < 0 || start(uv_default_loop(), &err) < 0) {
+        dt_log(DT_LOG_ERROR, "cannot start", "err", err.msg, NULL);
+        return 1;
+    }
+    dt_log(DT_LOG_INFO, "ready", "user", toolbox.guest.user.name, "workdir", toolbox.guest.workdir,
+           NULL);
+    (void)malloc_trim(0);
+    (void)uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* Which TCP ports are being listened on in the sandbox, by /proc/net/tcp and tcp6. */
+#ifndef DT_TOOLBOX_PORTS_H
+#define DT_TOOLBOX_PORTS_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum dt_port_reach {
+    DT_PORT_LISTENS = 1, /* on any address */
+    DT_PORT_V4 = 2,      /* 127.0.0.1 reaches it */
+    DT_PORT_V6 = 4,      /* ::1 reaches it */
+};
+
+struct dt_ports {
+    uint8_t reach[65536]; /* by port */
+};
+
+/* Adds the listeners of one table's text; lines that are something else are skipped. */
+void dt_ports_parse(struct dt_ports *p, struct dt_str text);
+/* Reads both tables. A new one on the heap (free()), NULL without memory. */
+struct dt_ports *dt_ports_read(void);
+
+#endif
