@@ -1,0 +1,71 @@
+/*
+ * The tools. Each is one const entry and one function in tools/tool_<name>.c; its schema is
+ * schemas/mcp/<name>.json.
+ */
+#ifndef DT_TOOL_H
+#define DT_TOOL_H
+
+#include "gen/mcp_tools.h"
+#include "mcp/session.h"
+
+struct dt_tool {
+    size_t state_size; /* of the struct whose first member is the generated input */
+    int (*parse)(json_t *args, void *state, struct dt_err *err);
+    void (*done)(void *state);
+    void (*run)(struct dt_call *c); /* c->state is filled; must lead to one of the ends below */
+    const char *doing;              /* what progress notifications say */
+};
+
+/* Defines the two trampolines of a tool whose state begins with `struct dt_mcp_<name>_in in`. */
+#define DT_TOOL_INPUT(name)                                                                        \
+    static int parse_input(json_t *args, void *state, struct dt_err *err)                          \
+    {                                                                                              \
+        return dt_mcp_##name##_in_parse(args, state, err);                                         \
+    }                                                                                              \
+    static void done_input(void *state)                                                            \
+    {                                                                                              \
+        dt_mcp_##name##_in_done(state);                                                            \
+    }
+
+extern const struct dt_tool dt_tool_create_sandbox, dt_tool_list_sandboxes, dt_tool_get_sandbox,
+    dt_tool_start_sandbox, dt_tool_stop_sandbox, dt_tool_destroy_sandbox, dt_tool_execute_command,
+    dt_tool_file_upload, dt_tool_file_download, dt_tool_list_files, dt_tool_get_file_info,
+    dt_tool_create_folder, dt_tool_move_file, dt_tool_delete_file, dt_tool_git_clone,
+    dt_tool_preview_link;
+
+/* tools/list and tools/call. */
+void dt_tools_list(struct dt_call *c);
+void dt_tools_call(struct dt_call *c);
+
+/* --- the ends of a tools/call --- */
+/* The result as structured content and as the same text. Takes the reference; NULL means out of
+ * memory. */
+void dt_tool_result(struct dt_call *c, json_t *structured);
+/* With further content blocks: JSON objects, each after a comma. */
+void dt_tool_result_with(struct dt_call *c, json_t *structured, struct dt_str blocks);
+/* Content blocks alone: JSON objects with commas between. */
+void dt_tool_blocks(struct dt_call *c, struct dt_str blocks);
+/* The whole inside of the result. */
+void dt_tool_members(struct dt_call *c, struct dt_str members);
+/* isError: the cause, and the next call to make. `hint` NULL takes the usual one for the error. */
+void dt_tool_fail(struct dt_call *c, const struct dt_err *err, const char *hint);
+void dt_tool_failf(struct dt_call *c, const char *fmt, ...) DT_PRINTF(2, 3);
+
+/* --- shared by tools --- */
+/* Members `names` (ended by NULL) of `from`, without nulls; a new object. */
+json_t *dt_tool_pick(const json_t *from, const char *const *names);
+/* `sandbox://{id}/{+path}`; relative paths and queries get no special treatment. */
+int dt_tool_uri(struct dt_buf *out, const char *id, const char *path,
+                struct dt_err *err) DT_MUST_CHECK;
+/* Appends `,{"type":"resource_link",...}` where the revision has links; else nothing. `size` below
+ * 0 is unknown. */
+int dt_tool_add_link(const struct dt_call *c, struct dt_buf *out, const char *uri, const char *name,
+                     int64_t size, struct dt_err *err) DT_MUST_CHECK;
+/* GET /sandbox/{id}. */
+void dt_tool_fetch_sandbox(struct dt_call *c, const char *id,
+                           void (*then)(struct dt_call *c, const struct dt_api_reply *reply,
+                                        const struct dt_err *err));
+/* What a model should do about `err`. */
+const char *dt_tool_hint(const struct dt_err *err);
+
+#endif
