@@ -10,11 +10,14 @@ struct dt_digest {
 
 int dt_digest_new(struct dt_digest **ret, struct dt_err *err)
 {
-    DT_AUTO(dt_digest_free) struct dt_digest *d = calloc(1, sizeof(*d));
+    struct dt_digest *d = calloc(1, sizeof(*d));
     if (d == NULL || (d->ctx = EVP_MD_CTX_new()) == NULL ||
-        EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) != 1)
-        return dt_err_set(err, DT_E_NOMEM, "SHA-256");
-    *ret = dt_take(d);
+        EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL) != 1) {
+        (void)dt_digest_free(d);
+        (void)dt_err_set(err, DT_E_NOMEM, "SHA-256");
+        return -1;
+    }
+    *ret = d;
     return 0;
 }
 

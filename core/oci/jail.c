@@ -299,7 +299,7 @@ static void clean(char *text, size_t n)
 
 int dt_jail_wait(struct dt_jail *j, uint64_t timeout_ms, void *report, struct dt_err *err)
 {
-    struct message m;
+    struct message m = {0};
     int rc = receive(j, timeout_ms, &m, err);
     dt_jail_kill(j);
     if (rc < 0)

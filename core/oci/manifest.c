@@ -320,7 +320,7 @@ static json_t *copy_env(const json_t *config, struct dt_err *err)
 static char *print(const json_t *j, struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf out;
-    dt_buf_init(&out, 2 * DT_MANIFEST_BYTES_MAX);
+    dt_buf_init(&out, 2 * (size_t)DT_MANIFEST_BYTES_MAX);
     return dt_json_write(j, &out, err) < 0 ? NULL : dt_buf_take(&out);
 }
 

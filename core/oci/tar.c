@@ -272,7 +272,7 @@ static int set_numbers(const struct dt_tar *t, struct dt_tar_entry *e, struct dt
         e->mtime = x->mtime;
         e->mtime_ns = x->mtime_ns;
     }
-    if (e->size > INT64_MAX - 2 * BLOCK)
+    if (e->size > INT64_MAX - 2 * (int64_t)BLOCK)
         return dt_err_set(err, DT_E_LIMIT, "'%s': size of 2^63 bytes", t->path);
     return 0;
 }

@@ -42,24 +42,31 @@ static inline void tb_sum(char block[512])
     (void)snprintf(block + 148, 8, "%06o", sum);
 }
 
+/* A text field need not end with NUL when it is full. */
+static inline void tb_text(char *field, const char *z, size_t max)
+{
+    for (size_t i = 0; z != NULL && z[i] != '\0' && i < max; i++)
+        field[i] = z[i];
+}
+
 static inline void tb_put(struct dt_buf *b, const struct tb_entry *e)
 {
     char block[512] = {0};
-    if (e->name != NULL)
-        memcpy(block, e->name, strnlen(e->name, 100));
+    tb_text(block, e->name, 100);
     (void)snprintf(block + 100, 8, "%07o", e->mode != 0 ? e->mode : 0644);
     (void)snprintf(block + 108, 8, "%07llo", e->uid & 07777777);
     (void)snprintf(block + 116, 8, "%07llo", e->gid & 07777777);
     (void)snprintf(block + 124, 12, "%011zo", e->n);
     (void)snprintf(block + 136, 12, "%011llo", e->mtime);
-    block[156] = e->type != 0 ? e->type : '0';
-    if (e->link != NULL)
-        memcpy(block + 157, e->link, strnlen(e->link, 100));
+    block[156] = '0';
+    if (e->type != 0)
+        block[156] = e->type;
+    tb_text(block + 157, e->link, 100);
     memcpy(block + 257, "ustar\00000", 8);
-    if (e->size_field != NULL)
-        memcpy(block + 124, e->size_field, 12);
-    if (e->uid_field != NULL)
-        memcpy(block + 108, e->uid_field, 8);
+    for (size_t i = 0; e->size_field != NULL && i < 12; i++)
+        block[124 + i] = e->size_field[i];
+    for (size_t i = 0; e->uid_field != NULL && i < 8; i++)
+        block[108 + i] = e->uid_field[i];
     tb_sum(block);
     tb_add(b, block, sizeof(block));
     tb_add(b, e->data, e->data != NULL ? e->n : 0);
