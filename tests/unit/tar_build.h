@@ -62,7 +62,8 @@ static inline void tb_put(struct dt_buf *b, const struct tb_entry *e)
     if (e->type != 0)
         block[156] = e->type;
     tb_text(block + 157, e->link, 100);
-    memcpy(block + 257, "ustar\00000", 8);
+    tb_text(block + 257, "ustar", 5);
+    tb_text(block + 263, "00", 2);
     for (size_t i = 0; e->size_field != NULL && i < 12; i++)
         block[124 + i] = e->size_field[i];
     for (size_t i = 0; e->uid_field != NULL && i < 8; i++)
