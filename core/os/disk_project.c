@@ -37,7 +37,7 @@ bool dt_disk_project_enforced(int dirfd)
 static int find_id(int fd, uint32_t *ret, struct dt_err *err)
 {
     for (int i = 0; i < ID_TRIES; i++) {
-        uint32_t id;
+        uint32_t id = 0;
         struct if_dqblk now = {0};
         dt_rand_bytes(&id, sizeof(id));
         id |= ID_BASE;
