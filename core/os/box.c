@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -17,14 +18,28 @@
 #include "os/seccomp.h"
 #include "os/userns.h"
 
-/* What the child writes before exec; the end of the pipe then means that exec happened. */
+/* What the child writes before exec; the end of the connection then means that exec happened. */
 #define READY '+'
 
-enum { FD_LISTENER = 3, FD_CONFIG = 4, FD_REST = 5, FD_ASIDE = 16 };
+enum {
+    FD_LISTENER = 3, /* after exec */
+    FD_CONFIG = 4,
+    FD_SOCK = 3, /* until then */
+    FD_TOOLBOX = 4,
+    FD_SYSFS = 5,
+    FD_REST = 6,
+    FD_ASIDE = 16,
+    NFDS = 3,
+};
 
 struct report {
     char kind; /* READY or '-' */
     char text[255];
+};
+
+struct order {
+    uint64_t shm_bytes;
+    char hostname[DT_BOX_HOSTNAME_SIZE];
 };
 
 static int become_root(struct dt_err *err)
@@ -71,70 +86,120 @@ static int set_limits(struct dt_err *err)
     return 0;
 }
 
-/* Moves what exec needs out of the way of the numbers it will have. */
-static int set_aside(int *fd)
+/* Only what this child needs: it may live long, and must keep nothing of others alive. */
+static int keep_own(const struct dt_box_spec *s, int sock, struct dt_err *err)
 {
-    *fd = fcntl(*fd, F_DUPFD_CLOEXEC, FD_ASIDE);
-    return *fd;
+    int from[] = {sock, s->toolbox, s->sysfs};
+    for (int i = 0; i < 3; i++) {
+        if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FD_ASIDE)) < 0)
+            return dt_err_errno(err, "copy descriptors");
+    }
+    for (int i = 0; i < 3; i++) {
+        if (from[i] >= 0 && dup3(from[i], FD_SOCK + i, O_CLOEXEC) < 0)
+            return dt_err_errno(err, "place descriptors");
+    }
+    if (syscall(SYS_close_range, s->sysfs < 0 ? FD_SYSFS : FD_REST, ~0U, 0) < 0)
+        return dt_err_errno(err, "close descriptors");
+    return 0;
 }
 
-static int place_descriptors(struct dt_box_spec *s, int *status, struct dt_err *err)
+/* `fds`: overlay, listener, configuration. */
+static int await_order(struct order *o, int fds[NFDS])
 {
-    if (set_aside(&s->listener) < 0 || set_aside(&s->config) < 0 || set_aside(&s->toolbox) < 0 ||
-        set_aside(status) < 0)
-        return dt_err_errno(err, "copy descriptors");
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * NFDS)];
+    } control;
+    struct iovec iov = {o, sizeof(*o)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    if (recvmsg(FD_SOCK, &m, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*o))
+        return -1;
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_len != CMSG_LEN(sizeof(int) * NFDS))
+        return -1;
+    memcpy(fds, CMSG_DATA(c), sizeof(int) * NFDS);
+    return 0;
+}
+
+/* Everything that exec needs moves out of the way of the numbers it will have. */
+static int place_descriptors(const int fds[NFDS], int *sock, int *toolbox, struct dt_err *err)
+{
+    int listener = fcntl(fds[1], F_DUPFD_CLOEXEC, FD_ASIDE);
+    int config = fcntl(fds[2], F_DUPFD_CLOEXEC, FD_ASIDE);
+    int say_to = fcntl(FD_SOCK, F_DUPFD_CLOEXEC, FD_ASIDE);
+    int program = fcntl(FD_TOOLBOX, F_DUPFD_CLOEXEC, FD_ASIDE);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0)
-        return dt_err_errno(err, "open /dev/null");
+    if (listener < 0 || config < 0 || say_to < 0 || program < 0 || null < 0)
+        return dt_err_errno(err, "copy descriptors");
+    *sock = say_to;
+    *toolbox = program;
     if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
-        dup2(s->listener, FD_LISTENER) < 0 || dup2(s->config, FD_CONFIG) < 0 ||
-        syscall(SYS_close_range, FD_REST, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+        dup2(listener, FD_LISTENER) < 0 || dup2(config, FD_CONFIG) < 0 ||
+        syscall(SYS_close_range, FD_CONFIG + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         return dt_err_errno(err, "place descriptors");
     return 0;
 }
 
-static int set_up(struct dt_box_spec *s, int *status, struct dt_err *err)
+static int confine(const struct sock_fprog *filter, struct dt_err *err)
 {
-    const struct dt_rootfs root = {
-        .root = s->overlay, .sysfs = s->sysfs, .shm_bytes = s->shm_bytes};
-    if (become_root(err) < 0 || dt_rootfs_enter(&root, err) < 0 || set_limits(err) < 0)
-        return -1;
-    if (sethostname(s->hostname, strlen(s->hostname)) < 0)
-        return dt_err_errno(err, "set the host name");
-    if (place_descriptors(s, status, err) < 0)
-        return -1;
-    if (dt_seccomp_install(s->filter) < 0)
+    if (dt_seccomp_install(filter) < 0)
         return dt_err_errno(err, "install the system call filter");
     if (dt_caps_keep(dt_caps_sandbox) < 0)
         return dt_err_errno(err, "drop capabilities");
     return 0;
 }
 
-static void say(int status, char kind, const char *text)
+static void say(int sock, char kind, const char *text)
 {
     struct report r = {.kind = kind};
     (void)snprintf(r.text, sizeof(r.text), "%s", text);
     /* Without a reader the launcher is gone; nobody is left to tell. */
-    ssize_t n = write(status, &r, sizeof(r));
+    ssize_t n = send(sock, &r, sizeof(r), MSG_NOSIGNAL);
     (void)n;
 }
 
-static _Noreturn void child(struct dt_box_spec s, int go, int status)
+static void execute(int toolbox)
 {
-    char c;
-    reset_signals();
-    if (read(go, &c, 1) != 1)
-        _exit(1);
+    char name[] = "daytona-toolbox";
+    char *argv[] = {name, NULL};
+    char *env[] = {NULL};
+    (void)syscall(SYS_execveat, toolbox, "", argv, env, AT_EMPTY_PATH);
+}
+
+static _Noreturn void child(const struct dt_box_spec *s, int from)
+{
+    int sock = from;
+    int toolbox = -1;
+    int fds[NFDS];
+    struct order order;
     struct dt_err err = {.code = DT_OK};
-    if (set_up(&s, &status, &err) == 0) {
-        char name[] = "daytona-toolbox";
-        char *argv[] = {name, NULL};
-        char *env[] = {NULL};
-        say(status, READY, "");
-        (void)syscall(SYS_execveat, s.toolbox, "", argv, env, AT_EMPTY_PATH);
+    struct dt_rootfs root = {.sysfs = s->sysfs < 0 ? -1 : FD_SYSFS};
+    reset_signals();
+    int rc = keep_own(s, from, &err);
+    if (rc == 0) {
+        sock = FD_SOCK;
+        char mapped;
+        if (recv(sock, &mapped, 1, 0) != 1)
+            _exit(1);
+        rc = become_root(&err) < 0 || set_limits(&err) < 0 || dt_rootfs_prepare(&root, &err) < 0;
+    }
+    if (rc == 0) {
+        if (await_order(&order, fds) < 0)
+            _exit(1); /* the launcher has gone, or has no use for this one */
+        rc = dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
+    }
+    if (rc == 0 && sethostname(order.hostname, strlen(order.hostname)) < 0)
+        rc = dt_err_errno(&err, "set the host name");
+    if (rc == 0 && place_descriptors(fds, &sock, &toolbox, &err) == 0 &&
+        confine(s->filter, &err) == 0) {
+        say(sock, READY, "");
+        execute(toolbox);
         (void)dt_err_errno(&err, "execute the toolbox (it must be a static program)");
     }
-    say(status, '-', err.msg);
+    say(sock, '-', err.msg);
     _exit(1);
 }
 
@@ -164,52 +229,60 @@ static pid_t clone_into(const struct dt_box_spec *s, int *pidfd, struct dt_err *
 
 int dt_box_clone(const struct dt_box_spec *spec, struct dt_box *box, struct dt_err *err)
 {
-    int go[2] = {-1, -1};
-    int status[2] = {-1, -1};
-    if (pipe2(go, O_CLOEXEC) < 0)
-        return dt_err_errno(err, "pipe");
-    DT_AUTO_FD int go_in = go[0];
-    DT_AUTO_FD int go_out = go[1];
-    if (pipe2(status, O_CLOEXEC) < 0)
-        return dt_err_errno(err, "pipe");
-    DT_AUTO_FD int status_in = status[0];
-    DT_AUTO_FD int status_out = status[1];
-    if (fcntl(status_in, F_SETFL, O_NONBLOCK) < 0)
-        return dt_err_errno(err, "pipe");
-
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return dt_err_errno(err, "socketpair");
+    DT_AUTO_FD int ours = ends[0];
+    DT_AUTO_FD int theirs = ends[1];
     int pidfd = -1;
     pid_t pid = clone_into(spec, &pidfd, err);
     if (pid < 0)
         return -1;
-    if (pid == 0) {
-        (void)close(go_out);
-        (void)close(status_in);
-        child(*spec, go_in, status_out);
+    if (pid == 0)
+        child(spec, theirs);
+
+    struct dt_box b = {.pid = pid, .pidfd = pidfd, .userns = -1, .sock = dt_take_fd(&ours)};
+    if (dt_userns_map(pid, spec->base, err) < 0 || dt_userns_open(pid, &b.userns, err) < 0 ||
+        (send(b.sock, "", 1, MSG_NOSIGNAL) != 1 && dt_err_errno(err, "wake the first process"))) {
+        dt_box_abort(&b);
+        return -1;
     }
-    *box = (struct dt_box){pid, pidfd, dt_take_fd(&go_out), dt_take_fd(&status_in), false};
-    return dt_userns_map(pid, spec->base, err) < 0 ? (dt_box_abort(box), -1) : 0;
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(dt_take_fd(fd));
-}
-
-int dt_box_go(struct dt_box *box, struct dt_err *err)
-{
-    ssize_t n = write(box->go, "", 1);
-    if (n != 1)
-        return dt_err_errno(err, "wake the sandbox's first process");
-    close_fd(&box->go);
+    *box = b;
     return 0;
+}
+
+int dt_box_go(struct dt_box *box, const struct dt_box_order *order, struct dt_err *err)
+{
+    struct order o = {.shm_bytes = order->shm_bytes};
+    (void)snprintf(o.hostname, sizeof(o.hostname), "%s", order->hostname);
+    const int fds[NFDS] = {order->overlay, order->listener, order->config};
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(fds))];
+    } control = {.bytes = {0}};
+    struct iovec iov = {&o, sizeof(o)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(fds));
+    memcpy(CMSG_DATA(c), fds, sizeof(fds));
+    if (sendmsg(box->sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(o))
+        return 0;
+    /* It may have said why it ended. */
+    if (errno != EPIPE || dt_box_result(box, err) == 0)
+        return dt_err_errno(err, "wake the sandbox's first process");
+    return -1;
 }
 
 int dt_box_result(struct dt_box *box, struct dt_err *err)
 {
     for (;;) {
         struct report r;
-        ssize_t n = read(box->status, &r, sizeof(r));
+        ssize_t n = recv(box->sock, &r, sizeof(r), MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -229,6 +302,12 @@ int dt_box_result(struct dt_box *box, struct dt_err *err)
     }
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(dt_take_fd(fd));
+}
+
 void dt_box_abort(struct dt_box *box)
 {
     if (box->pid > 0) {
@@ -237,7 +316,7 @@ void dt_box_abort(struct dt_box *box)
             ;
     }
     close_fd(&box->pidfd);
-    close_fd(&box->go);
-    close_fd(&box->status);
+    close_fd(&box->userns);
+    close_fd(&box->sock);
     box->pid = -1;
 }

@@ -32,9 +32,8 @@ static const struct device {
 };
 
 struct work {
-    const struct dt_rootfs *r;
+    struct dt_rootfs *r;
     int devices[COUNT(devices)]; /* O_PATH, the host's */
-    int proc, sys, dev;          /* the mounts */
     int counts;                  /* /proc/sys/user */
     int empty;                   /* an empty read-only file system, detached */
 };
@@ -151,7 +150,8 @@ static int make_devices(const struct work *w, struct dt_err *err)
 {
     for (size_t i = 0; i < COUNT(devices); i++) {
         const char *name = devices[i].name;
-        DT_AUTO_FD int file = openat(w->dev, name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0600);
+        DT_AUTO_FD int file =
+            openat(w->r->dev, name, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0600);
         if (file < 0)
             return dt_err_errno(err, "make /dev/%s", name);
         if (clone_onto(w->devices[i], "", 0, file, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err) < 0)
@@ -162,7 +162,7 @@ static int make_devices(const struct work *w, struct dt_err *err)
         {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
     };
     for (size_t i = 0; i < COUNT(links); i++) {
-        if (symlinkat(links[i][0], w->dev, links[i][1]) < 0)
+        if (symlinkat(links[i][0], w->r->dev, links[i][1]) < 0)
             return dt_err_errno(err, "make /dev/%s", links[i][1]);
     }
     return 0;
@@ -173,19 +173,17 @@ static int make_dev(struct work *w, struct dt_err *err)
     static const struct option dev[] = {{"size", "64k"}, {"nr_inodes", "256"}, {"mode", "0755"}};
     static const struct option pts[] = {
         {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {"max", "64"}};
-    char size[32];
-    (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)w->r->shm_bytes);
-    const struct option shm[] = {{"size", size}, {"mode", "1777"}};
-    if (mount_on(w->r->root, "dev", "tmpfs", dev, COUNT(dev), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-                 &w->dev, err) < 0 ||
+    static const struct option shm[] = {{"mode", "1777"}};
+    if (mount_on(w->r->scratch, "dev", "tmpfs", dev, COUNT(dev),
+                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &w->r->dev, err) < 0 ||
         make_devices(w, err) < 0)
         return -1;
-    if (mount_on(w->dev, "pts", "devpts", pts, COUNT(pts), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+    if (mount_on(w->r->dev, "pts", "devpts", pts, COUNT(pts), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
                  NULL, err) < 0)
         return -1;
-    if (mount_on(w->dev, "shm", "tmpfs", shm, COUNT(shm), TIGHT, NULL, err) < 0)
+    if (mount_on(w->r->dev, "shm", "tmpfs", shm, COUNT(shm), TIGHT, &w->r->shm, err) < 0)
         return -1;
-    return mount_on(w->dev, "mqueue", "mqueue", NULL, 0, TIGHT, NULL, err);
+    return mount_on(w->r->dev, "mqueue", "mqueue", NULL, 0, TIGHT, NULL, err);
 }
 
 /* What a process may have of things that are counted per user namespace. After the mounts, since a
@@ -207,9 +205,9 @@ static int set_counts(int counts, struct dt_err *err)
 
 static int mount_proc(struct work *w, struct dt_err *err)
 {
-    if (mount_on(w->r->root, "proc", "proc", NULL, 0, TIGHT, &w->proc, err) < 0)
+    if (mount_on(w->r->scratch, "proc", "proc", NULL, 0, TIGHT, &w->r->proc, err) < 0)
         return -1;
-    w->counts = dt_fd_openat2(w->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
+    w->counts = dt_fd_openat2(w->r->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
     return w->counts < 0 ? dt_err_errno(err, "open /proc/sys/user") : 0;
 }
 
@@ -252,15 +250,15 @@ static int mask_all(const struct work *w, struct dt_err *err)
         "firmware",     "devices/virtual/powercap", "class/powercap", "fs/selinux",
         "kernel/debug", "kernel/tracing",           "kernel/security"};
     for (size_t i = 0; i < COUNT(read_only); i++) {
-        if (make_read_only(w->proc, read_only[i], err) < 0)
+        if (make_read_only(w->r->proc, read_only[i], err) < 0)
             return -1;
     }
     for (size_t i = 0; i < COUNT(in_proc); i++) {
-        if (mask(w, w->proc, in_proc[i], err) < 0)
+        if (mask(w, w->r->proc, in_proc[i], err) < 0)
             return -1;
     }
-    for (size_t i = 0; w->sys >= 0 && i < COUNT(in_sys); i++) {
-        if (mask(w, w->sys, in_sys[i], err) < 0)
+    for (size_t i = 0; w->r->sys >= 0 && i < COUNT(in_sys); i++) {
+        if (mask(w, w->r->sys, in_sys[i], err) < 0)
             return -1;
     }
     return 0;
@@ -269,41 +267,94 @@ static int mask_all(const struct work *w, struct dt_err *err)
 static int attach_sysfs(struct work *w, struct dt_err *err)
 {
     DT_AUTO_FD int target = -1;
-    if (folder(w->r->root, "sys", 0755, &target, err) < 0)
-        return -1;
-    if (w->r->sysfs < 0)
+    w->r->sys = w->r->sysfs;
+    if (w->r->sys < 0)
         return 0;
-    w->sys = w->r->sysfs;
-    return attach(w->sys, target, "sysfs", err);
+    if (folder(w->r->scratch, "sys", 0755, &target, err) < 0)
+        return -1;
+    return attach(w->r->sys, target, "sysfs", err);
+}
+
+/* Covers the host's tree, so that mounts have a place until the real root is there. */
+static int mount_scratch(struct work *w, struct dt_err *err)
+{
+    static const struct option scratch[] = {{"size", "64k"}, {"mode", "0755"}};
+    if (new_mount("tmpfs", scratch, COUNT(scratch), TIGHT, &w->r->scratch, err) < 0)
+        return -1;
+    if (move_mount(w->r->scratch, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return dt_err_errno(err, "mount a scratch file system");
+    return mkdirat(w->r->scratch, "root", 0700) < 0 ? dt_err_errno(err, "make a folder") : 0;
+}
+
+int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
+{
+    static const struct option empty[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
+    struct work w = {.r = r, .counts = -1, .empty = -1};
+    r->scratch = r->proc = r->sys = r->dev = r->shm = -1;
+    (void)umask(0);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return dt_err_errno(err, "make mounts private");
+    if (devices_open(&w, err) < 0 || mount_scratch(&w, err) < 0 || mount_proc(&w, err) < 0 ||
+        attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
+        new_mount("tmpfs", empty, COUNT(empty), TIGHT | MOUNT_ATTR_RDONLY, &w.empty, err) < 0 ||
+        mask_all(&w, err) < 0)
+        return -1;
+    return set_counts(w.counts, err);
+}
+
+/* Moves a mount, with all that is mounted in it, to the folder `name` of the real root. */
+static int move_to(int mnt, int root, const char *name, struct dt_err *err)
+{
+    DT_AUTO_FD int target = -1;
+    if (folder(root, name, 0755, &target, err) < 0)
+        return -1;
+    return mnt < 0 ? 0 : attach(mnt, target, name, err);
+}
+
+static int resize(int tmpfs, uint64_t bytes, struct dt_err *err)
+{
+    char size[32];
+    (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+    DT_AUTO_FD int fs = fspick(tmpfs, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) < 0 ||
+        fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        return dt_err_errno(err, "set the size of /dev/shm");
+    return 0;
+}
+
+/* Nothing may be left on top of the root: `..` would lead there. */
+static int check_root(struct dt_err *err)
+{
+    struct statx root, above;
+    if (statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID, &root) < 0 ||
+        statx(AT_FDCWD, "/..", 0, STATX_INO | STATX_MNT_ID, &above) < 0)
+        return dt_err_errno(err, "look at the new root");
+    if (root.stx_mnt_id != above.stx_mnt_id || root.stx_ino != above.stx_ino)
+        return dt_err_set(err, DT_E_SYSTEM, "the host's root is still mounted");
+    return 0;
 }
 
 static int pivot(int root, struct dt_err *err)
 {
     if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return dt_err_errno(err, "pivot_root");
-    if (umount2(".", MNT_DETACH) < 0)
+    /* Two mounts are on top of the new root now: the old root and, on that, the scratch. */
+    if (umount2(".", MNT_DETACH) < 0 || umount2(".", MNT_DETACH) < 0)
         return dt_err_errno(err, "detach the old root");
     if (chdir("/") < 0)
         return dt_err_errno(err, "enter the new root");
-    return 0;
+    return check_root(err);
 }
 
-int dt_rootfs_enter(const struct dt_rootfs *r, struct dt_err *err)
+int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes, struct dt_err *err)
 {
-    static const struct option empty[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
-    struct work w = {.r = r, .proc = -1, .sys = -1, .dev = -1, .empty = -1};
     (void)umask(0);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return dt_err_errno(err, "make mounts private");
-    if (devices_open(&w, err) < 0)
-        return -1;
-    if (move_mount(r->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    if (move_mount(root, "", r->scratch, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return dt_err_errno(err, "mount the root file system");
-    if (make_usual_folders(r->root, err) < 0 || mount_proc(&w, err) < 0 ||
-        attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
-        new_mount("tmpfs", empty, COUNT(empty), TIGHT | MOUNT_ATTR_RDONLY, &w.empty, err) < 0 ||
-        mask_all(&w, err) < 0 || set_counts(w.counts, err) < 0 || pivot(r->root, err) < 0)
+    if (make_usual_folders(root, err) < 0 || move_to(r->proc, root, "proc", err) < 0 ||
+        move_to(r->sys, root, "sys", err) < 0 || move_to(r->dev, root, "dev", err) < 0 ||
+        resize(r->shm, shm_bytes, err) < 0 || pivot(root, err) < 0)
         return -1;
     (void)umask(022);
-    return 0; /* descriptors left open end with exec */
+    return 0;
 }

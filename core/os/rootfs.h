@@ -1,7 +1,10 @@
 /*
- * What a new sandbox's first process does to its root file system, between clone and exec: mounts,
- * masks, pivot_root. The root file system is hostile: nothing in it is followed, every mount goes
- * onto a descriptor, and what stands where /dev, /proc, /sys or /tmp must be is replaced.
+ * What a new sandbox's first process does to its mounts between clone and exec, in two halves: all
+ * that needs no root file system ahead of time, the rest when there is one.
+ *
+ * The root file system is hostile: nothing in it is followed, every mount goes onto a descriptor,
+ * and what stands where /dev, /proc, /sys or /tmp must be is replaced. Masks and read-only covers
+ * are made before the sandbox's root file system is there at all.
  */
 #ifndef DT_ROOTFS_H
 #define DT_ROOTFS_H
@@ -10,14 +13,18 @@
 
 #include "base/err.h"
 
+/* Descriptors are not closed on failure, and `shm` not at all: they end with exec. */
 struct dt_rootfs {
-    int root;  /* the detached overlay */
-    int sysfs; /* a detached sysfs mount, or -1 */
-    uint64_t shm_bytes;
+    int sysfs; /* in: a detached sysfs mount, or -1 */
+    int scratch, proc, sys, dev, shm;
 };
 
 /* To be called as root of a new user namespace with its own mount, pid and ipc namespaces, once.
- * Afterwards the old root is gone and the working folder is /. */
-int dt_rootfs_enter(const struct dt_rootfs *r, struct dt_err *err) DT_MUST_CHECK;
+ * Afterwards no mount can be made any more, but those that are there can be moved. */
+int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err) DT_MUST_CHECK;
+/* `root` is the detached overlay. Afterwards the host's mounts are gone and the working folder is
+ * /. */
+int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes,
+                    struct dt_err *err) DT_MUST_CHECK;
 
 #endif

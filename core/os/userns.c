@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/securebits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/fd.h"
 
@@ -46,40 +44,10 @@ int dt_userns_map(pid_t pid, uint32_t base, struct dt_err *err)
     return 0;
 }
 
-static void wait_for_end_of(int fd)
+int dt_userns_open(pid_t pid, int *ret, struct dt_err *err)
 {
-    char c;
-    while (read(fd, &c, 1) < 0 && errno == EINTR)
-        ;
-    _exit(0);
-}
-
-int dt_userns_new(uint32_t base, int *ret, struct dt_err *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return dt_err_errno(err, "pipe");
-    DT_AUTO_FD int hold = ends[0];
-    DT_AUTO_FD int release = ends[1];
-    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-    pid_t pid = dt_userns_clone(&args, base);
-    if (pid < 0)
-        return dt_err_errno(err, "make a user namespace");
-    if (pid == 0) {
-        (void)close(release);
-        wait_for_end_of(hold);
-    }
-
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-    DT_AUTO_FD int ns = -1;
-    int rc = dt_userns_map(pid, base, err);
-    if (rc == 0 && (ns = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-        rc = dt_err_errno(err, "open %s", path);
-    (void)close(dt_take_fd(&release));
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    if (rc == 0)
-        *ret = dt_take_fd(&ns);
-    return rc;
+    *ret = open(path, O_RDONLY | O_CLOEXEC);
+    return *ret < 0 ? dt_err_errno(err, "open %s", path) : 0;
 }

@@ -20,7 +20,7 @@ int dt_userns_init(struct dt_err *err) DT_MUST_CHECK;
 pid_t dt_userns_clone(struct clone_args *args, uint32_t base);
 /* Writes both maps of a child made that way: 0..65535 to base..base+65535. */
 int dt_userns_map(pid_t pid, uint32_t base, struct dt_err *err) DT_MUST_CHECK;
-/* Makes a namespace without a process, for idmapped mounts. The caller owns *ret. */
-int dt_userns_new(uint32_t base, int *ret, struct dt_err *err) DT_MUST_CHECK;
+/* The namespace of a process, for idmapped mounts. The caller owns *ret. */
+int dt_userns_open(pid_t pid, int *ret, struct dt_err *err) DT_MUST_CHECK;
 
 #endif

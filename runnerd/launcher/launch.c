@@ -4,13 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "base/rand.h"
 #include "os/overlay.h"
 #include "runnerd/launcher/launcher.h"
-
-/* The kernel should rather end a sandbox than what runs on the host. */
-#define OOM_SCORE "200"
 
 int dt_launch_check_layers(const struct dt_launcher *l, const struct dt_lw_spec *spec,
                            struct dt_err *err)
@@ -25,11 +21,11 @@ int dt_launch_check_layers(const struct dt_launcher *l, const struct dt_lw_spec 
     return 0;
 }
 
-static int root_new(const struct dt_sandbox *s, uint32_t base, int *ret, struct dt_err *err)
+static int root_new(const struct dt_sandbox *s, int *ret, struct dt_err *err)
 {
     const struct dt_overlay o = {
-        .userns = s->kit.userns,
-        .base = base,
+        .userns = s->box.userns,
+        .base = dt_slot_base(s->l->instance, s->kit.slot),
         .disk = s->disk.mount,
         .layers_dir = s->l->layers,
         .nlayers = s->spec->nlayers,
@@ -66,43 +62,6 @@ static int set_network(struct dt_sandbox *s, struct dt_err *err)
     return dt_sandbox_net_policy(l->net, s->kit.slot, mode, cidrs, spec->ncidrs, err);
 }
 
-static int clone_box(struct dt_sandbox *s, struct dt_err *err)
-{
-    struct dt_launcher *l = s->l;
-    uint32_t base = dt_slot_base(l->instance, s->kit.slot);
-    DT_AUTO_FD int root = -1;
-    DT_AUTO_FD int group = -1;
-    if (root_new(s, base, &root, err) < 0 || limit(s, err) < 0)
-        return -1;
-    if ((group = dt_cgroup_dir(l->cgroups, s->kit.cgroup, err)) < 0)
-        return -1;
-    const struct dt_box_spec box = {
-        .base = base,
-        .host_netns = l->host_netns,
-        .netns = s->kit.netns,
-        .cgroup = group,
-        .overlay = root,
-        .sysfs = s->kit.sysfs,
-        .listener = s->disk.listener,
-        .config = s->config,
-        .toolbox = l->toolbox,
-        .shm_bytes = s->spec->memory_bytes / 2,
-        .hostname = s->spec->hostname,
-        .filter = &l->filter,
-    };
-    return dt_box_clone(&box, &s->box, err);
-}
-
-static int confine(struct dt_sandbox *s, struct dt_err *err)
-{
-    char path[64];
-    (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)s->box.pid);
-    if (dt_cgroup_needs_attach(s->l->cgroups) &&
-        dt_cgroup_attach_v1(s->l->cgroups, s->kit.cgroup, s->box.pid, err) < 0)
-        return -1;
-    return dt_fd_put(AT_FDCWD, path, OOM_SCORE, err) < 0 ? -1 : set_network(s, err);
-}
-
 /* From here on the next launcher knows of it. A fresh sandbox appears with all it has. */
 static int publish(struct dt_sandbox *s, bool *moved, struct dt_err *err)
 {
@@ -130,12 +89,26 @@ static int publish(struct dt_sandbox *s, bool *moved, struct dt_err *err)
     return 0;
 }
 
+static int launch(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+{
+    DT_AUTO_FD int root = -1;
+    if (root_new(s, &root, err) < 0 || limit(s, err) < 0 || set_network(s, err) < 0 ||
+        publish(s, moved, err) < 0)
+        return -1;
+    const struct dt_box_order order = {
+        .overlay = root,
+        .listener = s->disk.listener,
+        .config = s->config,
+        .shm_bytes = s->spec->memory_bytes / 2,
+        .hostname = s->spec->hostname,
+    };
+    return dt_box_go(&s->box, &order, err);
+}
+
 int dt_launch(struct dt_sandbox *s, bool *moved, struct dt_err *err)
 {
     *moved = false;
-    if (clone_box(s, err) < 0)
-        return -1;
-    if (confine(s, err) < 0 || publish(s, moved, err) < 0 || dt_box_go(&s->box, err) < 0) {
+    if (launch(s, moved, err) < 0) {
         dt_box_abort(&s->box);
         return -1;
     }

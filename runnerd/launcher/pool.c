@@ -4,20 +4,32 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "os/userns.h"
 #include "runnerd/launcher/launcher.h"
 
-enum { FIRST_BASE = 16, RETRY_MS = 1000, DISKS_AT_ONCE = 2 };
+enum { FIRST_BASE = 16, RETRY_MS = 1000, DISKS_AT_ONCE = 2, KITS_AT_ONCE = 2 };
 
 #define DEFAULT_DISK (3ULL << 30)
+/* The kernel should rather end a sandbox than what runs on the host. */
+#define OOM_SCORE "200"
 
-static const struct dt_kit no_kit = {.userns = -1, .netns = -1, .sysfs = -1};
+struct dt_pooled_kit {
+    struct dt_pooled_kit *next;
+    struct dt_launcher *l;
+    struct dt_kit kit;
+    pid_t helper; /* 0: ready */
+    struct dt_watch on_helper;
+};
 
 void dt_pool_init(struct dt_pool *p)
 {
@@ -54,6 +66,12 @@ static unsigned next_slot(struct dt_pool *p)
     return 0;
 }
 
+static void fill_failed(struct dt_pool *p, const char *what, const char *msg)
+{
+    dt_log(DT_LOG_WARN, "cannot prepare for the next sandbox", "what", what, "err", msg, NULL);
+    p->again_ms = dt_clock_ms() + RETRY_MS;
+}
+
 /* A sysfs shows the network namespace of who mounts it. A host that cannot is no reason to fail. */
 static int sysfs_new(void)
 {
@@ -65,48 +83,115 @@ static int sysfs_new(void)
                    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
-static int network_new(struct dt_launcher *l, struct dt_kit *k, struct dt_err *err)
+struct net_ends {
+    int netns, sysfs;
+};
+
+static int network_new(struct dt_launcher *l, unsigned slot, struct net_ends *n, struct dt_err *err)
 {
     if (l->net == NULL) {
-        if (dt_sandbox_net_make_alone(&k->netns, err) < 0)
+        if (dt_sandbox_net_make_alone(&n->netns, err) < 0)
             return -1;
-    } else if (dt_sandbox_net_make(l->net, k->slot, &k->netns, err) < 0 ||
-               dt_sandbox_net_policy(l->net, k->slot, DT_SANDBOX_NET_FULL, NULL, 0, err) < 0) {
+    } else if (dt_sandbox_net_make(l->net, slot, &n->netns, err) < 0 ||
+               dt_sandbox_net_policy(l->net, slot, DT_SANDBOX_NET_FULL, NULL, 0, err) < 0) {
         return -1;
     }
-    if (setns(k->netns, CLONE_NEWNET) < 0)
+    if (setns(n->netns, CLONE_NEWNET) < 0)
         return dt_err_errno(err, "enter the sandbox's network");
-    k->sysfs = sysfs_new();
+    n->sysfs = sysfs_new();
     if (setns(l->host_netns, CLONE_NEWNET) < 0)
         abort(); /* a launcher in a sandbox's network must not go on */
     return 0;
 }
 
+static int process_new(struct dt_launcher *l, struct dt_kit *k, struct dt_err *err)
+{
+    struct net_ends n = {-1, -1};
+    int rc = network_new(l, k->slot, &n, err);
+    DT_AUTO_FD int netns = n.netns;
+    DT_AUTO_FD int sysfs = n.sysfs;
+    if (rc < 0 || dt_cgroup_make(l->cgroups, k->cgroup, err) < 0)
+        return -1;
+    DT_AUTO_FD int group = dt_cgroup_dir(l->cgroups, k->cgroup, err);
+    if (group < 0)
+        return -1;
+    const struct dt_box_spec box = {
+        .base = dt_slot_base(l->instance, k->slot),
+        .host_netns = l->host_netns,
+        .netns = netns,
+        .cgroup = group,
+        .sysfs = sysfs,
+        .toolbox = l->toolbox,
+        .filter = &l->filter,
+    };
+    char path[64];
+    if (dt_box_clone(&box, &k->box, err) < 0)
+        return -1;
+    (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)k->box.pid);
+    return dt_fd_put(AT_FDCWD, path, OOM_SCORE, err);
+}
+
+static void kit_drop(struct dt_launcher *l, struct dt_kit *k)
+{
+    dt_box_abort(&k->box);
+    if (!dt_pool_release(l, k->slot, k->cgroup))
+        dt_log(DT_LOG_WARN, "a control group stays", "cgroup", k->cgroup, NULL);
+}
+
 static int kit_new(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err)
 {
-    struct dt_kit k = no_kit;
+    struct dt_kit k = {.box = DT_BOX_NONE};
     k.slot = next_slot(&l->pool);
     if (k.slot == 0)
         return dt_err_set(err, DT_E_LIMIT, "all %d sandboxes of this runner exist; destroy some",
                           DT_SLOTS);
     (void)snprintf(k.cgroup, sizeof(k.cgroup), "s%u-%016llx", k.slot,
                    (unsigned long long)dt_pool_serial(&l->pool));
-    if (dt_userns_new(dt_slot_base(l->instance, k.slot), &k.userns, err) < 0 ||
-        network_new(l, &k, err) < 0 || dt_cgroup_make(l->cgroups, k.cgroup, err) < 0) {
-        dt_kit_close(&k);
-        (void)dt_pool_release(l, k.slot, k.cgroup);
+    if (process_new(l, &k, err) < 0) {
+        kit_drop(l, &k);
         return -1;
     }
     *ret = k;
     return 0;
 }
 
+static int attach(struct dt_launcher *l, const struct dt_kit *k, struct dt_err *err)
+{
+    return dt_cgroup_needs_attach(l->cgroups)
+               ? dt_cgroup_attach_v1(l->cgroups, k->cgroup, k->box.pid, err)
+               : 0;
+}
+
+static void unlink_kit(struct dt_pool *p, struct dt_pooled_kit *pk)
+{
+    struct dt_pooled_kit **at = &p->kits;
+    while (*at != pk)
+        at = &(*at)->next;
+    *at = pk->next;
+    p->nkits--;
+    if (pk->helper != 0)
+        p->nmaking--;
+}
+
 int dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err)
 {
-    struct dt_pool *p = &l->pool;
-    if (p->nkits == 0)
-        return kit_new(l, ret, err);
-    *ret = p->kits[--p->nkits];
+    struct dt_pooled_kit *pk = l->pool.kits;
+    while (pk != NULL && pk->helper != 0)
+        pk = pk->next;
+    if (pk != NULL) {
+        unlink_kit(&l->pool, pk);
+        *ret = pk->kit;
+        free(pk);
+        return 0;
+    }
+    struct dt_kit k;
+    if (kit_new(l, &k, err) < 0)
+        return -1;
+    if (attach(l, &k, err) < 0) {
+        kit_drop(l, &k);
+        return -1;
+    }
+    *ret = k;
     return 0;
 }
 
@@ -116,11 +201,73 @@ static void close_fd(int *fd)
         (void)close(dt_take_fd(fd));
 }
 
-void dt_kit_close(struct dt_kit *k)
+static void helper_done(struct dt_pooled_kit *pk)
 {
-    close_fd(&k->userns);
-    close_fd(&k->netns);
-    close_fd(&k->sysfs);
+    dt_loop_unwatch(&pk->l->loop, &pk->on_helper);
+    close_fd(&pk->on_helper.fd);
+    pk->helper = 0;
+    pk->l->pool.nmaking--;
+}
+
+static void on_helper(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct dt_pooled_kit *pk = ctx;
+    struct dt_launcher *l = pk->l;
+    int status = -1;
+    if (waitpid(pk->helper, &status, WNOHANG) == 0)
+        return;
+    helper_done(pk);
+    if (status == 0)
+        return;
+    fill_failed(&l->pool, "control groups", "the process could not be moved into them");
+    unlink_kit(&l->pool, pk);
+    kit_drop(l, &pk->kit);
+    free(pk);
+}
+
+/* Moving a process between v1 groups waits for the kernel's RCU, 10 ms or more: not in this loop.
+ */
+static int start_helper(struct dt_pooled_kit *pk, struct dt_err *err)
+{
+    struct dt_launcher *l = pk->l;
+    if (!dt_cgroup_needs_attach(l->cgroups))
+        return 0;
+    pid_t pid = fork();
+    if (pid < 0)
+        return dt_err_errno(err, "fork");
+    if (pid == 0)
+        _exit(attach(l, &pk->kit, err) < 0 ? 1 : 0);
+    pk->helper = pid;
+    l->pool.nmaking++;
+    pk->on_helper = (struct dt_watch){.fn = on_helper, .ctx = pk, .fd = pidfd_open(pid, 0)};
+    if (pk->on_helper.fd < 0 || dt_loop_watch(&l->loop, &pk->on_helper, EPOLLIN, err) < 0) {
+        (void)waitpid(pid, NULL, 0);
+        helper_done(pk);
+        return dt_err_errno(err, "watch a helper");
+    }
+    return 0;
+}
+
+static int add_kit(struct dt_launcher *l, struct dt_err *err)
+{
+    struct dt_pooled_kit *pk = calloc(1, sizeof(*pk));
+    if (pk == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "kit");
+    pk->l = l;
+    if (kit_new(l, &pk->kit, err) < 0) {
+        free(pk);
+        return -1;
+    }
+    if (start_helper(pk, err) < 0) {
+        kit_drop(l, &pk->kit);
+        free(pk);
+        return -1;
+    }
+    pk->next = l->pool.kits;
+    l->pool.kits = pk;
+    l->pool.nkits++;
+    return 0;
 }
 
 bool dt_pool_release(struct dt_launcher *l, unsigned slot, const char *cgroup)
@@ -166,12 +313,6 @@ void dt_pool_disk_drop(struct dt_launcher *l, struct dt_pool_disk *d)
     (void)snprintf(name, sizeof(name), "%016llx", (unsigned long long)d->serial);
     if (dt_trash(l, l->pool_dir, name, &err) < 0)
         dt_log(DT_LOG_WARN, "cannot throw a disk away", "err", err.msg, NULL);
-}
-
-static void fill_failed(struct dt_pool *p, const char *what, const char *msg)
-{
-    dt_log(DT_LOG_WARN, "cannot prepare for the next sandbox", "what", what, "err", msg, NULL);
-    p->again_ms = dt_clock_ms() + RETRY_MS;
 }
 
 void dt_pool_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2])
@@ -230,24 +371,28 @@ bool dt_pool_fill(struct dt_launcher *l)
         return false;
     if (drop_other_size(l) || ask_for_disk(l))
         return true;
-    if (p->nkits >= DT_POOL_KITS)
+    if (p->nkits >= DT_POOL_KITS || p->nmaking >= KITS_AT_ONCE)
         return false;
     struct dt_err err;
-    if (kit_new(l, &p->kits[p->nkits], &err) < 0) {
+    if (add_kit(l, &err) < 0) {
         fill_failed(p, "kit", err.msg);
         return false;
     }
-    p->nkits++;
     return true;
 }
 
 void dt_pool_done(struct dt_launcher *l)
 {
     struct dt_pool *p = &l->pool;
-    while (p->nkits > 0) {
-        struct dt_kit *k = &p->kits[--p->nkits];
-        dt_kit_close(k);
-        (void)dt_pool_release(l, k->slot, k->cgroup);
+    while (p->kits != NULL) {
+        struct dt_pooled_kit *pk = p->kits;
+        if (pk->helper != 0) {
+            (void)waitpid(pk->helper, NULL, 0);
+            helper_done(pk);
+        }
+        unlink_kit(p, pk);
+        kit_drop(l, &pk->kit);
+        free(pk);
     }
     while (p->ndisks > 0)
         dt_pool_disk_drop(l, &p->disks[--p->ndisks]);

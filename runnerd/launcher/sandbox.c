@@ -58,9 +58,8 @@ static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16
     s->l = l;
     memcpy(s->id, id, sizeof(s->id));
     s->config = -1;
-    s->kit = (struct dt_kit){.userns = -1, .netns = -1, .sysfs = -1};
     s->disk = (struct dt_pool_disk){.mount = -1, .listener = -1};
-    s->box = (struct dt_box){.pid = -1, .pidfd = -1, .go = -1, .status = -1};
+    s->box = (struct dt_box)DT_BOX_NONE;
     struct dt_sandbox **b = bucket(l, id);
     s->next = *b;
     *b = s;
@@ -78,7 +77,7 @@ static void close_fd(int *fd)
 static void drop_materials(struct dt_sandbox *s)
 {
     close_fd(&s->config);
-    dt_kit_close(&s->kit);
+    close_fd(&s->box.userns);
     dt_pool_disk_close(&s->disk);
     free(dt_take(s->spec));
 }
@@ -92,10 +91,10 @@ static void sandbox_free(struct dt_sandbox *s)
     s->l->nsandboxes--;
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
-    dt_loop_unwatch(&s->l->loop, &s->on_status);
+    dt_loop_unwatch(&s->l->loop, &s->on_said);
     drop_materials(s);
     close_fd(&s->box.pidfd);
-    close_fd(&s->box.status);
+    close_fd(&s->box.sock);
     free(s);
 }
 
@@ -173,12 +172,14 @@ static void release(struct dt_sandbox *s)
 /* No process is left, or there never was one. */
 static void end(struct dt_sandbox *s)
 {
+    if (s->state == DT_WAITING)
+        dt_box_abort(&s->box);
     step(s, DT_ENDED);
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
-    dt_loop_unwatch(&s->l->loop, &s->on_status);
+    dt_loop_unwatch(&s->l->loop, &s->on_said);
     close_fd(&s->box.pidfd);
-    close_fd(&s->box.status);
+    close_fd(&s->box.sock);
     drop_materials(s);
     release(s);
 }
@@ -236,7 +237,7 @@ static void started(struct dt_sandbox *s)
     s->fresh = false;
 }
 
-static void on_status(void *ctx, uint32_t events)
+static void on_said(void *ctx, uint32_t events)
 {
     (void)events;
     struct dt_sandbox *s = ctx;
@@ -244,8 +245,8 @@ static void on_status(void *ctx, uint32_t events)
     int rc = dt_box_result(&s->box, &err);
     if (rc == 0)
         return;
-    dt_loop_unwatch(&s->l->loop, &s->on_status);
-    close_fd(&s->box.status);
+    dt_loop_unwatch(&s->l->loop, &s->on_said);
+    close_fd(&s->box.sock);
     if (s->state != DT_STARTING)
         return;
     if (rc == 1)
@@ -269,8 +270,8 @@ static void on_exit_event(void *ctx, uint32_t events)
 {
     (void)events;
     struct dt_sandbox *s = ctx;
-    if (s->state == DT_STARTING && s->box.status >= 0)
-        on_status(s, 0); /* it says why */
+    if (s->state == DT_STARTING && s->box.sock >= 0)
+        on_said(s, 0); /* it says why */
     if (s->state == DT_STARTING) {
         struct dt_err err;
         (void)dt_err_set(&err, DT_E_SYSTEM, "the sandbox's first process ended too early");
@@ -308,10 +309,10 @@ static int watch_box(struct dt_sandbox *s, struct dt_err *err)
     s->on_exit = (struct dt_watch){.fn = on_exit_event, .ctx = s, .fd = s->box.pidfd};
     if (dt_loop_watch(&s->l->loop, &s->on_exit, EPOLLIN, err) < 0)
         return -1;
-    if (s->box.status < 0)
+    if (s->box.sock < 0)
         return 0;
-    s->on_status = (struct dt_watch){.fn = on_status, .ctx = s, .fd = s->box.status};
-    return dt_loop_watch(&s->l->loop, &s->on_status, EPOLLIN, err);
+    s->on_said = (struct dt_watch){.fn = on_said, .ctx = s, .fd = s->box.sock};
+    return dt_loop_watch(&s->l->loop, &s->on_said, EPOLLIN, err);
 }
 
 static void launch(struct dt_sandbox *s)
@@ -349,8 +350,10 @@ static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_requ
         (void)dt_err_set(&err, DT_E_NOMEM, "sandbox");
     } else {
         *s->spec = r->spec;
-        if (dt_pool_kit(l, &s->kit, &err) == 0)
+        if (dt_pool_kit(l, &s->kit, &err) == 0) {
+            s->box = s->kit.box;
             return s;
+        }
     }
     fail(s, false, &err);
     return NULL;

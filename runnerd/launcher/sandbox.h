@@ -36,11 +36,11 @@ struct dt_sandbox {
     struct dt_asked asked;   /* who waits for the end of CREATE, START or STOP */
     struct dt_lw_spec *spec; /* until it runs */
     int config;
-    struct dt_kit kit; /* its descriptors are closed once it is STARTING */
+    struct dt_kit kit; /* its box is `box` */
     struct dt_pool_disk disk;
     uint64_t disk_job; /* serial of the job at the maker, 0 = none */
     struct dt_box box;
-    struct dt_watch on_exit, on_status;
+    struct dt_watch on_exit, on_said;
     struct dt_timer timer;
     uint32_t addr;
     unsigned tries; /* to release kernel objects */
