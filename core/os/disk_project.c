@@ -73,7 +73,7 @@ static int limit(int fd, uint32_t id, struct dt_disk_size size, struct dt_err *e
 int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err)
 {
     static const char fresh[] = "disk.new";
-    uint32_t id;
+    uint32_t id = 0;
     if (mkdirat(sandbox, fresh, 0755) < 0 && errno != EEXIST)
         return dt_err_errno(err, "make a disk");
     DT_AUTO_FD int fd = openat(sandbox, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
