@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+enum { ANSWER_MAX = 16 * 1024 };
+
 static int set_options(struct mnl_socket *s)
 {
     int on = 1;
@@ -170,28 +172,79 @@ static bool take_answers(struct dt_nl *nl, const char *buf, int n, int *rc, stru
     return false;
 }
 
-int dt_nl_talk(struct dt_nl *nl, struct dt_err *err)
+static int send_all(struct dt_nl *nl, struct dt_err *err)
 {
-    char in[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
-    int rc = 0;
-    assert(nl->msg != NULL);
-    if (!nl->is_batch)
-        nl->msg->nlmsg_flags |= NLM_F_ACK;
     finish_msg(nl);
     if (nl->overflow)
         return dt_err_set(err, DT_E_TOO_LARGE, "more than %zu bytes of netlink messages", nl->cap);
     if (mnl_socket_sendto(nl->sock, nl->buf, nl->used) < 0)
         return dt_err_errno(err, "send netlink messages");
+    return 0;
+}
+
+/* The next datagram of answers: its bytes, or -1. */
+static int receive(struct dt_nl *nl, char *in, size_t size, struct dt_err *err)
+{
     for (;;) {
-        ssize_t n = mnl_socket_recvfrom(nl->sock, in, sizeof(in));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        ssize_t n = mnl_socket_recvfrom(nl->sock, in, size);
+        if (n >= 0)
+            return (int)n;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
             return dt_err_set(err, DT_E_TIMEOUT, "the kernel did not answer netlink in %d ms",
                               DT_NL_WAIT_MS);
-        if (n < 0)
+        if (errno != EINTR)
             return dt_err_errno(err, "receive netlink answer");
-        if (take_answers(nl, in, (int)n, &rc, err))
+    }
+}
+
+int dt_nl_talk(struct dt_nl *nl, struct dt_err *err)
+{
+    char in[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+    int rc = 0;
+    assert(nl->msg != NULL);
+    if (!nl->is_batch)
+        nl->msg->nlmsg_flags |= NLM_F_ACK;
+    if (send_all(nl, err) < 0)
+        return -1;
+    for (;;) {
+        int n = receive(nl, in, sizeof(in), err);
+        if (n < 0)
+            return -1;
+        if (take_answers(nl, in, n, &rc, err))
             return rc;
+    }
+}
+
+/* 1: more to come, 0: that was all. */
+static int take_dump(struct dt_nl *nl, const char *in, int n, dt_nl_each *each, void *ctx,
+                     struct dt_err *err)
+{
+    for (const struct nlmsghdr *h = (const void *)in; mnl_nlmsg_ok(h, n);
+         h = mnl_nlmsg_next(h, &n)) {
+        if (h->nlmsg_seq != nl->seq)
+            continue;
+        if (h->nlmsg_type == NLMSG_DONE)
+            return 0;
+        if (h->nlmsg_type == NLMSG_ERROR)
+            return report(h, mnl_nlmsg_get_payload(h), err);
+        each(ctx, h);
+    }
+    return 1;
+}
+
+int dt_nl_dump(struct dt_nl *nl, dt_nl_each *each, void *ctx, struct dt_err *err)
+{
+    char in[ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+    assert(nl->msg != NULL);
+    nl->msg->nlmsg_flags |= NLM_F_DUMP;
+    if (send_all(nl, err) < 0)
+        return -1;
+    for (;;) {
+        int n = receive(nl, in, sizeof(in), err);
+        if (n < 0)
+            return -1;
+        int more = take_dump(nl, in, n, each, ctx, err);
+        if (more <= 0)
+            return more;
     }
 }

@@ -55,4 +55,9 @@ void dt_nl_end(struct dt_nl *nl);
  * err->sys_errno is the kernel's, the text its own explanation. */
 int dt_nl_talk(struct dt_nl *nl, struct dt_err *err) DT_MUST_CHECK;
 
+/* One message of a dump; borrowed for the call. */
+typedef void dt_nl_each(void *ctx, const struct nlmsghdr *h);
+/* Sends the one message that was built, with NLM_F_DUMP, and hands what comes back to `each`. */
+int dt_nl_dump(struct dt_nl *nl, dt_nl_each *each, void *ctx, struct dt_err *err) DT_MUST_CHECK;
+
 #endif

@@ -60,7 +60,7 @@ void dt_nft_elems_add(struct dt_nft *n, const char *set);
 /* Deleting one that is not there fails the batch. */
 void dt_nft_elems_del(struct dt_nft *n, const char *set);
 void dt_nft_elem(struct dt_nft *n, const void *key, size_t len, uint32_t flags);
-void dt_nft_elem_map(struct dt_nft *n, const void *key, size_t len, const void *data, size_t size);
+void dt_nft_elem_map(struct dt_nft *n, const void *key, size_t len, const void *value, size_t size);
 void dt_nft_elems_end(struct dt_nft *n);
 /* Removes every element. */
 void dt_nft_elems_flush(struct dt_nft *n, const char *set);

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "os/conntrack.h"
 #include "os/host_resolver.h"
+#include "os/sandbox_policy.h"
 #include "os/sandbox_rules.h"
 #include "os/sandbox_veth.h"
 
@@ -21,20 +23,6 @@ enum {
     TABLE_PERSISTS = 4, /* NFT_TABLE_F_PERSIST, kernel 6.9 */
 };
 
-/* Destinations from `first` to `last`; disjoint, ascending, never next to each other. */
-struct range {
-    uint32_t first;
-    uint32_t last;
-};
-
-/* What the table holds for one slot. */
-struct policy {
-    bool known; /* its source address may send */
-    bool full;
-    uint8_t n;
-    struct range allow[DT_SANDBOX_NET_CIDRS];
-};
-
 struct dt_sandbox_net {
     unsigned instance;
     uint32_t base;
@@ -44,7 +32,9 @@ struct dt_sandbox_net {
     int netns;
     struct dt_nl *rtnl;
     struct dt_nft *nft;
-    struct policy slots[DT_SANDBOX_NET_SLOTS + 1];
+    struct dt_sandbox_policy slots[DT_SANDBOX_NET_SLOTS + 1];
+    /* Connections of the slot's last sandbox may still be tracked. */
+    bool stale[DT_SANDBOX_NET_SLOTS + 1];
 };
 
 /* The kernel compares 8-byte keys as big-endian numbers, so one sandbox's destinations are a range.
@@ -198,6 +188,7 @@ int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbo
     net->resolver_fixed = opts->resolver != 0;
     net->resolver = net->resolver_fixed ? opts->resolver : dt_host_resolver();
     (void)snprintf(net->iface, sizeof(net->iface), "dt%u-", opts->instance);
+    memset(net->stale, true, sizeof(net->stale));
     if (open_sockets(net, err) < 0)
         return -1;
     /* The rules come first: nothing is forwarded a moment without them. */
@@ -241,6 +232,26 @@ static int delete_link(struct dt_nl *nl, const char *name, struct dt_err *err)
     return dt_err_wrap(err, "delete interface %s", name);
 }
 
+static bool is_of_nobody(void *ctx, uint32_t addr)
+{
+    const struct dt_sandbox_net *net = ctx;
+    uint32_t slot = addr - net->base - 1;
+    return slot >= 1 && slot <= DT_SANDBOX_NET_SLOTS && !net->slots[slot].known;
+}
+
+/* A new sandbox must not get what was meant for its predecessor, nor pay for its connections. One
+ * pass reads the host's whole table, so it is for all free slots at once: once in 4000 creations.
+ */
+static int forget_connections(struct dt_sandbox_net *net, unsigned slot, struct dt_err *err)
+{
+    if (!net->stale[slot])
+        return 0;
+    if (dt_conntrack_remove(is_of_nobody, net, err) < 0)
+        return dt_err_wrap(err, "connections of network slot %u", slot);
+    memset(net->stale, 0, sizeof(net->stale));
+    return 0;
+}
+
 int dt_sandbox_net_make(struct dt_sandbox_net *net, unsigned slot, int *netns_fd,
                         struct dt_err *err)
 {
@@ -249,6 +260,8 @@ int dt_sandbox_net_make(struct dt_sandbox_net *net, unsigned slot, int *netns_fd
         return -1;
     if (net->slots[slot].known)
         return dt_err_set(err, DT_E_CONFLICT, "network slot %u is in use; drop it first", slot);
+    if (forget_connections(net, slot, err) < 0)
+        return -1;
     iface_name(net, slot, name);
     const struct dt_sandbox_veth v = {.name = name,
                                       .addr = dt_sandbox_net_addr(net, slot),
@@ -272,65 +285,6 @@ int dt_sandbox_net_make_alone(int *netns_fd, struct dt_err *err)
     return dt_sandbox_netns(host, netns_fd, err);
 }
 
-static void insert_range(struct policy *p, struct range r)
-{
-    unsigned at = p->n;
-    while (at > 0 && p->allow[at - 1].first > r.first) {
-        p->allow[at] = p->allow[at - 1];
-        at--;
-    }
-    p->allow[at] = r;
-    p->n++;
-}
-
-/* The kernel refuses ranges that overlap, so they are joined here. */
-static void join_ranges(struct policy *p)
-{
-    uint8_t n = 0;
-    for (unsigned i = 0; i < p->n; i++) {
-        struct range r = p->allow[i];
-        struct range *top = n > 0 ? &p->allow[n - 1] : NULL;
-        if (top != NULL && (uint64_t)r.first <= (uint64_t)top->last + 1)
-            top->last = r.last > top->last ? r.last : top->last;
-        else
-            p->allow[n++] = r;
-    }
-    p->n = n;
-}
-
-static int read_cidrs(struct policy *p, const struct dt_cidr *cidrs, unsigned n, struct dt_err *err)
-{
-    if (n < 1 || n > DT_SANDBOX_NET_CIDRS)
-        return dt_err_set(err, DT_E_INVALID, "an allow list has 1..%d ranges, not %u",
-                          DT_SANDBOX_NET_CIDRS, n);
-    for (unsigned i = 0; i < n; i++) {
-        if (cidrs[i].prefix > 32)
-            return dt_err_set(err, DT_E_INVALID, "prefix length /%u is not in 0..32",
-                              cidrs[i].prefix);
-        uint32_t host_bits = cidrs[i].prefix == 0
-                                 ? UINT32_MAX
-                                 : (uint32_t)((UINT64_C(1) << (32 - cidrs[i].prefix)) - 1);
-        insert_range(p, (struct range){cidrs[i].addr & ~host_bits, cidrs[i].addr | host_bits});
-    }
-    join_ranges(p);
-    return 0;
-}
-
-static int read_policy(struct policy *p, enum dt_sandbox_net_mode mode, const struct dt_cidr *cidrs,
-                       unsigned n, struct dt_err *err)
-{
-    memset(p, 0, sizeof(*p));
-    p->known = true;
-    p->full = mode == DT_SANDBOX_NET_FULL;
-    if (mode == DT_SANDBOX_NET_ALLOW)
-        return read_cidrs(p, cidrs, n, err);
-    if (mode != DT_SANDBOX_NET_FULL && mode != DT_SANDBOX_NET_NONE)
-        return dt_err_set(err, DT_E_INVALID, "network mode %d is unknown", (int)mode);
-    if (n != 0)
-        return dt_err_set(err, DT_E_INVALID, "only an allow list has ranges");
-    return 0;
-}
-
 static void source_elem(const struct dt_sandbox_net *net, unsigned slot)
 {
     struct source s;
@@ -339,7 +293,8 @@ static void source_elem(const struct dt_sandbox_net *net, unsigned slot)
     dt_nft_elem(net->nft, &s, sizeof(s), 0);
 }
 
-static void allow_elems(const struct dt_sandbox_net *net, unsigned slot, const struct policy *p)
+static void allow_elems(const struct dt_sandbox_net *net, unsigned slot,
+                        const struct dt_sandbox_policy *p)
 {
     struct pair key = {.sandbox = htonl(dt_sandbox_net_addr(net, slot))};
     for (unsigned i = 0; i < p->n; i++) {
@@ -358,8 +313,8 @@ static void allow_elems(const struct dt_sandbox_net *net, unsigned slot, const s
 typedef void elems_begin(struct dt_nft *n, const char *set);
 
 /* Adds to the batch what `p` has and `but` has not. */
-static void put_policy(struct dt_sandbox_net *net, unsigned slot, const struct policy *p,
-                       const struct policy *but, elems_begin *begin)
+static void put_policy(struct dt_sandbox_net *net, unsigned slot, const struct dt_sandbox_policy *p,
+                       const struct dt_sandbox_policy *but, elems_begin *begin)
 {
     uint32_t addr = htonl(dt_sandbox_net_addr(net, slot));
     if (p->known && !but->known) {
@@ -379,17 +334,11 @@ static void put_policy(struct dt_sandbox_net *net, unsigned slot, const struct p
     }
 }
 
-static bool same(const struct policy *a, const struct policy *b)
-{
-    return a->known == b->known && a->full == b->full && a->n == b->n &&
-           memcmp(a->allow, b->allow, a->n * sizeof(a->allow[0])) == 0;
-}
-
-static int change(struct dt_sandbox_net *net, unsigned slot, const struct policy *to,
+static int change(struct dt_sandbox_net *net, unsigned slot, const struct dt_sandbox_policy *to,
                   struct dt_err *err)
 {
-    struct policy *from = &net->slots[slot];
-    if (same(from, to))
+    struct dt_sandbox_policy *from = &net->slots[slot];
+    if (dt_sandbox_policy_same(from, to))
         return 0;
     dt_nft_begin(net->nft);
     put_policy(net, slot, from, to, dt_nft_elems_del);
@@ -403,18 +352,21 @@ static int change(struct dt_sandbox_net *net, unsigned slot, const struct policy
 int dt_sandbox_net_policy(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
                           const struct dt_cidr *cidrs, unsigned n, struct dt_err *err)
 {
-    struct policy to;
-    if (check_slot(slot, err) < 0 || read_policy(&to, mode, cidrs, n, err) < 0)
+    struct dt_sandbox_policy to;
+    if (check_slot(slot, err) < 0 || dt_sandbox_policy_read(&to, mode, cidrs, n, err) < 0)
         return -1;
     return change(net, slot, &to, err);
 }
 
 int dt_sandbox_net_drop(struct dt_sandbox_net *net, unsigned slot, struct dt_err *err)
 {
-    const struct policy nothing = {0};
+    const struct dt_sandbox_policy nothing = {0};
     if (check_slot(slot, err) < 0)
         return -1;
-    return change(net, slot, &nothing, err);
+    if (change(net, slot, &nothing, err) < 0)
+        return -1;
+    net->stale[slot] = true;
+    return 0;
 }
 
 int dt_sandbox_net_adopt(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
@@ -451,12 +403,13 @@ static int purge_links(struct dt_nl *nl, unsigned instance, struct dt_err *err)
     char prefix[8];
     int len = snprintf(prefix, sizeof(prefix), "dt%u-", instance);
     struct if_nameindex *all = if_nameindex();
-    int rc = all == NULL ? dt_err_errno(err, "list interfaces") : 0;
+    if (all == NULL)
+        return dt_err_errno(err, "list interfaces");
+    int rc = 0;
     for (const struct if_nameindex *i = all; rc == 0 && i->if_index != 0; i++)
         if (strncmp(i->if_name, prefix, (size_t)len) == 0)
             rc = delete_link(nl, i->if_name, err);
-    if (all != NULL)
-        if_freenameindex(all);
+    if_freenameindex(all);
     return rc;
 }
 
