@@ -8,7 +8,7 @@
 
 enum {
     BODY_MAX = 16 * 1024 * 1024,
-    RESULT_MAX = 8 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
+    RESULT_MAX = 4 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
     SPLIT_DEFAULT = 64 * 1024,
     LIMIT_LEAST = 64,
 };

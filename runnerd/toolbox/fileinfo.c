@@ -50,9 +50,9 @@ static void format(struct timespec t, const char *first, const char *zone,
     struct tm tm = {.tm_mday = 1, .tm_year = 70};
     char part[16];
     char date[40];
-    (void)gmtime_r(&t.tv_sec, &tm);
+    bool readable = gmtime_r(&t.tv_sec, &tm) != NULL;
     fraction(t.tv_nsec, part);
-    if (tm.tm_year > 8099) /* the year 9999 is as far as the clients read */
+    if (!readable || tm.tm_year > 8099) /* the year 9999 is as far as the clients read */
         tm = (struct tm){.tm_mday = 31, .tm_mon = 11, .tm_year = 8099};
     (void)snprintf(date, sizeof(date), "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1,
                    tm.tm_mday);

@@ -1,0 +1,8 @@
+dt_unit(user toolbox)
+dt_unit(capture toolbox)
+dt_unit(shell toolbox)
+dt_unit(fileinfo toolbox)
+dt_unit(ports toolbox)
+dt_unit(multipart toolbox)
+dt_unit(giturl toolbox)
+dt_unit(incoming toolbox)
