@@ -8,7 +8,7 @@
 #include "toolbox/askpass.h"
 #include "toolbox/command.h"
 #include "toolbox/files.h"
-#include "toolbox/giturl.h"
+#include "toolbox/clone_url.h"
 #include "toolbox/work.h"
 
 enum {
@@ -34,7 +34,7 @@ struct clone {
     enum step step;
     char *path, *branch, *commit;
     bool existed; /* the target was there, and empty */
-    struct dt_giturl url;
+    struct dt_clone_url url;
     char *username, *password;
     int store; /* askpass's descriptor, -1: no credentials */
     struct dt_err err;
@@ -81,7 +81,7 @@ static void clone_free(struct clone *c)
     free(c->path);
     free(c->branch);
     free(c->commit);
-    dt_giturl_done(&c->url);
+    dt_clone_url_done(&c->url);
     free(c->username);
     wipe(c->password);
     if (c->store >= 0)
@@ -166,9 +166,9 @@ static int tell_failure(struct clone *c, const struct dt_command_end *end)
     if (r == 0 && v.tail.n > 0)
         r = dt_buf_adds(&v.head, dt_buf_str(&v.tail), err);
     if (r == 0)
-        r = dt_giturl_redact(&v.head, c->password, err);
+        r = dt_clone_url_redact(&v.head, c->password, err);
     if (r == 0 && c->username != NULL && strcmp(c->username, "git") != 0)
-        r = dt_giturl_redact(&v.head, c->username, err);
+        r = dt_clone_url_redact(&v.head, c->username, err);
     if (r == 0) {
         const char *words = v.head.p != NULL ? v.head.p : "";
         /* The reason stands at the end. */
@@ -176,7 +176,7 @@ static int tell_failure(struct clone *c, const struct dt_command_end *end)
         while (n > 0 && words[n - 1] == '\n')
             n--;
         const char *from = n > most ? words + n - most : words;
-        (void)dt_err_set(err, dt_giturl_classify(words), "git: %.*s", (int)(words + n - from),
+        (void)dt_err_set(err, dt_clone_url_classify(words), "git: %.*s", (int)(words + n - from),
                          n > 0 ? from : "failed without a word");
     }
     dt_capture_view_done(&v);
@@ -354,7 +354,7 @@ static int prepare(struct clone *c, const struct dt_tb_git_clone *in, struct dt_
         c->commit = strdup(in->commit_id);
     }
     c->path = dt_guest_path(&c->tb->guest, dt_str_z(in->path), err);
-    if (c->path == NULL || dt_giturl_parse(in->url, &c->url, err) < 0 ||
+    if (c->path == NULL || dt_clone_url_parse(in->url, &c->url, err) < 0 ||
         take_credentials(c, in, err) < 0 || check_target(c, err) < 0)
         return -1;
     return run_step(c, CLONE, err);

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "toolbox/askpass.h"
-#include "toolbox/giturl.h"
+#include "toolbox/clone_url.h"
 
 static void test_urls(void **state)
 {
@@ -27,8 +27,8 @@ static void test_urls(void **state)
         {"git://h/a", "git://h/a", NULL, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct dt_giturl u;
-        assert_int_equal(dt_giturl_parse(rows[i].url, &u, NULL), 0);
+        struct dt_clone_url u;
+        assert_int_equal(dt_clone_url_parse(rows[i].url, &u, NULL), 0);
         assert_string_equal(u.clean, rows[i].clean);
         assert_string_equal(u.username != NULL ? u.username : "-",
                             rows[i].username != NULL ? rows[i].username : "-");
@@ -36,7 +36,7 @@ static void test_urls(void **state)
                             rows[i].password != NULL ? rows[i].password : "-");
         assert_string_equal(u.site != NULL ? u.site : "-",
                             rows[i].site != NULL ? rows[i].site : "-");
-        dt_giturl_done(&u);
+        dt_clone_url_done(&u);
     }
 }
 
@@ -58,9 +58,9 @@ static void test_bad_urls(void **state)
         "--",
     };
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
-        struct dt_giturl u;
+        struct dt_clone_url u;
         struct dt_err err;
-        assert_int_equal(dt_giturl_parse(urls[i], &u, &err), -1);
+        assert_int_equal(dt_clone_url_parse(urls[i], &u, &err), -1);
         assert_int_equal(err.code, DT_E_INVALID);
     }
 }
@@ -71,10 +71,10 @@ static void test_redact(void **state)
     DT_AUTO_BUF struct dt_buf b;
     dt_buf_init(&b, 1000);
     assert_int_equal(dt_buf_addz(&b, "a pass b passpass", NULL), 0);
-    assert_int_equal(dt_giturl_redact(&b, "pass", NULL), 0);
+    assert_int_equal(dt_clone_url_redact(&b, "pass", NULL), 0);
     assert_string_equal(b.p, "a *** b ******");
-    assert_int_equal(dt_giturl_redact(&b, "", NULL), 0);
-    assert_int_equal(dt_giturl_redact(&b, NULL, NULL), 0);
+    assert_int_equal(dt_clone_url_redact(&b, "", NULL), 0);
+    assert_int_equal(dt_clone_url_redact(&b, NULL, NULL), 0);
     assert_string_equal(b.p, "a *** b ******");
 }
 
@@ -107,7 +107,7 @@ static void test_classes(void **state)
         {"something new", DT_E_SYSTEM},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(dt_giturl_classify(rows[i].words), rows[i].code);
+        assert_int_equal(dt_clone_url_classify(rows[i].words), rows[i].code);
 }
 
 static void test_password_is_for_one_site_only(void **state)

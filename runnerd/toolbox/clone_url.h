@@ -1,10 +1,10 @@
 /* What a clone URL says: credentials are taken out of it before anybody sees it. */
-#ifndef DT_TOOLBOX_GITURL_H
-#define DT_TOOLBOX_GITURL_H
+#ifndef DT_TOOLBOX_CLONE_URL_H
+#define DT_TOOLBOX_CLONE_URL_H
 
 #include "base/buf.h"
 
-struct dt_giturl {
+struct dt_clone_url {
     char *clean;    /* without user information when it is http(s) */
     char *username; /* from the URL, decoded; NULL: none */
     char *password;
@@ -13,12 +13,12 @@ struct dt_giturl {
 
 /* Accepts http, https, ssh, git and file URLs, `user@host:path`, and absolute paths; `host/path`
  * gets https. INVALID names what is wrong. */
-int dt_giturl_parse(const char *url, struct dt_giturl *out, struct dt_err *err) DT_MUST_CHECK;
-void dt_giturl_done(struct dt_giturl *u);
+int dt_clone_url_parse(const char *url, struct dt_clone_url *out, struct dt_err *err) DT_MUST_CHECK;
+void dt_clone_url_done(struct dt_clone_url *u);
 
 /* Replaces every `secret` in the text by ***. Empty secrets are skipped. */
-int dt_giturl_redact(struct dt_buf *text, const char *secret, struct dt_err *err) DT_MUST_CHECK;
+int dt_clone_url_redact(struct dt_buf *text, const char *secret, struct dt_err *err) DT_MUST_CHECK;
 /* The error code that git's own words stand for. */
-enum dt_err_code dt_giturl_classify(const char *output);
+enum dt_err_code dt_clone_url_classify(const char *output);
 
 #endif

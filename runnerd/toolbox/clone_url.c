@@ -1,4 +1,4 @@
-#include "toolbox/giturl.h"
+#include "toolbox/clone_url.h"
 
 #include <stdio.h>
 
@@ -32,7 +32,7 @@ static int no_memory(struct dt_err *err)
     return dt_err_set(err, DT_E_NOMEM, "git url");
 }
 
-static int split_http(const char *url, size_t scheme, struct dt_giturl *u, struct dt_err *err)
+static int split_http(const char *url, size_t scheme, struct dt_clone_url *u, struct dt_err *err)
 {
     const char *host = url + scheme;
     size_t authority = strcspn(host, "/?#");
@@ -57,7 +57,7 @@ static int split_http(const char *url, size_t scheme, struct dt_giturl *u, struc
     return 0;
 }
 
-static int split(const char *url, struct dt_giturl *u, struct dt_err *err)
+static int split(const char *url, struct dt_clone_url *u, struct dt_err *err)
 {
     static const char *const others[] = {"ssh://", "git://", "file://"};
     if (strncmp(url, "http://", 7) == 0)
@@ -85,9 +85,9 @@ static int split(const char *url, struct dt_giturl *u, struct dt_err *err)
     return split_http(whole, 8, u, err);
 }
 
-int dt_giturl_parse(const char *url, struct dt_giturl *out, struct dt_err *err)
+int dt_clone_url_parse(const char *url, struct dt_clone_url *out, struct dt_err *err)
 {
-    *out = (struct dt_giturl){.clean = NULL};
+    *out = (struct dt_clone_url){.clean = NULL};
     if (url[0] == '-' || url[0] == '\0' || strlen(url) > URL_MAX)
         return dt_err_set(err, DT_E_INVALID, "url must be 1 to %d characters and not begin with -",
                           URL_MAX);
@@ -97,11 +97,11 @@ int dt_giturl_parse(const char *url, struct dt_giturl *out, struct dt_err *err)
     }
     if (split(url, out, err) == 0)
         return 0;
-    dt_giturl_done(out);
+    dt_clone_url_done(out);
     return -1;
 }
 
-void dt_giturl_done(struct dt_giturl *u)
+void dt_clone_url_done(struct dt_clone_url *u)
 {
     free(u->clean);
     free(u->username);
@@ -109,10 +109,10 @@ void dt_giturl_done(struct dt_giturl *u)
         explicit_bzero(u->password, strlen(u->password));
     free(u->password);
     free(u->site);
-    *u = (struct dt_giturl){.clean = NULL};
+    *u = (struct dt_clone_url){.clean = NULL};
 }
 
-int dt_giturl_redact(struct dt_buf *text, const char *secret, struct dt_err *err)
+int dt_clone_url_redact(struct dt_buf *text, const char *secret, struct dt_err *err)
 {
     size_t n = secret != NULL ? strlen(secret) : 0;
     if (n == 0 || text->n == 0)
@@ -133,7 +133,7 @@ int dt_giturl_redact(struct dt_buf *text, const char *secret, struct dt_err *err
     return 0;
 }
 
-enum dt_err_code dt_giturl_classify(const char *output)
+enum dt_err_code dt_clone_url_classify(const char *output)
 {
     static const struct {
         const char *words;
