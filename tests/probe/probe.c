@@ -1,5 +1,6 @@
 /*
- * probe [--no-file PATH] [--no-tcp ADDR:PORT] [--no-unix PATH|@NAME]...
+ * probe [--only calls|files|processes] [--no-file PATH] [--no-tcp ADDR:PORT] [--no-unix
+ * PATH|@NAME]...
  *
  * Prints a line of JSON per attempt, {"probe":...,"refused":true|false,"detail":...}, and ends with
  * 1 when anything was not refused, with 2 when it could not do its work. Must not be pid 1: what
@@ -144,21 +145,39 @@ static int add(const char *option, const char *value)
     return -1;
 }
 
+/* Processes come first, before anything of our own is open. */
+static int run_lists(const char *only)
+{
+    static const struct {
+        const char *name;
+        const struct probe_list *list;
+    } lists[] = {{"processes", &probe_processes}, {"calls", &probe_calls}, {"files", &probe_files}};
+    bool ran = false;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        if (only != NULL && strcmp(only, lists[i].name) != 0)
+            continue;
+        if (run_list(lists[i].list) < 0)
+            return -1;
+        ran = true;
+    }
+    errno = EINVAL;
+    return ran ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
+    const char *only = argc > 2 && strcmp(argv[1], "--only") == 0 ? argv[2] : NULL;
     if (getpid() == 1 || argc % 2 == 0) {
-        (void)fprintf(stderr, "usage: probe [--no-file PATH] [--no-tcp ADDR:PORT] [--no-unix NAME]"
-                              "... (not as pid 1)\n");
+        (void)fprintf(stderr, "usage: probe [--only LIST] [--no-file PATH] [--no-tcp ADDR:PORT] "
+                              "[--no-unix NAME]... (not as pid 1)\n");
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    /* First, before anything of our own is open. */
-    if (run_list(&probe_processes) < 0 || run_list(&probe_calls) < 0 ||
-        run_list(&probe_files) < 0) {
+    if (run_lists(only) < 0) {
         perror("probe");
         return 2;
     }
-    for (int i = 1; i + 1 < argc; i += 2)
+    for (int i = only != NULL ? 3 : 1; i + 1 < argc; i += 2)
         if (add(argv[i], argv[i + 1]) < 0) {
             perror(argv[i]);
             return 2;
