@@ -1,11 +1,16 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/mount.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -14,6 +19,7 @@
 #include "base/fd.h"
 #include "oci/digest.h"
 #include "oci/image.h"
+#include "oci/jail.h"
 #include "oci/manifest.h"
 #include "oci/store.h"
 #include "tar_build.h"
@@ -502,6 +508,66 @@ static void test_interrupted_import_is_cleaned_up(void **state)
     dt_image_done(&image);
 }
 
+/* Becomes user 1000 of a sandbox: an overlay over the idmapped layer, in the namespace that it is
+ * mapped to, and runs the layer's program. */
+_Noreturn static void run_in_overlay(const struct world *w, const struct dt_image *image,
+                                     int userns, int out)
+{
+    char options[512];
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, in_layer(w, image, 0, ""),
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    (void)snprintf(options, sizeof(options), "userxattr,lowerdir=%s/low:%s/below", w->dir, w->dir);
+    if (tree < 0 || unshare(CLONE_NEWNS) < 0 || chdir(w->dir) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, "low", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+        mount("none", "m", "overlay", MS_RDONLY, options) < 0 || dup2(out, 1) < 0 ||
+        setgroups(0, NULL) < 0 || setns(userns, CLONE_NEWUSER) < 0 ||
+        setresgid(1000, 1000, 1000) < 0 || setresuid(1000, 1000, 1000) < 0)
+        _exit(100);
+    (void)execl("m/cat", "cat", "/proc/self/status", NULL);
+    _exit(101);
+}
+
+static void test_capabilities_work_in_a_sandbox(void **state)
+{
+    const struct world *w = *state;
+    DT_AUTO_BUF struct dt_buf b;
+    DT_AUTO_BUF struct dt_buf pax;
+    DT_AUTO_BUF struct dt_buf cat;
+    struct dt_err err;
+    int userns = -1;
+    int ends[2];
+    dt_buf_init(&b, 16 << 20);
+    dt_buf_init(&pax, 1 << 16);
+    dt_buf_init(&cat, 8 << 20);
+    assert_int_equal(dt_fd_read_file(AT_FDCWD, "/bin/cat", &cat, &err), 0);
+    tb_record(&pax, "SCHILY.xattr.security.capability", caps, sizeof(caps));
+    tb_put(&b, &(struct tb_entry){.type = 'x', .name = "p", .data = pax.p, .n = pax.n});
+    tb_put(&b, &(struct tb_entry){.name = "cat", .data = cat.p, .n = cat.n, .mode = 0755});
+    tb_end(&b);
+    write_file(w, "caps.tar", dt_buf_str(&b));
+    struct dt_image image = import_ok(w, "caps.tar");
+    run("cd %s && mkdir low below m && chmod 0755 .", w->dir);
+    assert_int_equal(dt_jail_userns(&userns, &err), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        run_in_overlay(w, &image, userns, ends[1]);
+    (void)close(ends[1]);
+    (void)close(userns);
+    dt_buf_clear(&b);
+    assert_int_equal(dt_fd_read_all(ends[0], &b, &err), 0);
+    (void)close(ends[0]);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(b.p, "CapEff:\t0000000000000400\n")); /* NET_BIND_SERVICE */
+    dt_image_done(&image);
+}
+
 /* ---- images ---- */
 
 /* A `docker save` archive of these layers. */
@@ -741,6 +807,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_metadata_is_kept),
+        TEST(test_capabilities_work_in_a_sandbox),
         TEST(test_later_entries_replace),
         TEST(test_hostile_archives),
         TEST(test_what_is_no_archive),
