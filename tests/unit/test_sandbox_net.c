@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -363,6 +364,7 @@ static int build_world(void **state)
         "/24 dev up0 && ip link set up0 up && ip route add default via " PUBLIC);
     run_in(world.internet, "ip addr add " PUBLIC "/24 dev in0 && ip link set in0 up && "
                            "for a in " METADATA " " LAN " " RESOLVER " 10.77.0.5 100.64.0.5 "
+                           "172.30.16.98 10.222.96.98 "
                            "198.51.100.7; do ip addr add $a/32 dev lo; done");
     /* Refusals of datagrams are limited to one a second otherwise. */
     ok(dt_fd_put(AT_FDCWD, "/proc/sys/net/ipv4/icmp_ratelimit", "0", &err));
@@ -536,14 +538,16 @@ static void send_from(int netns, uint32_t source, const char *text)
                      (ssize_t)strlen(text));
 }
 
-static void test_source_is_fixed(void **state)
+/* The rules alone must do it: `rp_filter` is the second lock. */
+static void check_sources(const char *rp_filter)
 {
-    (void)state;
     struct dt_err err;
     DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
     DT_AUTO_FD int one = make(net, 1);
     DT_AUTO_FD int two = make(net, 2);
     DT_AUTO_FD int arrivals = bound_in(world.internet, SOCK_DGRAM, ip(PUBLIC), 7000);
+    ok(dt_fd_put(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/rp_filter", rp_filter, &err));
+    ok(dt_fd_put(AT_FDCWD, "/proc/sys/net/ipv4/conf/dt5-1/rp_filter", rp_filter, &err));
     send_from(one, dt_sandbox_net_addr(net, 1), "early");
     policy(net, 1, DT_SANDBOX_NET_FULL);
     policy(net, 2, DT_SANDBOX_NET_FULL);
@@ -559,6 +563,33 @@ static void test_source_is_fixed(void **state)
     send_from(two, dt_sandbox_net_addr(net, 2), "still");
     assert_first(arrivals, "still");
     ok(dt_sandbox_net_drop(net, 2, &err));
+}
+
+static void test_source_is_fixed(void **state)
+{
+    (void)state;
+    check_sources("1");
+    check_sources("0");
+}
+
+/* What another program of the host publishes on the host's address is the host's too. */
+static void test_published_ports_are_the_hosts(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    DT_AUTO_FD int ns = make(net, 1);
+    pid_t server = serve_the_internet();
+    policy(net, 1, DT_SANDBOX_NET_FULL);
+    run("nft 'table ip dt_test_publish { chain pre { type nat hook prerouting priority -100; "
+        "tcp dport { 53, 8080 } dnat to " PUBLIC ":80; }; }'");
+    assert_int_equal(tcp(ns, UPLINK, 8080), REFUSED);
+    assert_int_equal(tcp(ns, "10.222.80.1", 8080), REFUSED);
+    assert_int_equal(tcp(ns, "198.51.100.7", 8080), REACHED); /* the rule works */
+    assert_int_equal(tcp(ns, "10.222.80.1", DNS), REACHED);   /* and ours comes first */
+    run("nft delete table ip dt_test_publish");
+    ok(dt_sandbox_net_drop(net, 1, &err));
+    stop_serving(server);
 }
 
 static void test_no_ipv6(void **state)
@@ -580,6 +611,39 @@ static void test_no_ipv6(void **state)
     }
     run("test -z \"$(ip -6 addr show dev dt5-1)\"");
     run_in(ns, "test -z \"$(ip -6 addr)\"");
+}
+
+static void send_ipv6(int netns, const char *text)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(7000)};
+    assert_int_equal(inet_pton(AF_INET6, "fd00:5::1", &to.sin6_addr), 1);
+    enter(netns);
+    DT_AUTO_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    enter(world.host);
+    assert_int_equal(sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof(to)),
+                     (ssize_t)strlen(text));
+}
+
+/* Even when somebody switches IPv6 on at both ends, the rules let none of it in. */
+static void test_rules_drop_ipv6(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(7000)};
+    struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    DT_AUTO_FD int ns = make(net, 1);
+    policy(net, 1, DT_SANDBOX_NET_FULL);
+    run("echo 0 > /proc/sys/net/ipv6/conf/dt5-1/disable_ipv6 && "
+        "ip addr add fd00:5::1/64 dev dt5-1 nodad");
+    run_in(ns, "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6 && "
+               "ip addr add fd00:5::2/64 dev eth0 nodad && "
+               "ip neigh replace fd00:5::1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent");
+    DT_AUTO_FD int arrivals = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(arrivals, (struct sockaddr *)&any, sizeof(any)), 0);
+    send_ipv6(ns, "ruled");
+    (void)dt_sandbox_net_close(net);
+    run("nft delete table inet daytona5");
+    send_ipv6(ns, "unruled");
+    assert_first(arrivals, "unruled");
 }
 
 /* Frames that only a program with power over the namespace could send: another source MAC and
@@ -623,6 +687,7 @@ static void test_instances_are_strangers(void **state)
         const struct dt_cidr exactly[] = {{dt_sandbox_net_addr(b, 1), 32}};
         allow(b, 1, everything, 1);
         listen_in(to, SOCK_STREAM, INADDR_ANY, WEB);
+        listen_in(world.internet, SOCK_STREAM, INADDR_ANY, WEB);
         pid_t server = start_serving();
         policy(a, 1, DT_SANDBOX_NET_FULL);
         assert_int_equal(probe(from, SOCK_STREAM, exactly[0].addr, WEB), REFUSED);
@@ -633,6 +698,10 @@ static void test_instances_are_strangers(void **state)
         assert_int_equal(probe(from, SOCK_STREAM, dt_sandbox_net_gateway(b), HOST_SERVICE),
                          REFUSED);
         assert_int_equal(probe(world.host, SOCK_STREAM, exactly[0].addr, WEB), REACHED);
+        /* Nor does an address of its own /20 that no sandbox has lead to the LAN. */
+        policy(b, 1, DT_SANDBOX_NET_NONE);
+        allow(b, 1, everything, 1);
+        assert_int_equal(probe(to, SOCK_STREAM, dt_sandbox_net_addr(b, 97), WEB), REFUSED);
         stop_serving(server);
         ok(dt_sandbox_net_drop(a, 1, &err));
         b = dt_sandbox_net_close(b);
@@ -672,6 +741,51 @@ static void test_change_in_flight(void **state)
     stop_serving(server);
 }
 
+/* A datagram each way, so that the host tracks a connection; `peer` is where answers go. */
+static int exchange(int netns, int remote, struct sockaddr_in *peer)
+{
+    char c;
+    socklen_t len = sizeof(*peer);
+    int fd = socket_in(netns, SOCK_DGRAM);
+    struct sockaddr_in to = at(ip(PUBLIC), 7000);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(send(fd, "q", 1, 0), 1);
+    assert_int_equal(recvfrom(remote, &c, 1, 0, (struct sockaddr *)peer, &len), 1);
+    return fd;
+}
+
+static void push(int remote, const struct sockaddr_in *peer, const char *text)
+{
+    assert_int_equal(
+        sendto(remote, text, strlen(text), 0, (const struct sockaddr *)peer, sizeof(*peer)),
+        (ssize_t)strlen(text));
+}
+
+/* Nor does anything come in on a connection that the policy no longer allows. */
+static void test_change_stops_what_comes_in(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    struct sockaddr_in peer;
+    const struct dt_cidr there[] = {cidr(PUBLIC, 32)};
+    const struct dt_cidr elsewhere[] = {cidr("198.51.100.0", 24)};
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    DT_AUTO_FD int ns = make(net, 1);
+    DT_AUTO_FD int remote = bound_in(world.internet, SOCK_DGRAM, ip(PUBLIC), 7000);
+    policy(net, 1, DT_SANDBOX_NET_FULL);
+    DT_AUTO_FD int fd = exchange(ns, remote, &peer);
+    push(remote, &peer, "full");
+    assert_first(fd, "full");
+    policy(net, 1, DT_SANDBOX_NET_NONE);
+    push(remote, &peer, "none");
+    allow(net, 1, elsewhere, 1);
+    push(remote, &peer, "elsewhere");
+    allow(net, 1, there, 1);
+    push(remote, &peer, "there");
+    assert_first(fd, "there");
+    ok(dt_sandbox_net_drop(net, 1, &err));
+}
+
 static void test_flows_are_limited(void **state)
 {
     (void)state;
@@ -693,13 +807,14 @@ static void test_flows_are_limited(void **state)
     assert_int_equal(tcp(other, PUBLIC, WEB), REACHED);
     ok(dt_sandbox_net_drop(net, 1, &err));
     /* The next sandbox of the slot does not pay for them; the others keep theirs. */
-    DT_AUTO_FD int kept = start_connect(other, SOCK_STREAM, ip(PUBLIC), HOLD);
-    assert_int_equal(wait_for(kept, "hi"), REACHED);
+    struct sockaddr_in peer;
+    DT_AUTO_FD int remote = bound_in(world.internet, SOCK_DGRAM, ip(PUBLIC), 7000);
+    DT_AUTO_FD int kept = exchange(other, remote, &peer);
     DT_AUTO_FD int next = make(net, 1);
     policy(net, 1, DT_SANDBOX_NET_FULL);
     assert_int_equal(tcp(next, PUBLIC, WEB), REACHED);
-    assert_int_equal(send(kept, "a", 1, 0), 1);
-    assert_int_equal(wait_for(kept, "a"), REACHED);
+    push(remote, &peer, "kept");
+    assert_first(kept, "kept");
     stop_serving(server);
     ok(dt_sandbox_net_drop(net, 1, &err));
     ok(dt_sandbox_net_drop(net, 2, &err));
@@ -776,6 +891,31 @@ static void test_settings_inside(void **state)
     run("test \"$(cat /proc/sys/net/ipv6/conf/dt5-1/disable_ipv6)\" = 1");
     run("ip link show dt5-1 | grep -q NOARP");
     run("ip neigh show dev dt5-1 | grep -q PERMANENT");
+}
+
+static bool is_running(const char *name)
+{
+    struct ifreq req = {0};
+    DT_AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", name);
+    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &req), 0);
+    return (req.ifr_flags & IFF_RUNNING) != 0;
+}
+
+/* An interface that is up may still lose packets until the kernel has noticed its other end. */
+static void test_first_packet_counts(void **state)
+{
+    (void)state;
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    for (unsigned slot = 20; slot < 60; slot++) {
+        char name[IFNAMSIZ];
+        (void)snprintf(name, sizeof(name), "dt5-%u", slot);
+        DT_AUTO_FD int ns = make(net, slot);
+        assert_true(is_running(name));
+        enter(ns);
+        assert_true(is_running("eth0"));
+        enter(world.host);
+    }
 }
 
 /* Without a way out, programs are told so. */
@@ -957,14 +1097,18 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_resolver_follows_the_host),
         cmocka_unit_test(test_source_is_fixed),
+        cmocka_unit_test(test_published_ports_are_the_hosts),
         cmocka_unit_test(test_no_ipv6),
+        cmocka_unit_test(test_rules_drop_ipv6),
         cmocka_unit_test(test_raw_frames_are_ignored),
         cmocka_unit_test(test_instances_are_strangers),
         cmocka_unit_test(test_change_in_flight),
+        cmocka_unit_test(test_change_stops_what_comes_in),
         cmocka_unit_test(test_flows_are_limited),
         cmocka_unit_test(test_restart_adopts),
         cmocka_unit_test(test_slot_is_reused),
         cmocka_unit_test(test_settings_inside),
+        cmocka_unit_test(test_first_packet_counts),
         cmocka_unit_test(test_offline_host_fails_fast),
         cmocka_unit_test(test_ranges_are_joined),
         cmocka_unit_test(test_bad_input),
