@@ -5,62 +5,6 @@ enum {
     LEADING_MAX = 256,        /* blank lines before a request */
 };
 
-/* --- the end of a head --- */
-
-static int bad(struct dt_err *err, const char *what)
-{
-    return dt_err_set(err, DT_E_BAD_REQUEST, "%s", what);
-}
-
-static int too_large(struct dt_err *err)
-{
-    return dt_err_set(err, DT_E_TOO_LARGE, "the head is larger than %d bytes or %d headers",
-                      DT_HTTP_HEAD_MAX, DT_HTTP_HEADERS_MAX);
-}
-
-/* One line p[0..n), with its LF. Returns 1 for the blank line. */
-static int check_line(const struct dt_http1_scan *s, const char *p, size_t n, struct dt_err *err)
-{
-    if (n < 2 || p[n - 2] != '\r')
-        return bad(err, "a line of the head ends with a bare LF");
-    if (n == 2)
-        return 1;
-    if (p[0] == ' ' || p[0] == '\t')
-        return bad(err, "a line of the head begins with white space");
-    if (memchr(p, '\0', n) != NULL)
-        return bad(err, "the head holds a NUL");
-    if (memchr(p, '\r', n - 2) != NULL)
-        return bad(err, "the head holds a bare CR");
-    if (s->lines > DT_HTTP_HEADERS_MAX)
-        return too_large(err);
-    return 0;
-}
-
-ssize_t dt_http1_scan(struct dt_http1_scan *s, const char *p, size_t n, struct dt_err *err)
-{
-    /* What can never begin a request or an answer (TLS, for one) is refused at once. */
-    if (n > 0 && s->at == 0 && !dt_http1_is_token(dt_str(p, 1)))
-        return bad(err, "this is no HTTP/1 message");
-    while (s->at < n) {
-        const char *lf = memchr(p + s->at, '\n', n - s->at);
-        if (lf == NULL) {
-            s->at = n;
-            break;
-        }
-        s->at = (size_t)(lf - p) + 1;
-        if (s->at > DT_HTTP_HEAD_MAX)
-            return too_large(err);
-        int blank = check_line(s, p + s->line, s->at - s->line, err);
-        if (blank < 0)
-            return -1;
-        s->line = s->at;
-        s->lines++;
-        if (blank > 0)
-            return (ssize_t)s->at;
-    }
-    return n >= DT_HTTP_HEAD_MAX ? too_large(err) : 0;
-}
-
 /* --- small grammar --- */
 
 /* RFC 9110 section 5.6.2, as a bitmap of the characters 0..127. */
@@ -106,6 +50,67 @@ static bool is_authority(struct dt_str s)
             return false;
     }
     return true;
+}
+
+/* --- the end of a head --- */
+
+static int bad(struct dt_err *err, const char *what)
+{
+    return dt_err_set(err, DT_E_BAD_REQUEST, "%s", what);
+}
+
+static int too_large(struct dt_err *err)
+{
+    return dt_err_set(err, DT_E_TOO_LARGE, "the head is larger than %d bytes or %d headers",
+                      DT_HTTP_HEAD_MAX, DT_HTTP_HEADERS_MAX);
+}
+
+/* One line p[0..n), with its LF. Returns 1 for the blank line. */
+static int check_line(const struct dt_http1_scan *s, const char *p, size_t n, struct dt_err *err)
+{
+    if (n < 2 || p[n - 2] != '\r')
+        return bad(err, "a line of the head ends with a bare LF");
+    if (n == 2)
+        return 1;
+    if (p[0] == ' ' || p[0] == '\t')
+        return bad(err, "a line of the head begins with white space");
+    if (memchr(p, '\0', n) != NULL)
+        return bad(err, "the head holds a NUL");
+    if (memchr(p, '\r', n - 2) != NULL)
+        return bad(err, "the head holds a bare CR");
+    if (s->lines > DT_HTTP_HEADERS_MAX)
+        return too_large(err);
+    if (s->lines > 0) {
+        const char *colon = memchr(p, ':', n);
+        if (colon == NULL || !dt_http1_is_token(dt_str(p, (size_t)(colon - p))))
+            return bad(err, "a header has no valid name");
+    }
+    return 0;
+}
+
+ssize_t dt_http1_scan(struct dt_http1_scan *s, const char *p, size_t n, struct dt_err *err)
+{
+    /* What can never begin a request or an answer (TLS, for one) is refused at once. */
+    if (n > 0 && s->at == 0 && !dt_http1_is_token(dt_str(p, 1)))
+        return bad(err, "this is no HTTP/1 message");
+    while (s->at < n) {
+        const char *lf = memchr(p + s->at, '\n', n - s->at);
+        if (lf == NULL) {
+            s->at = n;
+            break;
+        }
+        s->at = (size_t)(lf - p) + 1;
+        if (s->at > DT_HTTP_HEAD_MAX)
+            return too_large(err);
+        int blank = check_line(s, p + s->line, s->at - s->line, err);
+        if (blank < 0)
+            return -1;
+        s->line = s->at;
+        s->lines++;
+        if (blank > 0)
+            return (ssize_t)s->at;
+    }
+    return n >= DT_HTTP_HEAD_MAX ? too_large(err) : 0;
 }
 
 /* --- llhttp's callbacks --- */

@@ -169,6 +169,8 @@ static void link_free(struct dt_http_link *l)
         c->links = l->next;
     dt_buf_done(&l->part);
     free(l);
+    if (c->links == NULL && !c->freed)
+        uv_unref((uv_handle_t *)&c->timer);
     client_unref(c);
 }
 
@@ -193,7 +195,8 @@ static struct dt_http_link *link_new(struct dt_http_client *c, uint64_t connect_
     if (c->links != NULL)
         c->links->prev = l;
     c->links = l;
-    c->refs++;
+    if (c->refs++ == 1)
+        uv_ref((uv_handle_t *)&c->timer);
     return l;
 }
 

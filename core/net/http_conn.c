@@ -37,7 +37,9 @@ void dt_http_conn_new(struct dt_http_server *s, int fd)
     if (s->conns != NULL)
         s->conns->prev = hc;
     s->conns = hc;
-    s->nconns++;
+    if (s->nconns++ == 0)
+        uv_ref(
+            (uv_handle_t *)&s->timer); /* a connection may have nothing else to keep the loop up */
     dt_http_server_due(s, dt_http_conn_due(hc));
     dt_conn_resume(hc->conn);
 }

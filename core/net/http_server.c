@@ -306,13 +306,13 @@ static void end_if_empty(struct dt_http_server *s)
 {
     if (!s->stopping || s->nconns > 0 || uv_is_closing((uv_handle_t *)&s->timer))
         return;
-    uv_ref((uv_handle_t *)&s->timer);
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }
 
 void dt_http_server_conn_gone(struct dt_http_server *s)
 {
-    s->nconns--;
+    if (--s->nconns == 0 && !s->stopping)
+        uv_unref((uv_handle_t *)&s->timer);
     end_if_empty(s);
     if (s->waiting && s->retry_ms == 0)
         accept_again(s);
@@ -324,6 +324,7 @@ void dt_http_server_stop(struct dt_http_server *s, uint64_t grace_ms, void (*don
     if (s->stopping)
         return;
     uv_update_time(s->loop);
+    uv_ref((uv_handle_t *)&s->timer);
     s->stopping = true;
     s->stop_ms = uv_now(s->loop) + grace_ms;
     s->stopped = done;

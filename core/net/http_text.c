@@ -84,6 +84,15 @@ static int decode_at(struct dt_str s, size_t *i, bool plus)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
+/* Undoes what was appended before the failure. */
+static int undo(struct dt_buf *out, size_t before)
+{
+    out->n = before;
+    if (out->p != NULL)
+        out->p[before] = '\0';
+    return -1;
+}
+
 static int decode(struct dt_str s, bool plus, struct dt_buf *out, struct dt_err *err)
 {
     size_t before = out->n;
@@ -91,15 +100,13 @@ static int decode(struct dt_str s, bool plus, struct dt_buf *out, struct dt_err 
         int c = decode_at(s, &i, plus);
         char byte = (char)c;
         if (c <= 0) {
-            out->n = before;
-            return dt_err_set(err, DT_E_INVALID,
-                              c < 0 ? "a `%%` must be followed by two hexadecimal digits"
-                                    : "an escaped NUL is not allowed");
+            (void)dt_err_set(err, DT_E_INVALID,
+                             c < 0 ? "a `%%` must be followed by two hexadecimal digits"
+                                   : "an escaped NUL is not allowed");
+            return undo(out, before);
         }
-        if (dt_buf_add(out, &byte, 1, err) < 0) {
-            out->n = before;
-            return -1;
-        }
+        if (dt_buf_add(out, &byte, 1, err) < 0)
+            return undo(out, before);
     }
     return 0;
 }
@@ -144,10 +151,8 @@ int dt_http_encode(struct dt_str s, struct dt_buf *out, struct dt_err *err)
         bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                      c == '-' || c == '.' || c == '_' || c == '~';
         char text[3] = {'%', digits[c >> 4], digits[c & 15]};
-        if (dt_buf_add(out, plain ? (const char *)&c : text, plain ? 1 : 3, err) < 0) {
-            out->n = before;
-            return -1;
-        }
+        if (dt_buf_add(out, plain ? (const char *)&c : text, plain ? 1 : 3, err) < 0)
+            return undo(out, before);
     }
     return 0;
 }
