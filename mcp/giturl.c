@@ -68,14 +68,13 @@ static int parse(struct dt_str s, struct dt_giturl *u, struct dt_err *err)
         if (s.n > word.n && dt_str_eq_nocase(dt_str(s.p, word.n), word))
             scheme = word.n;
     }
-    bool scp = scheme == 0 && s.n > 0 && s.p[0] != '-' && strstr(s.p, "://") == NULL &&
-               strstr(s.p, "::") == NULL && strchr(s.p, ':') != NULL &&
-               strcspn(s.p, "/") > strcspn(s.p, ":");
-    if ((scheme == 0 && !scp) || s.n > URL_MAX || strpbrk(s.p, "\r\n") != NULL)
+    bool other = s.n == 0 || s.p[0] == '-' || strstr(s.p, "::") != NULL ||
+                 (scheme == 0 && strstr(s.p, "://") != NULL);
+    if (other || s.n > URL_MAX || strpbrk(s.p, "\r\n") != NULL)
         return dt_err_set(err, DT_E_INVALID,
                           "url must be an http, https, ssh or file URL of a repository");
     size_t host = strcspn(s.p + scheme, "/?#");
-    size_t skip = dt_str_starts(dt_str(s.p, scheme < 4 ? scheme : 4), DT_STR("http"))
+    size_t skip = scheme > 4 && dt_str_eq_nocase(dt_str(s.p, 4), DT_STR("http"))
                       ? take_credentials(dt_str(s.p + scheme, host), u)
                       : 0;
     DT_AUTO_BUF struct dt_buf clean;

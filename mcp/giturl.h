@@ -11,7 +11,8 @@ struct dt_giturl {
     char *password;
 };
 void dt_giturl_done(struct dt_giturl *u);
-/* http, https, ssh, git and file URLs, and user@host:path. */
+/* http, https, ssh, git and file URLs, user@host:path, and what has no scheme at all; never git's
+ * transport helpers (ext::) or options. */
 int dt_giturl_parse(const char *url, struct dt_giturl *ret, struct dt_err *err) DT_MUST_CHECK;
 
 #endif

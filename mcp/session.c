@@ -28,6 +28,12 @@ void dt_session_init(struct dt_session *s, uv_loop_t *loop)
     s->progress.data = s;
 }
 
+void dt_session_done(struct dt_session *s)
+{
+    uv_close((uv_handle_t *)&s->progress, NULL);
+    dt_buf_done(&s->scratch);
+}
+
 static void flush_batch(struct dt_batch *b)
 {
     if (b->out.n == 0)

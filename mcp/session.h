@@ -53,6 +53,8 @@ struct dt_session {
 };
 
 void dt_session_init(struct dt_session *s, uv_loop_t *loop);
+/* No call may be under way; `io` and `api` are the caller's to free. */
+void dt_session_done(struct dt_session *s);
 
 /* A message, into `batch` unless that is NULL. Fails with TOO_LARGE and then sends nothing. */
 int dt_session_send(struct dt_session *s, struct dt_batch *batch, struct dt_str line,
