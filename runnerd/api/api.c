@@ -1,0 +1,300 @@
+#include "runnerd/api/api.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "runnerd/forward.h"
+
+struct handler {
+    void (*plain)(struct dt_api_req *a);
+    void (*with_body)(struct dt_api_req *a, json_t *body);
+};
+
+static const struct handler handlers[DT_REST_OP_COUNT] = {
+    [DT_REST_HEALTH] = {.plain = dt_api_health},
+    [DT_REST_CONFIG_GET] = {.plain = dt_api_config},
+    [DT_REST_SNAPSHOT_LIST] = {.plain = dt_api_snapshot_list},
+    [DT_REST_SNAPSHOT_GET] = {.plain = dt_api_snapshot_get},
+    [DT_REST_SANDBOX_LIST] = {.plain = dt_api_sandbox_list},
+    [DT_REST_SANDBOX_PAGINATED] = {.plain = dt_api_sandbox_paginated},
+    [DT_REST_SANDBOX_CREATE] = {.with_body = dt_api_sandbox_create},
+    [DT_REST_SANDBOX_GET] = {.plain = dt_api_sandbox_get},
+    [DT_REST_SANDBOX_DELETE] = {.plain = dt_api_sandbox_delete},
+    [DT_REST_SANDBOX_START] = {.plain = dt_api_sandbox_start},
+    [DT_REST_SANDBOX_STOP] = {.plain = dt_api_sandbox_stop},
+    [DT_REST_SANDBOX_LABELS] = {.with_body = dt_api_sandbox_labels},
+    [DT_REST_SANDBOX_PUBLIC] = {.plain = dt_api_sandbox_public},
+    [DT_REST_SANDBOX_AUTOSTOP] = {.plain = dt_api_sandbox_autostop},
+    [DT_REST_SANDBOX_AUTOARCHIVE] = {.plain = dt_api_sandbox_autoarchive},
+    [DT_REST_SANDBOX_AUTODELETE] = {.plain = dt_api_sandbox_autodelete},
+    [DT_REST_SANDBOX_ACTIVITY] = {.plain = dt_api_sandbox_activity},
+    [DT_REST_SANDBOX_PREVIEW_URL] = {.plain = dt_api_preview_url},
+    [DT_REST_SANDBOX_SIGNED_URL] = {.plain = dt_api_signed_url},
+    [DT_REST_SANDBOX_SIGNED_URL_EXPIRE] = {.plain = dt_api_signed_url_expire},
+    [DT_REST_SANDBOX_TOOLBOX_URL] = {.plain = dt_api_toolbox_url},
+    [DT_REST_TOOLBOX_ANY] = {.plain = dt_api_toolbox},
+};
+
+/* --- the life of a request --- */
+
+struct dt_api_req *dt_api_ref(struct dt_api_req *a)
+{
+    a->refs++;
+    return a;
+}
+
+void dt_api_unref(struct dt_api_req *a)
+{
+    if (--a->refs > 0)
+        return;
+    for (size_t i = 0; i < a->nparams; i++)
+        free(a->params[i]);
+    free(a);
+}
+
+static void on_done(void *ctx, bool complete)
+{
+    (void)complete;
+    struct dt_api_req *a = ctx;
+    a->http = NULL;
+    dt_api_unref(a);
+}
+
+static void log_request(const struct dt_api_req *a, int status, const struct dt_err *err)
+{
+    char ms[32], code[16];
+    const struct dt_rest_route *route = &dt_rest_routes[a->op];
+    (void)snprintf(ms, sizeof(ms), "%.2f", (double)(dt_clock_ns() - a->start_ns) / 1e6);
+    (void)snprintf(code, sizeof(code), "%d", status);
+    dt_log(status >= 500          ? DT_LOG_ERROR
+           : route->audit != NULL ? DT_LOG_INFO
+                                  : DT_LOG_DEBUG,
+           "request", "req", a->id, "op", route->id, "sandbox",
+           a->nparams > 0 ? a->params[0] : NULL, "status", code, "ms", ms, "err",
+           err == NULL ? NULL : err->msg, NULL);
+}
+
+void dt_api_fail(struct dt_api_req *a, const struct dt_err *err)
+{
+    if (a->http == NULL)
+        return;
+    log_request(a, dt_err_http(err->code), err);
+    dt_reply_error(a->http, err, "DAYTONA_API");
+}
+
+void dt_api_reply(struct dt_api_req *a, json_t *body)
+{
+    DT_AUTO_JSON json_t *owned = body;
+    DT_AUTO_BUF struct dt_buf b;
+    struct dt_err err;
+    dt_buf_init(&b, 256 * 1024 * 1024);
+    if (a->http == NULL)
+        return;
+    if (owned != NULL && dt_json_write(owned, &b, &err) < 0) {
+        dt_api_fail(a, &err);
+        return;
+    }
+    int status = dt_rest_routes[a->op].status;
+    log_request(a, status, NULL);
+    dt_http_req_reply(a->http, status, owned != NULL ? "application/json; charset=utf-8" : NULL,
+                      b.p, b.n);
+}
+
+void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
+{
+    json_t *j = dt_api_sandbox_json(a->rd, row);
+    struct dt_err err;
+    if (j != NULL) {
+        dt_api_reply(a, j);
+        return;
+    }
+    (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
+    dt_api_fail(a, &err);
+}
+
+struct dt_live *dt_api_sandbox(struct dt_api_req *a)
+{
+    struct dt_err err;
+    struct dt_live *l = dt_live_find(&a->rd->live, a->org, a->params[0]);
+    if (l == NULL || l->state == DT_SANDBOX_DESTROYED) {
+        (void)dt_err_set(&err, DT_E_NOT_FOUND, "Sandbox with ID or name %.256s not found",
+                         a->params[0]);
+        dt_api_fail(a, &err);
+        return NULL;
+    }
+    return l;
+}
+
+/* --- routes --- */
+
+static struct dt_str without_api(struct dt_str path)
+{
+    if (dt_str_starts(path, DT_STR("/api/")))
+        return dt_str(path.p + 4, path.n - 4);
+    return path;
+}
+
+/* Empty segments do not count: base URLs that end in a slash make them. */
+static bool next_segment(struct dt_str *rest, struct dt_str *segment)
+{
+    while (dt_str_cut(rest, '/', segment)) {
+        if (segment->n > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Fills values[] with the texts of {names}; returns how many, or -1. */
+static int match(const struct dt_rest_route *route, struct dt_str path,
+                 struct dt_str values[DT_API_PARAMS_MAX], struct dt_str *behind)
+{
+    bool any = strcmp(route->method, "ANY") == 0;
+    struct dt_str pattern = dt_str_z(route->path), want, have;
+    int n = 0;
+    while (next_segment(&pattern, &want)) {
+        bool last = pattern.p == NULL;
+        if (any && last) {
+            *behind = path;
+            return n;
+        }
+        if (!next_segment(&path, &have))
+            return -1;
+        if (want.p[0] == '{' && n < DT_API_PARAMS_MAX)
+            values[n++] = have;
+        else if (!dt_str_eq(want, have))
+            return -1;
+    }
+    return next_segment(&path, &have) ? -1 : n;
+}
+
+static int find_route(struct dt_api_req *a, struct dt_err *err)
+{
+    struct dt_str values[DT_API_PARAMS_MAX];
+    struct dt_str method = dt_http_req_method(a->http);
+    struct dt_str path = without_api(dt_http_req_path(a->http));
+    bool head = dt_str_eq(method, DT_STR("HEAD"));
+    for (unsigned i = 0; i < DT_REST_OP_COUNT; i++) {
+        const struct dt_rest_route *route = &dt_rest_routes[i];
+        if (strcmp(route->method, "ANY") != 0 && !dt_str_eq(method, dt_str_z(route->method)) &&
+            !(head && strcmp(route->method, "GET") == 0))
+            continue;
+        int n = match(route, path, values, &a->rest);
+        if (n < 0)
+            continue;
+        a->op = (enum dt_rest_op)i;
+        for (int k = 0; k < n; k++) {
+            struct dt_buf text;
+            dt_buf_init(&text, 4096);
+            if (dt_http_decode(values[k], &text, err) < 0 || dt_buf_add(&text, "", 0, err) < 0) {
+                dt_buf_done(&text);
+                return -1;
+            }
+            a->params[a->nparams] = dt_buf_take(&text);
+            if (a->params[a->nparams] == NULL)
+                return dt_err_set(err, DT_E_NOMEM, "out of memory");
+            a->nparams++;
+        }
+        return 0;
+    }
+    struct dt_str whole = dt_http_req_path(a->http);
+    return dt_err_set(err, DT_E_NOT_FOUND, "Cannot %.*s %.*s", (int)method.n, method.p,
+                      (int)(whole.n < 300 ? whole.n : 300), whole.p);
+}
+
+/* --- credentials --- */
+
+static int authenticate(struct dt_api_req *a, struct dt_caller *caller, struct dt_err *err)
+{
+    uid_t uid;
+    pid_t pid;
+    struct dt_str value = dt_http_req_header(a->http, "Authorization");
+    if (value.p != NULL) {
+        if (value.n < 7 || !dt_str_eq_nocase(dt_str(value.p, 7), DT_STR("Bearer ")))
+            return dt_err_set(err, DT_E_UNAUTHORIZED,
+                              "Unauthorized: send `Authorization: Bearer "
+                              "<API key>`");
+        return dt_keys_check(&a->rd->keys, dt_str_trim(dt_str(value.p + 7, value.n - 7)), caller,
+                             err);
+    }
+    if (dt_conn_peer(dt_http_req_conn(a->http), &uid, &pid))
+        return dt_keys_check_peer(&a->rd->keys, uid, caller, err);
+    return dt_err_set(err, DT_E_UNAUTHORIZED,
+                      "Unauthorized: send `Authorization: Bearer <API key>`");
+}
+
+static int authorize(struct dt_api_req *a, struct dt_err *err)
+{
+    const struct dt_rest_route *route = &dt_rest_routes[a->op];
+    struct dt_caller caller;
+    if (route->open)
+        return 0;
+    if (authenticate(a, &caller, err) < 0)
+        return -1;
+    if (!dt_scope_allows(caller.scopes, route->scope))
+        return dt_err_set(err, DT_E_FORBIDDEN, "Forbidden resource: this needs the permission %s",
+                          route->scope);
+    (void)snprintf(a->org, sizeof(a->org), "%s", caller.org);
+    return 0;
+}
+
+/* --- dispatch --- */
+
+static void on_body(void *ctx, struct dt_str body, const struct dt_err *err)
+{
+    struct dt_api_req *a = ctx;
+    struct dt_err why;
+    if (err != NULL)
+        return; /* answered 413 */
+    DT_AUTO_JSON json_t *j = NULL;
+    if (body.n == 0)
+        j = json_object();
+    else
+        j = dt_json_parse(body, DT_API_DEPTH_MAX, &why);
+    if (j == NULL) {
+        (void)dt_err_wrap(&why, "Invalid JSON in request body");
+        dt_api_fail(a, &why);
+        return;
+    }
+    handlers[a->op].with_body(a, j);
+}
+
+static void start(struct dt_api_req *a)
+{
+    struct dt_err err;
+    bool found = find_route(a, &err) == 0;
+    /* The toolbox's exchanges belong to the proxy, which sets its own on_done. */
+    if (found && a->op == DT_REST_TOOLBOX_ANY && authorize(a, &err) == 0) {
+        handlers[a->op].plain(a);
+        dt_api_unref(a);
+        return;
+    }
+    dt_http_req_on_done(a->http, on_done, a);
+    dt_http_req_add_header(a->http, "X-Request-Id", dt_str_z(a->id));
+    if (!found)
+        dt_reply_error(a->http, &err, "DAYTONA_API");
+    else if (authorize(a, &err) < 0)
+        dt_api_fail(a, &err);
+    else if (handlers[a->op].with_body != NULL)
+        dt_http_req_collect(a->http, DT_API_BODY_MAX, on_body, a);
+    else
+        handlers[a->op].plain(a);
+}
+
+void dt_api_handle(void *ctx, struct dt_http_req *req)
+{
+    static uint64_t count;
+    struct dt_runnerd *rd = ctx;
+    struct dt_api_req *a = calloc(1, sizeof(*a));
+    if (a == NULL) {
+        dt_http_req_reply(req, 503, NULL, NULL, 0);
+        return;
+    }
+    a->rd = rd;
+    a->http = req;
+    a->refs = 1;
+    a->start_ns = dt_clock_ns();
+    rd->last_request_ms = a->start_ns / 1000000;
+    (void)snprintf(a->id, sizeof(a->id), "%08llx", (unsigned long long)++count);
+    start(a);
+}

@@ -1,0 +1,64 @@
+/* The REST API: one route table (generated), credentials and scopes checked in one place. */
+#ifndef DT_API_H
+#define DT_API_H
+
+#include "gen/rest_api.h"
+#include "runnerd/lifecycle.h"
+
+enum { DT_API_PARAMS_MAX = 4, DT_API_BODY_MAX = 4 * 1024 * 1024, DT_API_DEPTH_MAX = 32 };
+
+/* One request. A handler answers it exactly once, now or later; what it starts holds a reference.
+ */
+struct dt_api_req {
+    struct dt_runnerd *rd;
+    struct dt_http_req *http; /* NULL once the client went away or the answer is out */
+    unsigned refs;
+    enum dt_rest_op op;
+    char *params[DT_API_PARAMS_MAX]; /* decoded, in the order of the path */
+    size_t nparams;
+    struct dt_str rest; /* ANY routes: what stands behind, as sent; valid in the handler */
+    char org[DT_UUID_SIZE];
+    char id[24]; /* X-Request-Id */
+    uint64_t start_ns;
+};
+
+/* For dt_http_server_new(); ctx is the struct dt_runnerd. */
+void dt_api_handle(void *ctx, struct dt_http_req *req);
+
+struct dt_api_req *dt_api_ref(struct dt_api_req *a);
+void dt_api_unref(struct dt_api_req *a);
+/* Answers with the route's status and the object (stolen; NULL = an empty body). A NULL made by a
+ * printer without memory must be checked by the caller. */
+void dt_api_reply(struct dt_api_req *a, json_t *body);
+void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
+void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
+/* The sandbox named by the first parameter; NULL when it was answered 404. */
+struct dt_live *dt_api_sandbox(struct dt_api_req *a);
+/* The object of the wire for a row; NULL without memory. */
+json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row);
+
+/* Handlers, by file. */
+void dt_api_health(struct dt_api_req *a);
+void dt_api_config(struct dt_api_req *a);
+void dt_api_snapshot_list(struct dt_api_req *a);
+void dt_api_snapshot_get(struct dt_api_req *a);
+void dt_api_sandbox_list(struct dt_api_req *a);
+void dt_api_sandbox_paginated(struct dt_api_req *a);
+void dt_api_sandbox_create(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_get(struct dt_api_req *a);
+void dt_api_sandbox_delete(struct dt_api_req *a);
+void dt_api_sandbox_start(struct dt_api_req *a);
+void dt_api_sandbox_stop(struct dt_api_req *a);
+void dt_api_sandbox_labels(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_public(struct dt_api_req *a);
+void dt_api_sandbox_autostop(struct dt_api_req *a);
+void dt_api_sandbox_autoarchive(struct dt_api_req *a);
+void dt_api_sandbox_autodelete(struct dt_api_req *a);
+void dt_api_sandbox_activity(struct dt_api_req *a);
+void dt_api_preview_url(struct dt_api_req *a);
+void dt_api_signed_url(struct dt_api_req *a);
+void dt_api_signed_url_expire(struct dt_api_req *a);
+void dt_api_toolbox_url(struct dt_api_req *a);
+void dt_api_toolbox(struct dt_api_req *a);
+
+#endif

@@ -1,0 +1,356 @@
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "model/name.h"
+#include "runnerd/api/api.h"
+
+/* --- the object of the wire --- */
+
+static json_t *object_of(const char *text)
+{
+    json_t *j = text != NULL ? dt_json_parse(dt_str_z(text), 4, NULL) : NULL;
+    return j != NULL ? j : json_object();
+}
+
+json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row)
+{
+    char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE];
+    DT_AUTO_JSON json_t *env = object_of(row->env);
+    DT_AUTO_JSON json_t *labels = object_of(row->labels);
+    DT_AUTO_JSON json_t *volumes = json_array();
+    const struct dt_live *l = dt_live_by_id(&rd->live, row->id);
+    int64_t activity = l != NULL && l->timers.activity_ms > row->activity_ms ? l->timers.activity_ms
+                                                                             : row->activity_ms;
+    const struct dt_rest_sandbox s = {
+        .id = row->id,
+        .organization_id = row->org,
+        .name = row->name,
+        .snapshot = row->snapshot,
+        .user = row->user,
+        .env = env,
+        .labels = labels,
+        .is_public = row->is_public,
+        .has_is_public = true,
+        .network_block_all = row->block_all,
+        .has_network_block_all = true,
+        .network_allow_list = row->allow_list,
+        .target = row->target,
+        .cpu = (double)row->res.cpu_millis / 1000,
+        .has_cpu = true,
+        .gpu = 0,
+        .has_gpu = true,
+        .memory = (double)row->res.memory_mib / 1024,
+        .has_memory = true,
+        .disk = (double)row->res.disk_mib / 1024,
+        .has_disk = true,
+        .state = dt_sandbox_state_text(dt_sandbox_shown(row->state, row->desired)),
+        .desired_state = dt_desired_text(row->desired),
+        .error_reason = row->error_reason,
+        .recoverable = false,
+        .has_recoverable = true,
+        .backup_state = "None",
+        .auto_stop_interval = row->auto_stop,
+        .has_auto_stop_interval = true,
+        .auto_archive_interval = row->auto_archive,
+        .has_auto_archive_interval = true,
+        .auto_delete_interval = row->auto_delete,
+        .has_auto_delete_interval = true,
+        .volumes = volumes,
+        .created_at = dt_clock_iso(row->created_ms, created),
+        .updated_at = dt_clock_iso(row->updated_ms, updated),
+        .last_activity_at = dt_clock_iso(activity, active),
+        .class_name = row->class_name,
+        .sandbox_class = "container",
+        .daemon_version = DT_VERSION,
+        .toolbox_proxy_url = rd->toolbox_base,
+    };
+    return dt_rest_sandbox_print(&s);
+}
+
+/* --- operations of the life cycle --- */
+
+static void on_changed(void *ctx, const struct dt_sandbox_row *row, const struct dt_err *err)
+{
+    struct dt_api_req *a = ctx;
+    if (err != NULL)
+        dt_api_fail(a, err);
+    else
+        dt_api_reply_row(a, row);
+    dt_api_unref(a);
+}
+
+/* Blank texts count as absent. */
+static const char *or_default(const char *text, const char *fallback)
+{
+    return text == NULL || text[strspn(text, " \t\r\n")] == '\0' ? fallback : text;
+}
+
+static int check_create(const struct dt_rest_create_sandbox *in, struct dt_err *err)
+{
+    if (in->name != NULL && in->name[0] != '\0' && dt_name_check(dt_str_z(in->name), err) < 0)
+        return -1;
+    if (in->target != NULL && dt_name_check(dt_str_z(or_default(in->target, "us")), NULL) < 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "target must be a plain name such as \"us\"");
+    return 0;
+}
+
+static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in, struct dt_err *err)
+{
+    const struct dt_config_runnerd *config = a->rd->config;
+    int64_t archive = in->auto_archive_interval;
+    if (archive == 0 || archive > config->max_auto_archive_interval)
+        archive = config->max_auto_archive_interval;
+    struct dt_create c = {
+        .org = a->org,
+        .name = in->name != NULL && in->name[0] != '\0' ? in->name : NULL,
+        .snapshot = or_default(in->snapshot, config->default_snapshot),
+        .user = or_default(in->user, NULL),
+        .target = or_default(in->target, "us"),
+        .class_name = in->class_name,
+        .env = in->env,
+        .labels = in->labels,
+        .is_public = in->is_public,
+        .ask =
+            {
+                .has_build_info = in->build_info != NULL,
+                .has_snapshot = or_default(in->snapshot, NULL) != NULL,
+                .has_domains = or_default(in->domain_allow_list, NULL) != NULL,
+                .nvolumes = json_array_size(in->volumes),
+                .gpu = in->gpu,
+                .cpu = in->cpu,
+                .memory_gib = in->memory,
+                .disk_gib = in->disk,
+                .block_all = in->network_block_all,
+                .allow_list = or_default(in->network_allow_list, NULL),
+            },
+        .auto_stop = in->auto_stop_interval,
+        .auto_archive = archive,
+        .auto_delete = in->auto_delete_interval,
+    };
+    if (check_create(in, err) < 0)
+        return -1;
+    return dt_lifecycle_create(a->rd, &c, on_changed, a, err);
+}
+
+void dt_api_sandbox_create(struct dt_api_req *a, json_t *body)
+{
+    struct dt_rest_create_sandbox in;
+    struct dt_err err;
+    if (dt_rest_create_sandbox_parse(body, &in, &err) < 0) {
+        dt_api_fail(a, &err);
+        return;
+    }
+    (void)dt_api_ref(a);
+    if (create(a, &in, &err) < 0) {
+        dt_api_fail(a, &err);
+        dt_api_unref(a);
+    }
+    dt_rest_create_sandbox_done(&in);
+}
+
+/* --- one row, read or edited --- */
+
+enum edit { READ, LABELS, PUBLIC, AUTO_STOP, AUTO_ARCHIVE, AUTO_DELETE };
+
+struct row_job {
+    struct dt_api_req *a;
+    char id[DT_UUID_SIZE];
+    enum edit edit;
+    int64_t value;
+    char *text;
+    struct dt_sandbox_row row;
+};
+
+static void apply(struct row_job *j)
+{
+    switch (j->edit) {
+    case READ:
+        break;
+    case LABELS:
+        free(j->row.labels);
+        j->row.labels = j->text;
+        j->text = NULL;
+        break;
+    case PUBLIC:
+        j->row.is_public = j->value != 0;
+        break;
+    case AUTO_STOP:
+        j->row.auto_stop = j->value;
+        break;
+    case AUTO_ARCHIVE:
+        j->row.auto_archive = j->value;
+        break;
+    case AUTO_DELETE:
+        j->row.auto_delete = j->value;
+        break;
+    }
+}
+
+static int row_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct row_job *j = arg;
+    if (dt_store_sandbox_get(c, j->id, &j->row, err) < 0)
+        return -1;
+    if (j->edit == READ)
+        return 0;
+    apply(j);
+    j->row.updated_ms = dt_clock_real_ms();
+    j->row.activity_ms = j->row.updated_ms;
+    return dt_store_sandbox_edit(c, &j->row, err);
+}
+
+static void row_job_done(void *arg, const struct dt_err *err)
+{
+    struct row_job *j = arg;
+    struct dt_live *l = dt_live_by_id(&j->a->rd->live, j->id);
+    if (err == NULL && j->edit != READ && l != NULL) {
+        l->is_public = j->row.is_public;
+        l->timers.auto_stop_min = j->row.auto_stop;
+        l->timers.auto_delete_min = j->row.auto_delete;
+        l->timers.activity_ms = j->row.activity_ms;
+    }
+    if (err != NULL)
+        dt_api_fail(j->a, err);
+    else
+        dt_api_reply_row(j->a, &j->row);
+    dt_api_unref(j->a);
+    dt_sandbox_row_done(&j->row);
+    free(j->text);
+    free(j);
+}
+
+/* `text` is owned from here on. */
+static void submit_row_job(struct dt_api_req *a, enum edit edit, int64_t value, char *text)
+{
+    struct dt_err err;
+    const struct dt_live *l = dt_api_sandbox(a);
+    struct row_job *j = l != NULL ? calloc(1, sizeof(*j)) : NULL;
+    if (j == NULL) {
+        free(text);
+        if (l != NULL) {
+            (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
+            dt_api_fail(a, &err);
+        }
+        return;
+    }
+    j->a = dt_api_ref(a);
+    memcpy(j->id, l->id, sizeof(j->id));
+    j->edit = edit;
+    j->value = value;
+    j->text = text;
+    int queued = edit == READ ? dt_db_submit_read(a->rd->db, row_job, j, row_job_done, &err)
+                              : dt_db_submit(a->rd->db, row_job, j, row_job_done, &err);
+    if (queued < 0)
+        row_job_done(j, &err);
+}
+
+void dt_api_sandbox_get(struct dt_api_req *a)
+{
+    submit_row_job(a, READ, 0, NULL);
+}
+
+static void change(struct dt_api_req *a, enum dt_sandbox_call call)
+{
+    struct dt_err err;
+    bool already = false;
+    struct dt_live *l = dt_api_sandbox(a);
+    if (l == NULL)
+        return;
+    (void)dt_api_ref(a);
+    if (dt_lifecycle_change(a->rd, l, call, on_changed, a, &already, &err) < 0) {
+        dt_api_fail(a, &err);
+        dt_api_unref(a);
+    } else if (already) {
+        dt_api_unref(a);
+        submit_row_job(a, READ, 0, NULL);
+    }
+}
+
+void dt_api_sandbox_delete(struct dt_api_req *a)
+{
+    change(a, DT_CALL_DELETE);
+}
+
+void dt_api_sandbox_start(struct dt_api_req *a)
+{
+    change(a, DT_CALL_START);
+}
+
+void dt_api_sandbox_stop(struct dt_api_req *a)
+{
+    change(a, DT_CALL_STOP);
+}
+
+void dt_api_sandbox_labels(struct dt_api_req *a, json_t *body)
+{
+    struct dt_rest_sandbox_labels in;
+    struct dt_err err;
+    DT_AUTO_BUF struct dt_buf text;
+    dt_buf_init(&text, 1024 * 1024);
+    if (dt_rest_sandbox_labels_parse(body, &in, &err) < 0) {
+        dt_api_fail(a, &err);
+        return;
+    }
+    int written = dt_json_write(in.labels, &text, &err);
+    dt_rest_sandbox_labels_done(&in);
+    if (written < 0)
+        dt_api_fail(a, &err);
+    else
+        submit_row_job(a, LABELS, 0, dt_buf_take(&text));
+}
+
+void dt_api_sandbox_public(struct dt_api_req *a)
+{
+    submit_row_job(a, PUBLIC, strcmp(a->params[1], "true") == 0, NULL);
+}
+
+enum { INTERVAL_MAX = 5256000 };
+
+static void set_interval(struct dt_api_req *a, enum edit edit, const char *negative)
+{
+    struct dt_err err;
+    const char *z = a->params[1];
+    bool minus = z[0] == '-';
+    unsigned long long v;
+    int64_t maximum = a->rd->config->max_auto_archive_interval;
+    if (dt_str_u64(dt_str_z(minus ? z + 1 : z), INTERVAL_MAX, &v) < 0) {
+        (void)dt_err_set(&err, DT_E_BAD_REQUEST,
+                         "the interval must be a whole number of minutes, at most %d",
+                         INTERVAL_MAX);
+        dt_api_fail(a, &err);
+        return;
+    }
+    int64_t value = minus ? -(int64_t)v : (int64_t)v;
+    if (value < 0 && negative != NULL) {
+        (void)dt_err_set(&err, DT_E_BAD_REQUEST, "%s", negative);
+        dt_api_fail(a, &err);
+        return;
+    }
+    if (edit == AUTO_ARCHIVE && (value == 0 || value > maximum))
+        value = maximum;
+    submit_row_job(a, edit, value, NULL);
+}
+
+void dt_api_sandbox_autostop(struct dt_api_req *a)
+{
+    set_interval(a, AUTO_STOP, "Auto-stop interval must be non-negative");
+}
+
+void dt_api_sandbox_autoarchive(struct dt_api_req *a)
+{
+    set_interval(a, AUTO_ARCHIVE, "Auto-archive interval must be non-negative");
+}
+
+void dt_api_sandbox_autodelete(struct dt_api_req *a)
+{
+    set_interval(a, AUTO_DELETE, NULL);
+}
+
+void dt_api_sandbox_activity(struct dt_api_req *a)
+{
+    struct dt_live *l = dt_api_sandbox(a);
+    if (l == NULL)
+        return;
+    dt_live_touch(l);
+    dt_api_reply(a, NULL);
+}

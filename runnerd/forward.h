@@ -1,0 +1,31 @@
+/* Sends a request on to a sandbox's toolbox, without our credentials, and its answer back, without
+ * what an answer from a sandbox must not do to a browser. */
+#ifndef DT_FORWARD_H
+#define DT_FORWARD_H
+
+#include "runnerd/runnerd.h"
+
+struct dt_forward {
+    struct dt_str target; /* `/path?query` at the toolbox */
+    const char *prefix;   /* put before the path of redirects; NULL = none */
+    const char *cors;     /* the Origin to allow; NULL = none */
+    bool cors_credentials;
+    bool is_page;       /* a preview with its own origin: cookies without Domain pass */
+    const char *cookie; /* a Set-Cookie of our own; NULL = none */
+    const char *source; /* DAYTONA_API or DAYTONA_PROXY, in errors */
+    bool quiet;         /* does not count as activity */
+};
+
+/* Takes over `req`. Texts are copied. The sandbox must be started. */
+void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
+                const struct dt_forward *f);
+
+/* The error body of every answer: {statusCode, timestamp, path, error, message, code, source}. A
+ * text that browsers show when the request asks for HTML and `source` is the proxy. */
+void dt_reply_error(struct dt_http_req *req, const struct dt_err *err, const char *source);
+
+/* The name of the cookie that remembers an accepted token: this and the sandbox's id. */
+#define DT_COOKIE_PREFIX "daytona-sandbox-auth-"
+#define DT_QUERY_TOKEN   "DAYTONA_SANDBOX_AUTH_KEY"
+
+#endif

@@ -1,0 +1,610 @@
+#include "runnerd/lifecycle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "runnerd/boot.h"
+
+enum { STOP_GRACE_MS = 5000, NAME_ROOM = 320 };
+
+enum kind { CREATE, START, STOP, DESTROY, KINDS };
+
+static const struct {
+    const char *name;
+    enum dt_sandbox_state during, after;
+    enum dt_sandbox_desired desired;
+    uint32_t op;
+    uint64_t timeout_ms;
+} kinds[KINDS] = {
+    [CREATE] = {"create", DT_SANDBOX_CREATING, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, DT_LW_CREATE,
+                60000},
+    [START] = {"start", DT_SANDBOX_STARTING, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, DT_LW_START,
+               60000},
+    [STOP] = {"stop", DT_SANDBOX_STOPPING, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, DT_LW_STOP,
+              STOP_GRACE_MS + 60000},
+    [DESTROY] = {"destroy", DT_SANDBOX_DESTROYING, DT_SANDBOX_DESTROYED, DT_DESIRED_DESTROYED,
+                 DT_LW_DESTROY, 60000},
+};
+
+/* One operation. The store's thread has `row` while a job runs, the loop has it otherwise. */
+struct op {
+    struct dt_runnerd *rd;
+    enum kind kind;
+    struct dt_sandbox_row row;
+    dt_lifecycle_done *done;
+    void *ctx;
+    uint64_t start_ns;
+    /* CREATE only */
+    char *snapshot, *user;
+    json_t *env;
+    struct dt_create_ask ask;
+    char *tools_name;
+    bool failed; /* the launcher could not; `err` says why */
+    struct dt_err err;
+};
+
+static void op_free(struct op *op)
+{
+    dt_sandbox_row_done(&op->row);
+    free(op->snapshot);
+    free(op->user);
+    free((char *)op->ask.allow_list);
+    json_decref(op->env);
+    free(op);
+}
+
+static void op_answer(struct op *op, const struct dt_err *err)
+{
+    dt_lifecycle_done *done = op->done;
+    op->done = NULL;
+    if (done != NULL)
+        done(op->ctx, &op->row, err);
+}
+
+/* The end of every operation: log, answer, and what happened meanwhile. */
+static void op_over(struct op *op, const struct dt_err *err)
+{
+    struct dt_runnerd *rd = op->rd;
+    char ms[32];
+    (void)snprintf(ms, sizeof(ms), "%.2f", (double)(dt_clock_ns() - op->start_ns) / 1e6);
+    dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_WARN, "sandbox", "op", kinds[op->kind].name,
+           "sandbox", op->row.id, "state", dt_sandbox_state_text(op->row.state), "ms", ms, "err",
+           err == NULL ? NULL : err->msg, NULL);
+    struct dt_live *l = dt_live_by_id(&rd->live, op->row.id);
+    if (l != NULL) {
+        l->busy = false;
+        l->changed_ms = dt_clock_ms();
+    }
+    op_answer(op, err);
+    op_free(op);
+    if (l != NULL && l->exited) {
+        struct dt_lw_answer event = {.status = l->exit_status, .oom = l->oom};
+        l->exited = false;
+        (void)dt_uuid_bytes(l->id, event.id);
+        dt_lifecycle_exited(rd, &event);
+    }
+}
+
+struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row)
+{
+    struct dt_live *l = dt_live_by_id(&rd->live, row->id);
+    if (row->state == DT_SANDBOX_DESTROYED) {
+        if (l != NULL)
+            dt_live_remove(&rd->live, l);
+        dt_signed_sweep(&rd->signed_urls, row->id, 0);
+        return NULL;
+    }
+    if (l == NULL)
+        l = dt_live_add(&rd->live, row->id, row->org, row->name);
+    if (l == NULL)
+        return NULL;
+    l->state = row->state;
+    l->desired = row->desired;
+    l->starts = row->starts;
+    l->is_public = row->is_public;
+    l->cpu_millis = row->res.cpu_millis;
+    l->memory_mib = row->res.memory_mib;
+    l->disk_mib = row->res.disk_mib;
+    l->timers.auto_stop_min = row->auto_stop;
+    l->timers.auto_delete_min = row->auto_delete;
+    if (row->activity_ms > l->timers.activity_ms)
+        l->timers.activity_ms = row->activity_ms;
+    return l;
+}
+
+static int set_text(char **at, const char *text)
+{
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (text != NULL && copy == NULL)
+        return -1;
+    free(*at);
+    *at = copy;
+    return 0;
+}
+
+static void set_state(struct dt_sandbox_row *r, enum dt_sandbox_state state,
+                      enum dt_sandbox_desired desired)
+{
+    r->state = state;
+    r->desired = desired;
+    r->updated_ms = dt_clock_real_ms();
+    r->activity_ms = r->updated_ms;
+}
+
+/* --- third step: what came of it --- */
+
+static int end_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct op *op = arg;
+    struct dt_sandbox_row *r = &op->row;
+    if (r->state == DT_SANDBOX_DESTROYED) {
+        char name[NAME_ROOM];
+        (void)snprintf(name, sizeof(name), "DESTROYED_%s_%" PRId64, r->name, r->updated_ms);
+        if (set_text(&r->name, name) < 0)
+            return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    }
+    return dt_store_sandbox_move(c, r, err);
+}
+
+static void end_done(void *arg, const struct dt_err *err)
+{
+    struct op *op = arg;
+    if (err != NULL) {
+        op_over(op, err);
+        return;
+    }
+    (void)dt_lifecycle_show(op->rd, &op->row);
+    op_over(op, op->failed ? &op->err : NULL);
+}
+
+static void op_end(struct op *op)
+{
+    struct dt_err err;
+    if (dt_db_submit(op->rd->db, end_job, op, end_done, &err) < 0)
+        op_over(op, &err);
+}
+
+static void op_fail(struct op *op, enum dt_sandbox_state state, enum dt_sandbox_desired desired,
+                    const struct dt_err *why)
+{
+    op->failed = true;
+    op->err = *why;
+    set_state(&op->row, state, desired);
+    (void)set_text(&op->row.error_reason, why->msg);
+    op_end(op);
+}
+
+/* --- second step: the launcher --- */
+
+static void on_cleaned(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct op *op = ctx;
+    struct dt_err why;
+    if (a != NULL && (dt_launcher_result(a, &why) == 0 || a->result == DT_LW_NOT_FOUND)) {
+        set_state(&op->row, DT_SANDBOX_DESTROYED, DT_DESIRED_DESTROYED);
+        op_end(op);
+        return;
+    }
+    /* The row stays as it is; reconciliation tries again. */
+    op_over(op, err != NULL ? err : &op->err);
+}
+
+/* A sandbox that could not be made leaves nothing behind. */
+static void clean_up(struct op *op, const struct dt_err *why)
+{
+    struct dt_lw_request r = {.op = DT_LW_DESTROY};
+    struct dt_err err;
+    op->failed = true;
+    op->err = *why;
+    if (why->code == DT_E_SYSTEM || why->code == DT_E_TIMEOUT)
+        op->err.code = DT_E_SYSTEM;
+    (void)dt_err_wrap(&op->err, "Sandbox failed to start");
+    (void)set_text(&op->row.error_reason, op->err.msg);
+    (void)dt_uuid_bytes(op->row.id, r.id);
+    if (dt_launcher_client_call(op->rd->launcher, &r, -1, kinds[DESTROY].timeout_ms, on_cleaned, op,
+                                &err) < 0)
+        op_over(op, &op->err);
+}
+
+static void launcher_failed(struct op *op, const struct dt_err *why)
+{
+    switch (op->kind) {
+    case CREATE:
+        clean_up(op, why);
+        break;
+    case START:
+        op_fail(op, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, why);
+        break;
+    case STOP:
+    case DESTROY:
+        op_fail(op, DT_SANDBOX_ERROR, op->row.desired, why);
+        break;
+    case KINDS:
+        break;
+    }
+}
+
+static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct op *op = ctx;
+    struct dt_err why;
+    if (a == NULL && err->code == DT_E_UNAVAILABLE) {
+        /* Nobody knows what happened: the next comparison with the launcher finds out. */
+        op_over(op, err);
+        return;
+    }
+    bool gone = a != NULL && a->result == DT_LW_NOT_FOUND && op->kind >= STOP;
+    if (a == NULL)
+        why = *err;
+    if (a == NULL || (dt_launcher_result(a, &why) < 0 && !gone)) {
+        launcher_failed(op, &why);
+        return;
+    }
+    set_state(&op->row, kinds[op->kind].after, kinds[op->kind].desired);
+    op_end(op);
+}
+
+static int call_launcher(struct op *op, struct dt_err *err)
+{
+    struct dt_runnerd *rd = op->rd;
+    struct dt_lw_request r = {.op = kinds[op->kind].op};
+    DT_AUTO_FD int fd = -1;
+    if (op->kind == CREATE || op->kind == START) {
+        uint32_t resolver = rd->hello.has_network ? rd->hello.network_base + 1 : 0;
+        fd = dt_boot_memfd(&op->row, resolver, err);
+        if (fd < 0 || dt_boot_request(&op->row, r.op, &r, err) < 0)
+            return -1;
+    } else {
+        (void)dt_uuid_bytes(op->row.id, r.id);
+        r.grace_ms = op->kind == STOP ? STOP_GRACE_MS : 0;
+    }
+    return dt_launcher_client_call(rd->launcher, &r, fd, kinds[op->kind].timeout_ms, on_launcher,
+                                   op, err);
+}
+
+/* --- first step: say what is about to happen --- */
+
+static void begin_done(void *arg, const struct dt_err *err)
+{
+    struct op *op = arg;
+    struct dt_err why;
+    if (err != NULL) {
+        op_over(op, err);
+        return;
+    }
+    struct dt_live *l = dt_lifecycle_show(op->rd, &op->row);
+    if (l != NULL)
+        l->busy = true;
+    if (op->kind == STOP)
+        op_answer(op, NULL);
+    if (call_launcher(op, &why) < 0)
+        launcher_failed(op, &why);
+}
+
+static int begin_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct op *op = arg;
+    struct dt_sandbox_row row;
+    if (dt_store_sandbox_get(c, op->row.id, &row, err) < 0)
+        return -1;
+    op->row = row;
+    set_state(&op->row, kinds[op->kind].during, kinds[op->kind].desired);
+    if (op->kind == START) {
+        op->row.starts++;
+        (void)set_text(&op->row.error_reason, NULL);
+    }
+    return dt_store_sandbox_move(c, &op->row, err);
+}
+
+static struct op *op_new(struct dt_runnerd *rd, enum kind kind, dt_lifecycle_done *done, void *ctx,
+                         struct dt_err *err)
+{
+    struct op *op = calloc(1, sizeof(*op));
+    if (op == NULL) {
+        (void)dt_err_set(err, DT_E_NOMEM, "sandbox");
+        return NULL;
+    }
+    op->rd = rd;
+    op->kind = kind;
+    op->done = done;
+    op->ctx = ctx;
+    op->start_ns = dt_clock_ns();
+    return op;
+}
+
+static int op_begin(struct dt_runnerd *rd, struct dt_live *l, enum kind kind,
+                    dt_lifecycle_done *done, void *ctx, struct dt_err *err)
+{
+    struct op *op = op_new(rd, kind, done, ctx, err);
+    if (op == NULL)
+        return -1;
+    (void)snprintf(op->row.id, sizeof(op->row.id), "%s", l->id);
+    if (dt_db_submit(rd->db, begin_job, op, begin_done, err) < 0) {
+        op_free(op);
+        return -1;
+    }
+    l->busy = true;
+    return 0;
+}
+
+/* --- create --- */
+
+static int snapshot_of(struct dt_db_conn *c, const char *name, struct dt_snapshot_row *ret,
+                       struct dt_err *err)
+{
+    struct dt_err why;
+    if (dt_store_snapshot_get(c, name, ret, &why) == 0)
+        return 0;
+    if (why.code == DT_E_NOT_FOUND)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Snapshot %s not found. Add it with `daytona-runnerd snapshot import %s "
+                          "FILE`; GET /api/snapshots lists those there are",
+                          name, name);
+    *err = why;
+    return -1;
+}
+
+static int create_with(struct op *op, struct dt_db_conn *c, const struct dt_snapshot_row *snapshot,
+                       const struct dt_snapshot_row *tools, struct dt_err *err)
+{
+    const struct dt_config_runnerd *config = op->rd->config;
+    const struct dt_create_limits limits = {config->default_org_quota_max_cpu_per_sandbox,
+                                            config->default_org_quota_max_memory_per_sandbox,
+                                            config->default_org_quota_max_disk_per_sandbox};
+    struct dt_cidr cidrs[DT_CIDRS_MAX];
+    int ncidrs;
+    struct dt_sandbox_row *r = &op->row;
+    if (dt_create_check(&op->ask, &limits, &snapshot->res, &r->res, cidrs, &ncidrs, err) < 0 ||
+        dt_boot_make(r, snapshot, tools, op->user, op->env, err) < 0)
+        return -1;
+    if (set_text(&r->snapshot, snapshot->name) < 0)
+        return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    if (dt_db_run(c,
+                  "UPDATE snapshot SET last_used_ms = ?2 WHERE id = ?1 AND "
+                  "coalesce(last_used_ms, 0) < ?2 - 60000",
+                  DT_DB_ARGS(dt_db_t(snapshot->id), dt_db_i(r->created_ms)), NULL, err) < 0)
+        return -1;
+    return dt_store_sandbox_insert(c, r, err);
+}
+
+static int create_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct op *op = arg;
+    struct dt_snapshot_row snapshot = {0}, tools = {0};
+    struct dt_err none;
+    if (snapshot_of(c, op->snapshot, &snapshot, err) < 0)
+        return -1;
+    bool has_tools = dt_store_snapshot_get(c, ".tools", &tools, &none) == 0;
+    int result = create_with(op, c, &snapshot, has_tools ? &tools : NULL, err);
+    dt_snapshot_row_done(&snapshot);
+    dt_snapshot_row_done(&tools);
+    return result;
+}
+
+static char *json_text(const json_t *object, struct dt_err *err)
+{
+    DT_AUTO_BUF struct dt_buf b;
+    dt_buf_init(&b, DT_BOOT_MAX);
+    if (object == NULL)
+        return strdup("{}");
+    if (dt_json_write(object, &b, err) < 0)
+        return NULL;
+    return dt_buf_take(&b);
+}
+
+/* Everything of the request that the store's thread needs is copied. */
+static int fill_create(struct op *op, const struct dt_create *in, struct dt_err *err)
+{
+    struct dt_sandbox_row *r = &op->row;
+    dt_rand_uuid(r->id);
+    (void)snprintf(r->org, sizeof(r->org), "%s", in->org);
+    set_state(r, DT_SANDBOX_CREATING, DT_DESIRED_STARTED);
+    r->created_ms = r->updated_ms;
+    r->is_public = in->is_public;
+    r->block_all = in->ask.block_all;
+    r->auto_stop = in->auto_stop;
+    r->auto_archive = in->auto_archive;
+    r->auto_delete = in->auto_delete;
+    r->starts = 1;
+    op->ask = in->ask;
+    op->ask.allow_list = NULL;
+    op->env = json_incref(in->env);
+    r->env = json_text(in->env, err);
+    r->labels = json_text(in->labels, err);
+    const char *list = in->ask.allow_list;
+    char *allow_list = list != NULL ? strdup(list) : NULL;
+    op->ask.allow_list = allow_list;
+    if (r->env == NULL || r->labels == NULL || (list != NULL && allow_list == NULL) ||
+        set_text(&r->name, in->name != NULL ? in->name : r->id) < 0 ||
+        set_text(&r->allow_list, list) < 0 || set_text(&r->target, in->target) < 0 ||
+        set_text(&r->class_name, in->class_name) < 0 || set_text(&op->user, in->user) < 0 ||
+        set_text(&op->snapshot, in->snapshot) < 0)
+        return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    return 0;
+}
+
+/* Sums over the sandboxes of an organization that count. */
+static int check_totals(struct dt_runnerd *rd, const char *org, struct dt_err *err)
+{
+    const struct dt_config_runnerd *config = rd->config;
+    int64_t cpu = 0, memory = 0, disk = 0;
+    for (struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
+         l = dt_live_next(&rd->live, l)) {
+        if (strcmp(l->org, org) != 0 || l->state == DT_SANDBOX_ERROR)
+            continue;
+        bool runs = l->state != DT_SANDBOX_STOPPED;
+        cpu += runs ? l->cpu_millis : 0;
+        memory += runs ? l->memory_mib : 0;
+        disk += l->disk_mib;
+    }
+    if (cpu >= config->default_org_quota_total_cpu_quota * 1000)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Total CPU limit exceeded. Maximum allowed: %" PRId64
+                          ".\nStop or destroy a sandbox first",
+                          config->default_org_quota_total_cpu_quota);
+    if (memory >= config->default_org_quota_total_memory_quota * 1024)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Total memory limit exceeded. Maximum allowed: %" PRId64
+                          "GiB.\nStop or destroy a sandbox first",
+                          config->default_org_quota_total_memory_quota);
+    if (disk >= config->default_org_quota_total_disk_quota * 1024)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Total disk limit exceeded. Maximum allowed: %" PRId64
+                          "GiB.\nDestroy a sandbox first",
+                          config->default_org_quota_total_disk_quota);
+    return 0;
+}
+
+int dt_lifecycle_create(struct dt_runnerd *rd, const struct dt_create *in, dt_lifecycle_done *done,
+                        void *ctx, struct dt_err *err)
+{
+    if (!dt_launcher_client_is_up(rd->launcher))
+        return dt_err_set(err, DT_E_UNAVAILABLE,
+                          "the launcher (daytona-launcher) cannot be reached: try again soon");
+    if (check_totals(rd, in->org, err) < 0)
+        return -1;
+    struct op *op = op_new(rd, CREATE, done, ctx, err);
+    if (op == NULL)
+        return -1;
+    if (fill_create(op, in, err) < 0 || dt_db_submit(rd->db, create_job, op, begin_done, err) < 0) {
+        op_free(op);
+        return -1;
+    }
+    return 0;
+}
+
+/* --- start, stop, destroy, and what nobody asked for --- */
+
+int dt_lifecycle_change(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_call call,
+                        dt_lifecycle_done *done, void *ctx, bool *already, struct dt_err *err)
+{
+    static const enum kind of_call[] = {
+        [DT_CALL_START] = START, [DT_CALL_STOP] = STOP, [DT_CALL_DELETE] = DESTROY};
+    int go = dt_sandbox_check_call(call, l->state, l->desired, l->busy, err);
+    *already = go == 0;
+    if (go <= 0)
+        return go;
+    if (!dt_launcher_client_is_up(rd->launcher))
+        return dt_err_set(err, DT_E_UNAVAILABLE,
+                          "the launcher (daytona-launcher) cannot be reached: try again soon");
+    enum kind kind = of_call[call];
+    if (kind == STOP && l->timers.auto_delete_min == 0)
+        kind = DESTROY;
+    if (kind == START && check_totals(rd, l->org, err) < 0)
+        return -1;
+    return op_begin(rd, l, kind, done, ctx, err);
+}
+
+/* A row that only has to say what is so already. */
+struct note {
+    struct dt_runnerd *rd;
+    struct dt_sandbox_row row;
+    enum dt_sandbox_state state;
+    enum dt_sandbox_desired desired;
+    char reason[256];
+};
+
+static int note_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct note *n = arg;
+    struct dt_sandbox_row row;
+    if (dt_store_sandbox_get(c, n->row.id, &row, err) < 0)
+        return -1;
+    n->row = row;
+    set_state(&n->row, n->state, n->desired);
+    if (set_text(&n->row.error_reason, n->reason[0] != '\0' ? n->reason : NULL) < 0)
+        return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    return dt_store_sandbox_move(c, &n->row, err);
+}
+
+static void note_done(void *arg, const struct dt_err *err)
+{
+    struct note *n = arg;
+    struct dt_live *l = dt_live_by_id(&n->rd->live, n->row.id);
+    if (l != NULL) {
+        l->busy = false;
+        l->changed_ms = dt_clock_ms();
+    }
+    dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_ERROR, "sandbox changed by itself", "sandbox",
+           n->row.id, "state", dt_sandbox_state_text(n->state), "reason",
+           n->reason[0] != '\0' ? n->reason : NULL, "err", err == NULL ? NULL : err->msg, NULL);
+    if (err == NULL && dt_lifecycle_show(n->rd, &n->row) != NULL &&
+        n->state == DT_SANDBOX_STOPPED && n->row.auto_delete == 0)
+        dt_lifecycle_repair(n->rd, l, DT_REPAIR_DESTROY, NULL);
+    dt_sandbox_row_done(&n->row);
+    free(n);
+}
+
+static void note(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_state state,
+                 enum dt_sandbox_desired desired, const char *reason)
+{
+    struct dt_err err;
+    struct note *n = calloc(1, sizeof(*n));
+    if (n == NULL)
+        return;
+    n->rd = rd;
+    n->state = state;
+    n->desired = desired;
+    (void)snprintf(n->row.id, sizeof(n->row.id), "%s", l->id);
+    (void)snprintf(n->reason, sizeof(n->reason), "%s", reason != NULL ? reason : "");
+    if (dt_db_submit(rd->db, note_job, n, note_done, &err) < 0)
+        free(n); /* the next comparison finds the difference again */
+    else
+        l->busy = true;
+}
+
+void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_repair what,
+                         const char *reason)
+{
+    struct dt_err err;
+    int begun = 0;
+    switch (what) {
+    case DT_REPAIR_KEEP:
+        break;
+    case DT_REPAIR_STARTED:
+        note(rd, l, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, NULL);
+        break;
+    case DT_REPAIR_STOPPED:
+        note(rd, l, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason);
+        break;
+    case DT_REPAIR_LOST:
+        note(rd, l, DT_SANDBOX_ERROR, l->desired, "the sandbox's files are gone: destroy it");
+        break;
+    case DT_REPAIR_STOP:
+        begun = op_begin(rd, l, STOP, NULL, NULL, &err);
+        break;
+    case DT_REPAIR_DESTROY:
+        begun = op_begin(rd, l, DESTROY, NULL, NULL, &err);
+        break;
+    }
+    if (begun < 0)
+        dt_log(DT_LOG_WARN, "cannot repair", "sandbox", l->id, "err", err.msg, NULL);
+}
+
+void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event)
+{
+    char id[DT_UUID_SIZE], reason[160];
+    dt_uuid_text(event->id, id);
+    struct dt_live *l = dt_live_by_id(&rd->live, id);
+    if (l == NULL)
+        return;
+    if (l->busy) {
+        l->exited = true;
+        l->oom = event->oom != 0;
+        l->exit_status = event->status;
+        return;
+    }
+    if (l->state != DT_SANDBOX_STARTED)
+        return;
+    if (event->oom != 0)
+        (void)snprintf(reason, sizeof(reason),
+                       "the sandbox ran out of memory (%" PRId64 " MiB) and was stopped: start it "
+                       "again, or create one with more memory",
+                       l->memory_mib);
+    else
+        (void)snprintf(reason, sizeof(reason), "the sandbox ended by itself (status %d)",
+                       event->status);
+    note(rd, l, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason);
+}

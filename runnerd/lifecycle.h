@@ -1,0 +1,51 @@
+/*
+ * Makes, starts, stops and destroys sandboxes: each is one operation of three steps, a commit that
+ * says what is about to happen, a call of the launcher, a commit that says what came of it. At most
+ * one operation runs per sandbox. After a crash between any two steps dt_reconcile() finishes it.
+ */
+#ifndef DT_LIFECYCLE_H
+#define DT_LIFECYCLE_H
+
+#include "runnerd/runnerd.h"
+
+/* Exactly once, from the loop, never from inside the call that took it: the row after the commit,
+ * or why it failed. `row` is borrowed. */
+typedef void dt_lifecycle_done(void *ctx, const struct dt_sandbox_row *row,
+                               const struct dt_err *err);
+
+/* What a new sandbox is to be; texts and trees are borrowed for the call. */
+struct dt_create {
+    const char *org;
+    const char *name;     /* NULL: its id */
+    const char *snapshot; /* NULL: the default */
+    const char *user;     /* NULL: the image's */
+    const char *target, *class_name;
+    json_t *env, *labels; /* NULL: none */
+    bool is_public;
+    struct dt_create_ask ask; /* resources and network */
+    int64_t auto_stop, auto_archive, auto_delete;
+};
+
+int dt_lifecycle_create(struct dt_runnerd *rd, const struct dt_create *in, dt_lifecycle_done *done,
+                        void *ctx, struct dt_err *err) DT_MUST_CHECK;
+/* `done` may be NULL. STOP calls it as soon as the sandbox is on its way (state `stopping`), the
+ * others when they are over. Refuses with the texts of dt_sandbox_check_call(); 0 with *already set
+ * when there is nothing to do (then `done` does not come). */
+int dt_lifecycle_change(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_call call,
+                        dt_lifecycle_done *done, void *ctx, bool *already,
+                        struct dt_err *err) DT_MUST_CHECK;
+/* The launcher says that it ended by itself. */
+void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event);
+/* Brings a sandbox that is not busy to what reconciliation or its timers ask for. */
+void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_repair what,
+                         const char *reason);
+/* The entry of a row, new or changed. NULL without memory. */
+struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row);
+
+/* reconcile.c: asks the launcher for its list and compares; at the start, after each new
+ * connection, and now and then. One at a time. */
+void dt_reconcile(struct dt_runnerd *rd);
+/* What is due by the clock: auto-stop, auto-delete, activity to the store, old rows. */
+void dt_timers_run(struct dt_runnerd *rd);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * What the loop must know about each sandbox without asking the store: a small entry for every one
+ * that is not destroyed. The store has the truth; an entry changes after the commit. Loop only.
+ */
+#ifndef DT_LIVE_H
+#define DT_LIVE_H
+
+#include "base/rand.h"
+#include "model/sandbox.h"
+#include "net/http_client.h"
+
+enum { DT_LIVE_BUCKETS = 1024 };
+
+struct dt_live {
+    struct dt_live *next; /* in its bucket */
+    char id[DT_UUID_SIZE];
+    char org[DT_UUID_SIZE];
+    char *name;
+    enum dt_sandbox_state state;
+    enum dt_sandbox_desired desired;
+    struct dt_sandbox_timers timers;
+    int64_t starts;
+    int64_t cpu_millis, memory_mib, disk_mib;
+    uint64_t changed_ms; /* monotonic: when the last operation ended */
+    unsigned exchanges;  /* requests and tunnels that are open now */
+    bool busy;           /* an operation runs */
+    bool is_public;
+    bool activity_dirty; /* timers.activity_ms is newer than the store's */
+    bool exited;         /* it ended by itself while an operation ran */
+    bool oom;
+    int exit_status;
+    struct dt_http_client *toolbox; /* made at first use */
+};
+
+struct dt_live_table {
+    struct dt_live *buckets[DT_LIVE_BUCKETS];
+    size_t count;
+};
+
+/* Copies the texts; `name` may be long. NULL without memory. */
+struct dt_live *dt_live_add(struct dt_live_table *t, const char *id, const char *org,
+                            const char *name);
+void dt_live_remove(struct dt_live_table *t, struct dt_live *l);
+void dt_live_clear(struct dt_live_table *t);
+/* NULL when there is none. */
+struct dt_live *dt_live_by_id(const struct dt_live_table *t, const char *id);
+/* First as id, then as name, of that organization only. */
+struct dt_live *dt_live_find(const struct dt_live_table *t, const char *org,
+                             const char *id_or_name);
+/* All of them: start with NULL. The current one may be removed only after the next was taken. */
+struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live *l);
+/* Counts as activity now. */
+void dt_live_touch(struct dt_live *l);
+
+#endif

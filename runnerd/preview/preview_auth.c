@@ -1,0 +1,127 @@
+#include "runnerd/preview/preview_auth.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "model/preview.h"
+#include "runnerd/forward.h"
+
+static bool is_token(const struct dt_preview_ask *ask, struct dt_str given)
+{
+    char want[DT_PREVIEW_TOKEN_SIZE];
+    dt_preview_token(ask->rd->secret, ask->sandbox->id, ask->sandbox->starts, want);
+    return given.n == sizeof(want) - 1 && dt_equal_secret(given.p, want, given.n);
+}
+
+static bool by_bearer(const struct dt_preview_ask *ask)
+{
+    struct dt_caller caller;
+    struct dt_str value = dt_http_req_header(ask->req, "Authorization");
+    if (value.n < 7 || !dt_str_eq_nocase(dt_str(value.p, 7), DT_STR("Bearer ")))
+        return false;
+    struct dt_str key = dt_str_trim(dt_str(value.p + 7, value.n - 7));
+    return (dt_keys_check(&ask->rd->keys, key, &caller, NULL) == 0 &&
+            strcmp(caller.org, ask->sandbox->org) == 0 &&
+            (!ask->toolbox || dt_scope_allows(caller.scopes, "write:sandboxes"))) ||
+           is_token(ask, key);
+}
+
+static bool by_query(const struct dt_preview_ask *ask)
+{
+    DT_AUTO_BUF struct dt_buf value;
+    dt_buf_init(&value, 256);
+    if (dt_http_query_get(ask->query, DT_QUERY_TOKEN, &value, NULL) == 1)
+        return is_token(ask, dt_buf_str(&value));
+    return false;
+}
+
+/* A cookie goes along with requests that other sites start: only our own pages may use it. */
+static bool same_origin(const struct dt_preview_ask *ask)
+{
+    struct dt_str origin = dt_http_req_header(ask->req, "Origin");
+    struct dt_str host = dt_http_req_host(ask->req);
+    if (origin.p == NULL)
+        return true;
+    const char *colon = memmem(origin.p, origin.n, "://", 3);
+    if (colon == NULL)
+        return false;
+    size_t skip = (size_t)(colon - origin.p) + 3;
+    return dt_str_eq_nocase(dt_str(origin.p + skip, origin.n - skip), host);
+}
+
+static bool by_cookie(const struct dt_preview_ask *ask)
+{
+    char name[64];
+    const struct dt_http_header *h;
+    size_t n = dt_http_req_headers(ask->req, &h);
+    (void)snprintf(name, sizeof(name), DT_COOKIE_PREFIX "%s", ask->sandbox->id);
+    for (size_t i = 0; i < n; i++) {
+        struct dt_str rest = h[i].value, one, key;
+        if (!dt_str_eq_nocase(h[i].name, DT_STR("Cookie")))
+            continue;
+        while (dt_str_cut(&rest, ';', &one)) {
+            one = dt_str_trim(one);
+            if (dt_str_cut(&one, '=', &key) && dt_str_eq(key, dt_str_z(name)) &&
+                dt_preview_cookie_check(ask->rd->secret, ask->sandbox->id, ask->sandbox->starts,
+                                        ask->port, dt_clock_real_ms() / 1000, one))
+                return same_origin(ask);
+        }
+    }
+    return false;
+}
+
+/* Host-only: no Domain, so that no other preview gets it. */
+static void remember(const struct dt_preview_ask *ask, struct dt_preview_pass *pass)
+{
+    char value[DT_COOKIE_SIZE];
+    bool secure = strcmp(ask->rd->config->proxy_protocol, "https") == 0;
+    int64_t until = dt_clock_real_ms() / 1000 + DT_COOKIE_SECONDS;
+    dt_preview_cookie(ask->rd->secret, ask->sandbox->id, ask->sandbox->starts, ask->port, until,
+                      value);
+    (void)snprintf(pass->set_cookie, sizeof(pass->set_cookie),
+                   DT_COOKIE_PREFIX "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax%s",
+                   ask->sandbox->id, value, DT_COOKIE_SECONDS, secure ? "; Secure" : "");
+}
+
+int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pass,
+                    struct dt_err *err)
+{
+    *pass = (struct dt_preview_pass){0};
+    bool open = !ask->toolbox && ask->sandbox->is_public && !dt_preview_port_internal(ask->port);
+    if (open || by_bearer(ask) ||
+        is_token(ask, dt_http_req_header(ask->req, "X-Daytona-Preview-Token")))
+        return 0;
+    if (by_query(ask)) {
+        if (!ask->toolbox)
+            remember(ask, pass);
+        return 0;
+    }
+    if (!ask->toolbox && by_cookie(ask)) {
+        pass->by_cookie = true;
+        return 0;
+    }
+    /* The host itself is the secret: no cookie, which could outlive it. */
+    if (ask->signed_host)
+        return 0;
+    return dt_err_set(err, DT_E_UNAUTHORIZED,
+                      "unauthorized: this sandbox is private. Open a signed link (GET "
+                      "/api/sandbox/<id>/ports/%u/signed-preview-url), or send the token of GET "
+                      "/api/sandbox/<id>/ports/%u/preview-url as header X-Daytona-Preview-Token or "
+                      "query parameter " DT_QUERY_TOKEN,
+                      ask->port, ask->port);
+}
+
+int dt_preview_query(struct dt_str query, struct dt_buf *out, struct dt_err *err)
+{
+    struct dt_str one;
+    bool first = true;
+    while (query.n > 0 && dt_str_cut(&query, '&', &one)) {
+        struct dt_str rest = one, name;
+        if (dt_str_cut(&rest, '=', &name) && dt_str_eq(name, DT_STR(DT_QUERY_TOKEN)))
+            continue;
+        if (dt_buf_addz(out, first ? "?" : "&", err) < 0 || dt_buf_adds(out, one, err) < 0)
+            return -1;
+        first = false;
+    }
+    return 0;
+}

@@ -1,0 +1,214 @@
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "runnerd/boot.h"
+#include "runnerd/lifecycle.h"
+
+enum { LIST_MS = 30000, CALL_MS = 60000, FLUSH_TICKS = 6, LIST_TICKS = 6, SWEEP_TICKS = 360 };
+
+struct item {
+    uint8_t id[16];
+    bool running, has_disk;
+};
+
+/* One listing, page by page. */
+struct listing {
+    struct dt_runnerd *rd;
+    struct item *items;
+    size_t n;
+    uint64_t started_ms;
+};
+
+static struct listing *current; /* one at a time, of the one server of a program */
+
+static void listing_free(struct listing *l)
+{
+    free(l->items);
+    free(l);
+    current = NULL;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return memcmp(((const struct item *)a)->id, ((const struct item *)b)->id, 16);
+}
+
+static void on_destroyed(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    (void)ctx;
+    struct dt_err why;
+    if (a != NULL && dt_launcher_result(a, &why) < 0 && a->result != DT_LW_NOT_FOUND)
+        dt_log(DT_LOG_WARN, "cannot destroy an unknown sandbox", "err", why.msg, NULL);
+    else if (a == NULL)
+        dt_log(DT_LOG_WARN, "cannot destroy an unknown sandbox", "err", err->msg, NULL);
+}
+
+/* What runs without a row belongs to nobody. */
+static void destroy_unknown(struct dt_runnerd *rd, const struct item *item)
+{
+    struct dt_lw_request r = {.op = DT_LW_DESTROY};
+    struct dt_err err;
+    char id[DT_UUID_SIZE];
+    dt_uuid_text(item->id, id);
+    if (dt_live_by_id(&rd->live, id) != NULL)
+        return;
+    memcpy(r.id, item->id, sizeof(r.id));
+    dt_log(DT_LOG_INFO, "destroying a sandbox without a row", "sandbox", id, NULL);
+    if (dt_launcher_client_call(rd->launcher, &r, -1, CALL_MS, on_destroyed, rd, &err) < 0)
+        dt_log(DT_LOG_WARN, "cannot destroy an unknown sandbox", "err", err.msg, NULL);
+}
+
+static void compare(struct listing *list)
+{
+    struct dt_runnerd *rd = list->rd;
+    if (list->n > 0)
+        qsort(list->items, list->n, sizeof(list->items[0]), by_id);
+    for (size_t i = 0; i < list->n; i++)
+        destroy_unknown(rd, &list->items[i]);
+    for (struct dt_live *l = dt_live_next(&rd->live, NULL), *next; l != NULL; l = next) {
+        next = dt_live_next(&rd->live, l);
+        struct item key, *found = NULL;
+        if (l->busy || l->changed_ms >= list->started_ms || dt_uuid_bytes(l->id, key.id) < 0)
+            continue;
+        if (list->n > 0)
+            found = bsearch(&key, list->items, list->n, sizeof(key), by_id);
+        enum dt_sandbox_repair what =
+            dt_sandbox_repair(l->state, l->desired, found != NULL && found->has_disk,
+                              found != NULL && found->running);
+        if (what != DT_REPAIR_KEEP)
+            dt_lifecycle_repair(rd, l, what, NULL);
+    }
+    if (!rd->listed) {
+        rd->listed = true;
+        if (rd->on_ready != NULL)
+            rd->on_ready(rd);
+    }
+}
+
+static void ask(struct listing *list, uint32_t cursor);
+
+static void on_page(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct listing *list = ctx;
+    struct dt_err why;
+    if (a != NULL && dt_launcher_result(a, &why) == 0 && a->u.list.count <= DT_LW_LIST_MAX) {
+        const struct dt_lw_list *page = &a->u.list;
+        struct item *more = realloc(list->items, (list->n + page->count + 1) * sizeof(*more));
+        if (more != NULL) {
+            list->items = more;
+            for (uint32_t i = 0; i < page->count; i++) {
+                struct item *item = &list->items[list->n++];
+                memcpy(item->id, page->items[i].id, sizeof(item->id));
+                item->running = page->items[i].running != 0;
+                item->has_disk = page->items[i].has_disk != 0;
+            }
+            if (page->next != 0) {
+                ask(list, page->next);
+                return;
+            }
+            compare(list);
+        }
+    } else {
+        dt_log(DT_LOG_WARN, "cannot list sandboxes", "err", err != NULL ? err->msg : "bad answer",
+               NULL);
+    }
+    listing_free(list);
+}
+
+static void ask(struct listing *list, uint32_t cursor)
+{
+    struct dt_lw_request r = {.op = DT_LW_LIST, .cursor = cursor};
+    struct dt_err err;
+    if (dt_launcher_client_call(list->rd->launcher, &r, -1, LIST_MS, on_page, list, &err) < 0)
+        listing_free(list);
+}
+
+void dt_reconcile(struct dt_runnerd *rd)
+{
+    if (current != NULL)
+        return;
+    struct listing *list = calloc(1, sizeof(*list));
+    if (list == NULL)
+        return;
+    current = list;
+    list->rd = rd;
+    list->started_ms = dt_clock_ms();
+    ask(list, 0);
+}
+
+/* --- by the clock --- */
+
+struct flush {
+    size_t n;
+    struct {
+        char id[DT_UUID_SIZE];
+        int64_t activity_ms;
+    } rows[];
+};
+
+static int flush_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    const struct flush *f = arg;
+    for (size_t i = 0; i < f->n; i++) {
+        if (dt_store_sandbox_activity(c, f->rows[i].id, f->rows[i].activity_ms, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void free_arg(void *arg, const struct dt_err *err)
+{
+    if (err != NULL)
+        dt_log(DT_LOG_WARN, "store", "err", err->msg, NULL);
+    free(arg);
+}
+
+static void flush_activity(struct dt_runnerd *rd)
+{
+    struct dt_err err;
+    struct flush *f = calloc(1, sizeof(*f) + rd->live.count * sizeof(f->rows[0]));
+    if (f == NULL)
+        return;
+    for (struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
+         l = dt_live_next(&rd->live, l)) {
+        if (!l->activity_dirty)
+            continue;
+        (void)snprintf(f->rows[f->n].id, DT_UUID_SIZE, "%s", l->id);
+        f->rows[f->n++].activity_ms = l->timers.activity_ms;
+        l->activity_dirty = false;
+    }
+    if (f->n == 0 || dt_db_submit(rd->db, flush_job, f, free_arg, &err) < 0)
+        free(f);
+}
+
+static int sweep_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    (void)arg;
+    int64_t now = dt_clock_real_ms();
+    return dt_store_sweep(c, now, now - (int64_t)24 * 3600 * 1000, err);
+}
+
+void dt_timers_run(struct dt_runnerd *rd)
+{
+    struct dt_err err;
+    int64_t now = dt_clock_real_ms();
+    for (struct dt_live *l = dt_live_next(&rd->live, NULL), *next; l != NULL; l = next) {
+        next = dt_live_next(&rd->live, l);
+        if (l->exchanges > 0)
+            dt_live_touch(l);
+        if (l->busy || !dt_launcher_client_is_up(rd->launcher))
+            continue;
+        enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, now);
+        if (due != DT_REPAIR_KEEP)
+            dt_lifecycle_repair(rd, l, due, NULL);
+    }
+    flush_activity(rd);
+    rd->ticks++;
+    if (rd->ticks % LIST_TICKS == 0 && dt_launcher_client_is_up(rd->launcher))
+        dt_reconcile(rd);
+    if (rd->ticks % SWEEP_TICKS == 0) {
+        dt_signed_sweep(&rd->signed_urls, NULL, now);
+        (void)!dt_db_submit(rd->db, sweep_job, NULL, NULL, &err);
+    }
+}

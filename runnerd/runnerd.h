@@ -1,0 +1,45 @@
+/* What the parts of daytona-runnerd share. Everything here belongs to the loop. */
+#ifndef DT_RUNNERD_H
+#define DT_RUNNERD_H
+
+#include <uv.h>
+
+#include "db/db.h"
+#include "gen/config_runnerd.h"
+#include "net/http_server.h"
+#include "runnerd/keys.h"
+#include "runnerd/launcher_client.h"
+#include "runnerd/live.h"
+#include "runnerd/signed.h"
+
+struct dt_runnerd {
+    uv_loop_t *loop;
+    const struct dt_config_runnerd *config;
+    char *proxy_domain;   /* with port */
+    char *proxy_template; /* with {{PORT}} and {{sandboxId}} */
+    char *toolbox_base;   /* where clients find /toolbox/{id} */
+    char *api_url;        /* without /api */
+    char *dashboard_url;
+    uint16_t port, proxy_port;
+    uint8_t secret[DT_SECRET_SIZE];
+    int sandboxes; /* O_PATH: <id>/toolbox.sock below it */
+    struct dt_db *db;
+    struct dt_launcher_client *launcher;
+    struct dt_lw_hello hello;
+    struct dt_live_table live;
+    struct dt_keys keys;
+    struct dt_signed_table signed_urls;
+    struct dt_http_server *api, *proxy;
+    uv_timer_t tick;
+    uint64_t last_request_ms; /* monotonic, for the idle exit */
+    uint64_t ticks;
+    bool listed; /* the first comparison with the launcher is done */
+    bool stopping;
+    int exit_code;
+    void (*on_ready)(struct dt_runnerd *rd); /* once, when `listed` becomes true */
+};
+
+/* Starts an orderly end of the program. */
+void dt_runnerd_stop(struct dt_runnerd *rd, int exit_code);
+
+#endif

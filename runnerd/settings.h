@@ -1,0 +1,24 @@
+/* The settings as the program uses them: words before options, derived URLs. */
+#ifndef DT_SETTINGS_H
+#define DT_SETTINGS_H
+
+#include "runnerd/runnerd.h"
+
+enum { DT_WORDS_MAX = 8 };
+
+struct dt_settings {
+    struct dt_config_runnerd config;
+    int nwords;
+    char *words[DT_WORDS_MAX]; /* `snapshot`, `import` ...; borrowed from argv */
+    char data_dir[4096];       /* absolute */
+    char **argv;               /* the options alone; the config's texts point into it */
+};
+
+/* Options may stand before and after the words. */
+int dt_settings_load(struct dt_settings *s, int argc, char **argv,
+                     struct dt_err *err) DT_MUST_CHECK;
+void dt_settings_done(struct dt_settings *s);
+/* Fills in the URLs once both ports are known. */
+int dt_settings_urls(struct dt_runnerd *rd, struct dt_err *err) DT_MUST_CHECK;
+
+#endif

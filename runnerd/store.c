@@ -1,0 +1,227 @@
+#include "runnerd/store.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+#define SNAPSHOT_COLUMNS                                                                           \
+    "id, name, image_name, state, layers, config, size_bytes, cpu_millis, memory_mib, disk_mib, "  \
+    "error_reason, created_ms, updated_ms, last_used_ms"
+
+void dt_snapshot_row_done(struct dt_snapshot_row *r)
+{
+    char *owned[] = {r->name, r->image_name, r->state, r->layers, r->config, r->error_reason};
+    for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+        free(owned[i]);
+    memset(r, 0, sizeof(*r));
+}
+
+int dt_store_snapshot_put(struct dt_db_conn *c, const struct dt_snapshot_row *r, struct dt_err *err)
+{
+    return dt_db_run(
+        c,
+        "INSERT INTO snapshot (" SNAPSHOT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+        "?10, ?11, ?12, ?13, NULL) ON CONFLICT (name) DO UPDATE SET image_name = ?3, state = ?4, "
+        "layers = ?5, config = ?6, size_bytes = ?7, cpu_millis = ?8, memory_mib = ?9, "
+        "disk_mib = ?10, error_reason = ?11, updated_ms = ?13",
+        DT_DB_ARGS(dt_db_t(r->id), dt_db_t(r->name), dt_db_t(r->image_name), dt_db_t(r->state),
+                   dt_db_t(r->layers), dt_db_t(r->config), dt_db_i(r->size_bytes),
+                   dt_db_i(r->res.cpu_millis), dt_db_i(r->res.memory_mib), dt_db_i(r->res.disk_mib),
+                   dt_db_t(r->error_reason), dt_db_i(r->created_ms), dt_db_i(r->updated_ms)),
+        NULL, err);
+}
+
+static char *copy(const char *z, bool *failed)
+{
+    char *p = z != NULL ? strdup(z) : NULL;
+    *failed = *failed || (z != NULL && p == NULL);
+    return p;
+}
+
+static int read_snapshot(struct dt_db_rows *q, struct dt_snapshot_row *ret, struct dt_err *err)
+{
+    bool failed = false;
+    struct dt_snapshot_row r = {
+        .name = copy(dt_db_text(q, 1), &failed),
+        .image_name = copy(dt_db_text(q, 2), &failed),
+        .state = copy(dt_db_text(q, 3), &failed),
+        .layers = copy(dt_db_text(q, 4), &failed),
+        .config = copy(dt_db_text(q, 5), &failed),
+        .size_bytes = dt_db_int(q, 6),
+        .res = {dt_db_int(q, 7), dt_db_int(q, 8), dt_db_int(q, 9)},
+        .error_reason = copy(dt_db_text(q, 10), &failed),
+        .created_ms = dt_db_int(q, 11),
+        .updated_ms = dt_db_int(q, 12),
+        .last_used_ms = dt_db_int(q, 13),
+    };
+    (void)snprintf(r.id, sizeof(r.id), "%s", dt_db_text(q, 0));
+    if (failed) {
+        dt_snapshot_row_done(&r);
+        return dt_err_set(err, DT_E_NOMEM, "store: snapshot");
+    }
+    *ret = r;
+    return 0;
+}
+
+int dt_store_snapshot_get(struct dt_db_conn *c, const char *id_or_name, struct dt_snapshot_row *r,
+                          struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE name = ?1 OR id = ?1 "
+                    "ORDER BY name = ?1 DESC LIMIT 1",
+                    DT_DB_ARGS(dt_db_t(id_or_name)), &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    int result = got > 0 ? read_snapshot(q, r, err) : -1;
+    dt_db_end(q);
+    if (got == 0)
+        return dt_err_set(err, DT_E_NOT_FOUND, "Snapshot with name %s not found", id_or_name);
+    return result;
+}
+
+int dt_store_snapshot_list(struct dt_db_conn *c, const char *part, int64_t offset, int64_t limit,
+                           int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
+                           void *ctx, int64_t *total, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "SELECT count(*) FROM snapshot WHERE name NOT GLOB '.*' "
+                    "AND (?1 IS NULL OR instr(lower(name), lower(?1)) > 0)",
+                    DT_DB_ARGS(dt_db_t(part)), &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    *total = got > 0 ? dt_db_int(q, 0) : 0;
+    dt_db_end(q);
+    if (got < 0 ||
+        dt_db_query(c,
+                    "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE name NOT GLOB '.*' "
+                    "AND (?1 IS NULL OR instr(lower(name), lower(?1)) > 0) "
+                    "ORDER BY name LIMIT ?2 OFFSET ?3",
+                    DT_DB_ARGS(dt_db_t(part), dt_db_i(limit), dt_db_i(offset)), &q, err) < 0)
+        return -1;
+    while ((got = dt_db_next(q, err)) > 0) {
+        struct dt_snapshot_row r;
+        got = read_snapshot(q, &r, err);
+        if (got == 0) {
+            got = each(ctx, &r, err);
+            dt_snapshot_row_done(&r);
+        }
+        if (got < 0)
+            break;
+    }
+    dt_db_end(q);
+    return got < 0 ? -1 : 0;
+}
+
+int dt_store_local_user(struct dt_db_conn *c, char org[DT_UUID_SIZE], char user[DT_UUID_SIZE],
+                        struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT organization_id, id FROM user ORDER BY created_ms, id LIMIT 1", NULL,
+                    &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    if (got > 0) {
+        (void)snprintf(org, DT_UUID_SIZE, "%s", dt_db_text(q, 0));
+        (void)snprintf(user, DT_UUID_SIZE, "%s", dt_db_text(q, 1));
+    }
+    dt_db_end(q);
+    if (got != 0)
+        return got < 0 ? -1 : 0;
+    dt_rand_uuid(org);
+    dt_rand_uuid(user);
+    int64_t now = dt_clock_real_ms();
+    if (dt_db_run(c, "INSERT INTO organization VALUES (?1, 'Personal', ?2)",
+                  DT_DB_ARGS(dt_db_t(org), dt_db_i(now)), NULL, err) < 0)
+        return -1;
+    return dt_db_run(c, "INSERT INTO user VALUES (?1, ?2, 'local', ?3)",
+                     DT_DB_ARGS(dt_db_t(user), dt_db_t(org), dt_db_i(now)), NULL, err);
+}
+
+int dt_store_key_put(struct dt_db_conn *c, const struct dt_key *k, const char *name,
+                     const char *hint, struct dt_err *err)
+{
+    if (dt_db_run(c,
+                  "DELETE FROM api_key WHERE (organization_id = ?1 AND user_id = ?2 AND name = ?3) "
+                  "OR hash = ?4",
+                  DT_DB_ARGS(dt_db_t(k->org), dt_db_t(k->user), dt_db_t(name),
+                             dt_db_b(k->hash, sizeof(k->hash))),
+                  NULL, err) < 0)
+        return -1;
+    return dt_db_run(c, "INSERT INTO api_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                     DT_DB_ARGS(dt_db_b(k->hash, sizeof(k->hash)), dt_db_t(k->org),
+                                dt_db_t(k->user), dt_db_t(name), dt_db_t(hint), dt_db_t(k->scopes),
+                                dt_db_i(dt_clock_real_ms()),
+                                k->expires_ms > 0 ? dt_db_i(k->expires_ms) : dt_db_null()),
+                     NULL, err);
+}
+
+int dt_store_key_all(struct dt_db_conn *c,
+                     int (*each)(void *ctx, const struct dt_key *k, struct dt_err *err), void *ctx,
+                     struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT hash, organization_id, user_id, scopes, expires_ms FROM api_key",
+                    NULL, &q, err) < 0)
+        return -1;
+    int got;
+    while ((got = dt_db_next(q, err)) > 0) {
+        bool failed = false;
+        struct dt_key k = {.scopes = copy(dt_db_text(q, 3), &failed),
+                           .expires_ms = dt_db_int(q, 4)};
+        struct dt_str hash = dt_db_blob(q, 0);
+        if (!failed && hash.n == sizeof(k.hash)) {
+            memcpy(k.hash, hash.p, sizeof(k.hash));
+            (void)snprintf(k.org, sizeof(k.org), "%s", dt_db_text(q, 1));
+            (void)snprintf(k.user, sizeof(k.user), "%s", dt_db_text(q, 2));
+            failed = each(ctx, &k, err) < 0;
+        }
+        free(k.scopes);
+        if (failed) {
+            got = -1;
+            break;
+        }
+    }
+    dt_db_end(q);
+    return got;
+}
+
+int dt_store_signed_put(struct dt_db_conn *c, const struct dt_signed_row *r, struct dt_err *err)
+{
+    return dt_db_run(c, "INSERT INTO signed_url VALUES (?1, ?2, ?3, ?4)",
+                     DT_DB_ARGS(dt_db_b(r->hash, sizeof(r->hash)), dt_db_t(r->sandbox),
+                                dt_db_i(r->port), dt_db_i(r->expires_ms)),
+                     NULL, err);
+}
+
+int dt_store_signed_drop(struct dt_db_conn *c, const uint8_t hash[DT_HASH_SIZE], struct dt_err *err)
+{
+    return dt_db_run(c, "DELETE FROM signed_url WHERE hash = ?1",
+                     DT_DB_ARGS(dt_db_b(hash, DT_HASH_SIZE)), NULL, err);
+}
+
+int dt_store_signed_all(struct dt_db_conn *c, int64_t now_ms,
+                        int (*each)(void *ctx, const struct dt_signed_row *r, struct dt_err *err),
+                        void *ctx, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "SELECT hash, sandbox_id, port, expires_ms FROM signed_url "
+                    "WHERE expires_ms > ?1",
+                    DT_DB_ARGS(dt_db_i(now_ms)), &q, err) < 0)
+        return -1;
+    int got;
+    while ((got = dt_db_next(q, err)) > 0) {
+        struct dt_signed_row r = {.port = (uint16_t)dt_db_int(q, 2), .expires_ms = dt_db_int(q, 3)};
+        struct dt_str hash = dt_db_blob(q, 0);
+        memcpy(r.hash, hash.p, hash.n < sizeof(r.hash) ? hash.n : sizeof(r.hash));
+        (void)snprintf(r.sandbox, sizeof(r.sandbox), "%s", dt_db_text(q, 1));
+        if (each(ctx, &r, err) < 0) {
+            got = -1;
+            break;
+        }
+    }
+    dt_db_end(q);
+    return got;
+}

@@ -1,0 +1,258 @@
+#include "runnerd/store.h"
+
+#include <stdio.h>
+
+#define COLUMNS                                                                                    \
+    "id, organization_id, name, snapshot_name, state, desired, error_reason, user, env, labels, "  \
+    "is_public, net_block_all, net_allow_list, target, class, cpu_millis, memory_mib, disk_mib, "  \
+    "auto_stop, auto_archive, auto_delete, starts, layers, boot, created_ms, updated_ms, "         \
+    "activity_ms"
+
+void dt_sandbox_row_done(struct dt_sandbox_row *r)
+{
+    char *owned[] = {r->name,       r->snapshot, r->error_reason, r->user,   r->env, r->labels,
+                     r->allow_list, r->target,   r->class_name,   r->layers, r->boot};
+    for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+        free(owned[i]);
+    memset(r, 0, sizeof(*r));
+}
+
+static char *text(struct dt_db_rows *rows, int column, bool *failed)
+{
+    const char *z = dt_db_text(rows, column);
+    char *copy = z != NULL ? strdup(z) : NULL;
+    *failed = *failed || (z != NULL && copy == NULL);
+    return copy;
+}
+
+static void text_id(struct dt_db_rows *rows, int column, char out[DT_UUID_SIZE])
+{
+    const char *z = dt_db_text(rows, column);
+    (void)snprintf(out, DT_UUID_SIZE, "%s", z != NULL ? z : "");
+}
+
+static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_err *err)
+{
+    bool failed = false;
+    struct dt_sandbox_row r = {
+        .name = text(q, 2, &failed),
+        .snapshot = text(q, 3, &failed),
+        .error_reason = text(q, 6, &failed),
+        .user = text(q, 7, &failed),
+        .env = text(q, 8, &failed),
+        .labels = text(q, 9, &failed),
+        .is_public = dt_db_int(q, 10) != 0,
+        .block_all = dt_db_int(q, 11) != 0,
+        .allow_list = text(q, 12, &failed),
+        .target = text(q, 13, &failed),
+        .class_name = text(q, 14, &failed),
+        .res = {dt_db_int(q, 15), dt_db_int(q, 16), dt_db_int(q, 17)},
+        .auto_stop = dt_db_int(q, 18),
+        .auto_archive = dt_db_int(q, 19),
+        .auto_delete = dt_db_int(q, 20),
+        .starts = dt_db_int(q, 21),
+        .layers = text(q, 22, &failed),
+        .boot = text(q, 23, &failed),
+        .created_ms = dt_db_int(q, 24),
+        .updated_ms = dt_db_int(q, 25),
+        .activity_ms = dt_db_int(q, 26),
+    };
+    text_id(q, 0, r.id);
+    text_id(q, 1, r.org);
+    bool known = dt_sandbox_state_from_text(dt_db_text(q, 4), &r.state) == 0 &&
+                 dt_desired_from_text(dt_db_text(q, 5), &r.desired) == 0;
+    if (failed || !known) {
+        int code = failed ? DT_E_NOMEM : DT_E_SYSTEM;
+        (void)dt_err_set(err, (enum dt_err_code)code, "store: sandbox %s has state '%s', '%s'",
+                         r.id, dt_db_text(q, 4), dt_db_text(q, 5));
+        dt_sandbox_row_done(&r);
+        return -1;
+    }
+    *ret = r;
+    return 0;
+}
+
+int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r,
+                            struct dt_err *err)
+{
+    const struct dt_db_arg args[] = {
+        dt_db_t(r->id),
+        dt_db_t(r->org),
+        dt_db_t(r->name),
+        dt_db_t(r->snapshot),
+        dt_db_t(dt_sandbox_state_text(r->state)),
+        dt_db_t(dt_desired_text(r->desired)),
+        dt_db_t(r->error_reason),
+        dt_db_t(r->user),
+        dt_db_t(r->env),
+        dt_db_t(r->labels),
+        dt_db_i(r->is_public),
+        dt_db_i(r->block_all),
+        dt_db_t(r->allow_list),
+        dt_db_t(r->target),
+        dt_db_t(r->class_name),
+        dt_db_i(r->res.cpu_millis),
+        dt_db_i(r->res.memory_mib),
+        dt_db_i(r->res.disk_mib),
+        dt_db_i(r->auto_stop),
+        dt_db_i(r->auto_archive),
+        dt_db_i(r->auto_delete),
+        dt_db_i(r->starts),
+        dt_db_t(r->layers),
+        dt_db_t(r->boot),
+        dt_db_i(r->created_ms),
+        dt_db_i(r->updated_ms),
+        dt_db_i(r->activity_ms),
+        {0},
+    };
+    struct dt_err why;
+    if (dt_db_run(c,
+                  "INSERT INTO sandbox (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+                  "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
+                  "?25, ?26, ?27)",
+                  args, NULL, &why) == 0)
+        return 0;
+    if (why.code == DT_E_CONFLICT)
+        return dt_err_set(err, DT_E_CONFLICT, "Sandbox with name %s already exists", r->name);
+    *err = why;
+    return -1;
+}
+
+int dt_store_sandbox_get(struct dt_db_conn *c, const char *id, struct dt_sandbox_row *r,
+                         struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT " COLUMNS " FROM sandbox WHERE id = ?1", DT_DB_ARGS(dt_db_t(id)), &q,
+                    err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    int result = got > 0 ? read_row(q, r, err) : -1;
+    dt_db_end(q);
+    if (got == 0)
+        return dt_err_set(err, DT_E_NOT_FOUND, "Sandbox with ID or name %s not found", id);
+    return result;
+}
+
+int dt_store_sandbox_move(struct dt_db_conn *c, const struct dt_sandbox_row *r, struct dt_err *err)
+{
+    return dt_db_run(c,
+                     "UPDATE sandbox SET state = ?2, desired = ?3, error_reason = ?4, name = ?5, "
+                     "starts = ?6, updated_ms = ?7, activity_ms = ?8 WHERE id = ?1",
+                     DT_DB_ARGS(dt_db_t(r->id), dt_db_t(dt_sandbox_state_text(r->state)),
+                                dt_db_t(dt_desired_text(r->desired)), dt_db_t(r->error_reason),
+                                dt_db_t(r->name), dt_db_i(r->starts), dt_db_i(r->updated_ms),
+                                dt_db_i(r->activity_ms)),
+                     NULL, err);
+}
+
+int dt_store_sandbox_edit(struct dt_db_conn *c, const struct dt_sandbox_row *r, struct dt_err *err)
+{
+    return dt_db_run(c,
+                     "UPDATE sandbox SET labels = ?2, is_public = ?3, auto_stop = ?4, "
+                     "auto_archive = ?5, auto_delete = ?6, updated_ms = ?7, activity_ms = ?8 "
+                     "WHERE id = ?1",
+                     DT_DB_ARGS(dt_db_t(r->id), dt_db_t(r->labels), dt_db_i(r->is_public),
+                                dt_db_i(r->auto_stop), dt_db_i(r->auto_archive),
+                                dt_db_i(r->auto_delete), dt_db_i(r->updated_ms),
+                                dt_db_i(r->activity_ms)),
+                     NULL, err);
+}
+
+int dt_store_sandbox_activity(struct dt_db_conn *c, const char *id, int64_t activity_ms,
+                              struct dt_err *err)
+{
+    return dt_db_run(c, "UPDATE sandbox SET activity_ms = ?2 WHERE id = ?1",
+                     DT_DB_ARGS(dt_db_t(id), dt_db_i(activity_ms)), NULL, err);
+}
+
+int dt_store_sweep(struct dt_db_conn *c, int64_t now_ms, int64_t before_ms, struct dt_err *err)
+{
+    if (dt_db_run(c, "DELETE FROM sandbox WHERE state = 'destroyed' AND updated_ms < ?1",
+                  DT_DB_ARGS(dt_db_i(before_ms)), NULL, err) < 0)
+        return -1;
+    return dt_db_run(c, "DELETE FROM signed_url WHERE expires_ms < ?1", DT_DB_ARGS(dt_db_i(now_ms)),
+                     NULL, err);
+}
+
+static int each_row(struct dt_db_rows *q,
+                    int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err), void *ctx,
+                    struct dt_err *err)
+{
+    int got;
+    while ((got = dt_db_next(q, err)) > 0) {
+        struct dt_sandbox_row r;
+        if (read_row(q, &r, err) < 0) {
+            got = -1;
+            break;
+        }
+        int kept = each(ctx, &r, err);
+        dt_sandbox_row_done(&r);
+        if (kept < 0) {
+            got = -1;
+            break;
+        }
+    }
+    dt_db_end(q);
+    return got;
+}
+
+int dt_store_sandbox_all(struct dt_db_conn *c,
+                         int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
+                         void *ctx, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT " COLUMNS " FROM sandbox WHERE state <> 'destroyed'", NULL, &q,
+                    err) < 0)
+        return -1;
+    return each_row(q, each, ctx, err);
+}
+
+/* Prefixes compare without case; LIKE would give % and _ a meaning. */
+#define MATCHES                                                                                    \
+    "organization_id = ?1 AND state <> 'destroyed' "                                               \
+    "AND (?2 IS NULL OR lower(substr(id, 1, length(?2))) = lower(?2)) "                            \
+    "AND (?3 IS NULL OR lower(substr(name, 1, length(?3))) = lower(?3)) "                          \
+    "AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE NOT EXISTS ("        \
+    "SELECT 1 FROM json_each(sandbox.labels) AS have "                                             \
+    "WHERE have.key = want.key AND have.value = want.value))) "                                    \
+    "AND (?5 IS NULL OR state IN (SELECT value FROM json_each(?5))) "                              \
+    "AND (?6 IS NULL OR snapshot_name IN (SELECT value FROM json_each(?6))) "                      \
+    "AND (?7 OR state <> 'error' OR desired <> 'destroyed') "
+#define SORT_KEY                                                                                   \
+    "CASE ?8 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                     \
+    "WHEN 'snapshot' THEN snapshot_name WHEN 'region' THEN target WHEN 'updatedAt' THEN "          \
+    "updated_ms WHEN 'lastActivityAt' THEN activity_ms ELSE created_ms END "
+
+int dt_store_sandbox_list(struct dt_db_conn *c, const struct dt_sandbox_filter *f,
+                          int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
+                          void *ctx, int64_t *total, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    const struct dt_db_arg match[] = {
+        dt_db_t(f->org),    dt_db_t(f->id_prefix), dt_db_t(f->name_prefix),    dt_db_t(f->labels),
+        dt_db_t(f->states), dt_db_t(f->snapshots), dt_db_i(f->errored_deleted)};
+    if (total != NULL) {
+        if (dt_db_query(
+                c, "SELECT count(*) FROM sandbox WHERE " MATCHES,
+                DT_DB_ARGS(match[0], match[1], match[2], match[3], match[4], match[5], match[6]),
+                &q, err) < 0)
+            return -1;
+        int got = dt_db_next(q, err);
+        *total = got > 0 ? dt_db_int(q, 0) : 0;
+        dt_db_end(q);
+        if (got < 0)
+            return -1;
+    }
+    if (dt_db_query(c,
+                    "SELECT " COLUMNS " FROM sandbox WHERE " MATCHES
+                    "AND (?10 IS NULL OR (created_ms, id) < (?11, ?10)) "
+                    "ORDER BY CASE WHEN ?9 = 'asc' THEN " SORT_KEY "END ASC, "
+                    "CASE WHEN ?9 <> 'asc' THEN " SORT_KEY "END DESC, created_ms DESC, id DESC "
+                    "LIMIT ?12 OFFSET ?13",
+                    DT_DB_ARGS(match[0], match[1], match[2], match[3], match[4], match[5], match[6],
+                               dt_db_t(f->sort), dt_db_t(f->order), dt_db_t(f->after_id),
+                               dt_db_i(f->after_ms), dt_db_i(f->limit), dt_db_i(f->offset)),
+                    &q, err) < 0)
+        return -1;
+    return each_row(q, each, ctx, err);
+}
