@@ -4,11 +4,13 @@
 #include <linux/mount.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "oci/digest.h"
 #include "oci/image.h"
@@ -508,6 +511,72 @@ static void test_interrupted_import_is_cleaned_up(void **state)
     dt_image_done(&image);
 }
 
+static bool has_stage(const struct world *w)
+{
+    bool found = false;
+    const struct dirent *e;
+    DIR *d = opendir(in_world(w, "data/layers"));
+    while (d != NULL && (e = readdir(d)) != NULL)
+        found |= strncmp(e->d_name, ".stage-", 7) == 0;
+    if (d != NULL)
+        (void)closedir(d);
+    return found;
+}
+
+/* Killed in the middle: its children go with it, and only a stage is left for the next one. */
+static void test_killed_import(void **state)
+{
+    const struct world *w = *state;
+    struct dt_image image;
+    struct dt_err err;
+    run("mkdir %s/r && cd %s/r && for i in $(seq 40); do mkdir $i; done && "
+        "for i in *; do (cd $i && seq 500 | xargs touch); done && cd .. && tar -C r -cf r.tar .",
+        w->dir, w->dir);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(import(w, "r.tar", &image, &err) == 0 ? 0 : 1);
+    uint64_t deadline = dt_clock_ms() + 20000;
+    while (!has_stage(w) && dt_clock_ms() < deadline)
+        (void)sched_yield();
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    while (waitpid(-1, NULL, 0) > 0) /* all that it had started, too */
+        continue;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
+    assert_true(has_stage(w));
+    assert_int_equal(count_layers(w), 1);
+    image = import_ok(w, "r.tar");
+    assert_false(has_stage(w));
+    assert_int_equal(count_layers(w), 1);
+    run("diff -r %s/r %s/data/layers/%s", w->dir, w->dir, image.layers[0]);
+    dt_image_done(&image);
+}
+
+/* The data directory is full: the error says so and nothing is left. */
+static void test_full_disk(void **state)
+{
+    struct world *w = *state;
+    struct dt_image image;
+    struct dt_err err;
+    int status = 0;
+    run("cd %s && mkdir r && head -c 3000000 /dev/urandom > r/f && tar -C r -cf r.tar .", w->dir);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        const char *data = in_world(w, "data");
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("none", data, "tmpfs", 0, "size=1m") < 0 ||
+            (w->data = open(data, O_RDONLY | O_DIRECTORY)) < 0)
+            _exit(100);
+        int rc = import(w, "r.tar", &image, &err);
+        bool told = rc < 0 && strstr(err.msg, "No space left") != NULL;
+        _exit(told && count_layers(w) == 0 ? 0 : 101);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* Becomes user 1000 of a sandbox: an overlay over the idmapped layer, in the namespace that it is
  * mapped to, and runs the layer's program. */
 _Noreturn static void run_in_overlay(const struct world *w, const struct dt_image *image,
@@ -807,6 +876,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_metadata_is_kept),
+        TEST(test_killed_import),
+        TEST(test_full_disk),
         TEST(test_capabilities_work_in_a_sandbox),
         TEST(test_later_entries_replace),
         TEST(test_hostile_archives),
