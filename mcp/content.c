@@ -34,12 +34,12 @@ static size_t unfinished(struct dt_str s)
     return 0;
 }
 
-bool dt_content_text(struct dt_str bytes, struct dt_str *text)
+bool dt_content_text(struct dt_str bytes, bool from_start, bool to_end, struct dt_str *text)
 {
     struct dt_str s = bytes;
-    for (size_t i = 0; i < 3 && s.n > 0 && is_follower(s.p[0]); i++)
+    for (size_t i = 0; !from_start && i < 3 && s.n > 0 && is_follower(s.p[0]); i++)
         s = dt_str(s.p + 1, s.n - 1);
-    s.n -= unfinished(s);
+    s.n -= to_end ? 0 : unfinished(s);
     if (s.n == 0 && bytes.n > 0)
         return false;
     if ((s.n > 0 && memchr(s.p, '\0', s.n) != NULL) || !dt_utf8_valid(s))

@@ -7,8 +7,8 @@
 /* The type of an image that clients can show (png, jpeg, gif, webp), by its first bytes; else NULL.
  */
 const char *dt_content_image(struct dt_str bytes);
-/* Whether it is text: UTF-8 without NUL. An unfinished character at either end does not count,
- * since the bytes may be a part of a file; *text is what lies between. */
-bool dt_content_text(struct dt_str bytes, struct dt_str *text);
+/* Whether it is text: UTF-8 without NUL. Where the bytes do not reach to an end of the file, a
+ * character cut there does not count; *text is what lies between. */
+bool dt_content_text(struct dt_str bytes, bool from_start, bool to_end, struct dt_str *text);
 
 #endif

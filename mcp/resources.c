@@ -155,7 +155,7 @@ static int add_page(struct dt_buf *out, const struct reading *r, struct dt_str b
 {
     struct dt_str text;
     uint64_t first = r->uri.offset;
-    bool is_text = dt_content_text(bytes, &text);
+    bool is_text = dt_content_text(bytes, first == 0, first + bytes.n >= size, &text);
     const char *image = first == 0 && bytes.n == size ? dt_content_image(bytes) : NULL;
     uint64_t next = first + (is_text ? (uint64_t)(text.p - bytes.p) + text.n : bytes.n);
     if (dt_buf_addz(out, "\"contents\":[{\"uri\":", err) < 0 ||

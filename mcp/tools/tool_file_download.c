@@ -145,10 +145,10 @@ static void on_bytes(struct dt_call *c, const struct dt_api_reply *reply, const 
     struct dt_str bytes = empty ? dt_str("", 0) : reply->body;
     uint64_t size = reply->total != UINT64_MAX ? reply->total : first + bytes.n;
     const char *image = first == 0 && bytes.n == size ? dt_content_image(bytes) : NULL;
-    struct dt_str text;
+    struct dt_str text, part = dt_str(bytes.p, bytes.n < TEXT_PART ? bytes.n : TEXT_PART);
     if (image != NULL)
         give_image(c, bytes, image);
-    else if (dt_content_text(dt_str(bytes.p, bytes.n < TEXT_PART ? bytes.n : TEXT_PART), &text))
+    else if (dt_content_text(part, first == 0, first + part.n >= size, &text))
         give_text(c, text, first + (uint64_t)(text.p - bytes.p), size);
     else
         give_binary(c, bytes, size);
