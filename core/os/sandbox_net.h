@@ -6,9 +6,12 @@
  * neighbour, ARP and IPv6 are off. The table `daytona<instance>` (family inet) never changes; what
  * belongs to a sandbox are set elements, and every change is one atomic batch.
  *
+ * Connections of sandboxes that are gone are forgotten before their slot is used again; that reads
+ * the host's connection table once in a while, inside dt_sandbox_net_make().
+ *
  * For the root launcher only: synchronous, single-threaded (the caller enters the new namespace for
  * a moment and comes back; if it cannot come back it aborts). Holds three descriptors in all. No
- * call waits longer than DT_SANDBOX_NET_WAIT_MS for the kernel.
+ * call waits longer than DT_SANDBOX_NET_WAIT_MS for an answer of the kernel. `err` is never NULL.
  *
  * Limits of the host that no rule of ours can lift: a table of somebody else whose forward chain
  * drops (Docker and ufw do that) also drops sandboxes' packets, since an accept ends only our own
@@ -55,8 +58,9 @@ struct dt_cidr {
 
 /* Makes or replaces the instance's table, switches forwarding on and adds the gateway's address to
  * lo. From here on every sandbox of this instance that runs already is cut off until it is adopted.
- * On failure (UNSUPPORTED, SYSTEM, INVALID) nothing is left in force, and err says what the host
- * lacks: the launcher can go on without network. The caller owns *ret, set on success only. */
+ * On failure (UNSUPPORTED, SYSTEM, INVALID) nothing passes, and err says what the host lacks: the
+ * launcher can go on without network. Only one process can have an instance open (SYSTEM, EPERM);
+ * a child that inherited our descriptors counts. The caller owns *ret, set on success only. */
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
                         struct dt_err *err) DT_MUST_CHECK;
 /* Leaves the rules in force, so running sandboxes keep their network. NULL is fine; returns NULL.

@@ -153,6 +153,15 @@ static void chain_local(struct dt_nft *n, const struct dt_sandbox_rules *r)
     end(n, NFT_GOTO, "refuse");
 }
 
+/* Before anything is accepted: each connection takes a place in the host's table. */
+static void limit_flows(struct dt_nft *n, const char *chain, const struct dt_sandbox_rules *r)
+{
+    from(n, chain, r);
+    dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_NEW);
+    dt_nft_if_saddr_flows_over(n, "flows", r->flows);
+    end(n, NFT_GOTO, "refuse");
+}
+
 /* The one private destination: the resolver, asked through the gateway, for FULL. */
 static void chain_resolve(struct dt_nft *n)
 {
@@ -170,6 +179,7 @@ static void chain_host(struct dt_nft *n, const struct dt_sandbox_rules *r)
     dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_ESTABLISHED);
     dt_nft_if_ct_none(n, NFT_CT_STATUS, IPS_DST_NAT);
     end(n, NF_ACCEPT, NULL);
+    limit_flows(n, "host", r);
     from(n, "host", r);
     end(n, NFT_JUMP, "resolve");
     from(n, "host", r);
@@ -203,6 +213,7 @@ static void chain_inward(struct dt_nft *n, const struct dt_sandbox_rules *r)
 /* From a sandbox. Established connections have no short cut here: a new policy holds for them. */
 static void chain_outward(struct dt_nft *n, const struct dt_sandbox_rules *r)
 {
+    limit_flows(n, "outward", r);
     dt_nft_rule(n, "outward");
     end(n, NFT_JUMP, "resolve");
     dt_nft_rule(n, "outward");
@@ -210,10 +221,6 @@ static void chain_outward(struct dt_nft *n, const struct dt_sandbox_rules *r)
     end(n, NFT_GOTO, "refuse");
     dt_nft_rule(n, "outward");
     dt_nft_if_daddr(n, r->base, BASE_BITS);
-    end(n, NFT_GOTO, "refuse");
-    dt_nft_rule(n, "outward");
-    dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_NEW);
-    dt_nft_if_saddr_flows_over(n, "flows", r->flows);
     end(n, NFT_GOTO, "refuse");
     dt_nft_rule(n, "outward");
     dt_nft_if_in(n, DT_NFT_SADDR_DADDR, DT_RULES_ALLOW, 0);

@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -616,7 +617,7 @@ static void test_no_ipv6(void **state)
 static void send_ipv6(int netns, const char *text)
 {
     struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(7000)};
-    assert_int_equal(inet_pton(AF_INET6, "fd00:5::1", &to.sin6_addr), 1);
+    assert_int_equal(inet_pton(AF_INET6, "fd00:6::2", &to.sin6_addr), 1);
     enter(netns);
     DT_AUTO_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     enter(world.host);
@@ -624,7 +625,9 @@ static void send_ipv6(int netns, const char *text)
                      (ssize_t)strlen(text));
 }
 
-/* Even when somebody switches IPv6 on at both ends, the rules let none of it in. */
+/* Even when somebody switches IPv6 on everywhere. The source holds 10.222.80.2 and 8.8.8.8 where an
+ * IPv4 header has its addresses, so that rules which forget to ask for the protocol would take it
+ * for sandbox 1. */
 static void test_rules_drop_ipv6(void **state)
 {
     (void)state;
@@ -632,18 +635,25 @@ static void test_rules_drop_ipv6(void **state)
     struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
     DT_AUTO_FD int ns = make(net, 1);
     policy(net, 1, DT_SANDBOX_NET_FULL);
-    run("echo 0 > /proc/sys/net/ipv6/conf/dt5-1/disable_ipv6 && "
-        "ip addr add fd00:5::1/64 dev dt5-1 nodad");
+    run("cd /proc/sys/net/ipv6/conf && echo 0 > dt5-1/disable_ipv6 && echo 1 > all/forwarding && "
+        "ip addr add fd00:5:ade:5002::1/64 dev dt5-1 nodad && "
+        "ip addr add fd00:6::1/64 dev up0 nodad");
+    run_in(world.internet, "echo 0 > /proc/sys/net/ipv6/conf/in0/disable_ipv6 && "
+                           "ip addr add fd00:6::2/64 dev in0 nodad");
     run_in(ns, "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6 && "
-               "ip addr add fd00:5::2/64 dev eth0 nodad && "
-               "ip neigh replace fd00:5::1 lladdr 02:00:00:00:00:01 dev eth0 nud permanent");
+               "ip addr add fd00:5:ade:5002:808:808::2/64 dev eth0 nodad && "
+               "ip neigh replace fd00:5:ade:5002::1 lladdr 02:00:00:00:00:01 dev eth0 nud "
+               "permanent && ip -6 route add default via fd00:5:ade:5002::1");
+    enter(world.internet);
     DT_AUTO_FD int arrivals = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    enter(world.host);
     assert_int_equal(bind(arrivals, (struct sockaddr *)&any, sizeof(any)), 0);
     send_ipv6(ns, "ruled");
     (void)dt_sandbox_net_close(net);
     run("nft delete table inet daytona5");
     send_ipv6(ns, "unruled");
     assert_first(arrivals, "unruled");
+    run("echo 0 > /proc/sys/net/ipv6/conf/all/forwarding && ip addr del fd00:6::1/64 dev up0");
 }
 
 /* Frames that only a program with power over the namespace could send: another source MAC and
@@ -786,23 +796,26 @@ static void test_change_stops_what_comes_in(void **state)
     ok(dt_sandbox_net_drop(net, 1, &err));
 }
 
-static void test_flows_are_limited(void **state)
+/* Questions to the gateway count as well. */
+static void flood(int netns, uint32_t gateway, bool names)
 {
-    (void)state;
+    for (unsigned i = 0; i < DT_SANDBOX_NET_FLOWS + 10; i++) {
+        DT_AUTO_FD int fd = bound_in(netns, SOCK_DGRAM, INADDR_ANY, (uint16_t)(10000 + i));
+        struct sockaddr_in to = names ? at(gateway, DNS) : at(ip(PUBLIC), 9);
+        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+    }
+}
+
+static void check_flows(const char *resolver, bool names)
+{
     struct dt_err err;
-    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, resolver);
     DT_AUTO_FD int greedy = make(net, 1);
     DT_AUTO_FD int other = make(net, 2);
     policy(net, 1, DT_SANDBOX_NET_FULL);
     policy(net, 2, DT_SANDBOX_NET_FULL);
     pid_t server = serve_the_internet();
-    {
-        DT_AUTO_FD int fd = socket_in(greedy, SOCK_DGRAM);
-        for (unsigned i = 0; i < DT_SANDBOX_NET_FLOWS + 10; i++) {
-            struct sockaddr_in to = at(ip(PUBLIC), (uint16_t)(10000 + i));
-            assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
-        }
-    }
+    flood(greedy, dt_sandbox_net_gateway(net), names);
     assert_int_equal(tcp(greedy, PUBLIC, WEB), REFUSED);
     assert_int_equal(tcp(other, PUBLIC, WEB), REACHED);
     ok(dt_sandbox_net_drop(net, 1, &err));
@@ -818,6 +831,14 @@ static void test_flows_are_limited(void **state)
     stop_serving(server);
     ok(dt_sandbox_net_drop(net, 1, &err));
     ok(dt_sandbox_net_drop(net, 2, &err));
+}
+
+static void test_flows_are_limited(void **state)
+{
+    (void)state;
+    check_flows(RESOLVER, false);
+    check_flows(RESOLVER, true);
+    check_flows(UPLINK, true);
 }
 
 static void test_restart_adopts(void **state)
@@ -916,6 +937,35 @@ static void test_first_packet_counts(void **state)
         assert_true(is_running("eth0"));
         enter(world.host);
     }
+}
+
+/* Whatever runs out on the way, nothing is left and we are back on the host. */
+static void test_failure_leaves_nothing(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    struct rlimit old;
+    int rc = -1;
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    DT_AUTO_FD int lowest = dup(world.host); /* what is free from here on is free for good */
+    unsigned fds = count_entries("/proc/self/fd", "");
+    unsigned failures = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    for (rlim_t more = 1; rc < 0; more++) {
+        int ns = -1;
+        const struct rlimit low = {(rlim_t)lowest + more, old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        rc = dt_sandbox_net_make(net, 1, &ns, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        failures += rc < 0;
+        assert_int_equal(ns >= 0, rc == 0);
+        if (ns >= 0)
+            (void)close(ns);
+        assert_int_equal(count_entries("/proc/self/fd", ""), fds);
+        assert_int_not_equal(if_nametoindex("up0"), 0);
+    }
+    assert_true(failures >= 3);
+    wait_for_no_iface("dt5-");
 }
 
 /* Without a way out, programs are told so. */
@@ -1109,6 +1159,7 @@ int main(void)
         cmocka_unit_test(test_slot_is_reused),
         cmocka_unit_test(test_settings_inside),
         cmocka_unit_test(test_first_packet_counts),
+        cmocka_unit_test(test_failure_leaves_nothing),
         cmocka_unit_test(test_offline_host_fails_fast),
         cmocka_unit_test(test_ranges_are_joined),
         cmocka_unit_test(test_bad_input),
