@@ -196,7 +196,7 @@ static int head(struct stream *s, struct dt_err *err)
 
 int dt_decompress(const struct dt_decompress_io *io, struct dt_err *err)
 {
-    unsigned char *DT_AUTO_FREE buffers = malloc(2 * (size_t)CHUNK);
+    DT_AUTO_FREE unsigned char *buffers = malloc(2 * (size_t)CHUNK);
     if (buffers == NULL)
         return dt_err_set(err, DT_E_NOMEM, "decompression buffers");
     struct stream s = {.io = io, .in = buffers, .out = buffers + CHUNK};

@@ -56,7 +56,7 @@ int dt_digest_of_file(int fd, uint64_t at, uint64_t n, char out[DT_DIGEST_SIZE],
 {
     enum { CHUNK = 256 * 1024 };
     DT_AUTO(dt_digest_free) struct dt_digest *d = NULL;
-    char *DT_AUTO_FREE chunk = malloc(CHUNK);
+    DT_AUTO_FREE char *chunk = malloc(CHUNK);
     if (chunk == NULL)
         return dt_err_set(err, DT_E_NOMEM, "SHA-256");
     if (dt_digest_new(&d, err) < 0)

@@ -206,7 +206,7 @@ int dt_flow_run(const struct dt_flow_spec *spec, struct dt_flow_sums *ret, struc
 {
     DT_AUTO(dt_digest_free) struct dt_digest *in = NULL;
     DT_AUTO(dt_digest_free) struct dt_digest *out = NULL;
-    char *DT_AUTO_FREE buffers = malloc(2 * (size_t)CHUNK);
+    DT_AUTO_FREE char *buffers = malloc(2 * (size_t)CHUNK);
     DT_AUTO_FD int child = -1;
     struct dt_jail jail = {0};
     struct stat st = {0};

@@ -162,7 +162,7 @@ static int read_docker_config(const struct import *m, const char *name, struct d
 
 static int import_docker(struct import *m, struct dt_err *err)
 {
-    struct dt_manifest_docker *DT_AUTO_FREE manifest = calloc(1, sizeof(*manifest));
+    DT_AUTO_FREE struct dt_manifest_docker *manifest = calloc(1, sizeof(*manifest));
     struct dt_manifest_config config = {0};
     DT_AUTO_BUF struct dt_buf text;
     dt_buf_init(&text, DT_MANIFEST_BYTES_MAX);

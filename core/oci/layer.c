@@ -384,34 +384,38 @@ static int add_dir(struct unpack *u, const struct dt_tar_entry *e, struct dt_err
     return remember_dir(u, e, err);
 }
 
+static int hide(struct unpack *u, const char *name, struct dt_err *err)
+{
+    struct stat st;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return dt_err_set(err, DT_E_INVALID, "'%.200s': a whiteout of nothing", u->path.text);
+    if (mknodat(u->parent, name, S_IFCHR, 0) == 0)
+        return 0;
+    /* The layer has that name itself: its own stays, and a folder hides the one below. */
+    if (errno != EEXIST || fstatat(u->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return dt_err_errno(err, "whiteout '%.200s'", u->path.text);
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    DT_AUTO_FD int fd = openat(u->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return dt_err_errno(err, "open '%.200s'", name);
+    return set_opaque(u, fd, err);
+}
+
 /* 1 = the entry was a whiteout or the like, 0 = it is something to create. */
 static int take_whiteout(struct unpack *u, struct dt_err *err)
 {
     const char *base = base_of(&u->path);
-    struct stat st;
+    int rc = 0;
     if (!dt_str_starts(dt_str_z(base), DT_STR(WHITEOUT_PREFIX)))
         return 0;
-    bool is_opaque = strcmp(base, WHITEOUT_OPAQUE) == 0;
-    if (!u->has_lower || (!is_opaque && dt_str_starts(dt_str_z(base), DT_STR(WHITEOUT_META)))) {
+    if (u->has_lower && strcmp(base, WHITEOUT_OPAQUE) == 0)
+        rc = set_opaque(u, u->parent, err);
+    else if (u->has_lower && !dt_str_starts(dt_str_z(base), DT_STR(WHITEOUT_META)))
+        rc = hide(u, base + strlen(WHITEOUT_PREFIX), err);
+    else
         u->stats->odd++;
-        return 1;
-    }
-    if (is_opaque)
-        return set_opaque(u, u->parent, err) < 0 ? -1 : 1;
-    const char *hidden = base + strlen(WHITEOUT_PREFIX);
-    if (hidden[0] == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
-        return dt_err_set(err, DT_E_INVALID, "'%.200s': a whiteout of nothing", u->path.text);
-    if (mknodat(u->parent, hidden, S_IFCHR, 0) == 0)
-        return 1;
-    /* The layer has that name itself: its own stays, and a folder hides the one below. */
-    if (errno != EEXIST || fstatat(u->parent, hidden, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return dt_err_errno(err, "whiteout '%.200s'", u->path.text);
-    if (!S_ISDIR(st.st_mode))
-        return 1;
-    DT_AUTO_FD int fd = openat(u->parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return dt_err_errno(err, "open '%.200s'", hidden);
-    return set_opaque(u, fd, err) < 0 ? -1 : 1;
+    return rc < 0 ? -1 : 1;
 }
 
 static int add_entry(struct unpack *u, const struct dt_tar_entry *e, struct dt_err *err)
@@ -488,8 +492,8 @@ int dt_layer_unpack(int rootfd, const struct dt_tar_source *src, bool has_lower,
                     struct dt_layer_stats *stats, struct dt_err *err)
 {
     DT_AUTO(dt_tar_free) struct dt_tar *tar = NULL;
-    struct unpack *DT_AUTO_FREE u = calloc(1, sizeof(*u));
-    char *DT_AUTO_FREE chunk = malloc(CHUNK);
+    DT_AUTO_FREE struct unpack *u = calloc(1, sizeof(*u));
+    DT_AUTO_FREE char *chunk = malloc(CHUNK);
     DT_AUTO_FD int root = openat(rootfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (u == NULL || chunk == NULL)
         return dt_err_set(err, DT_E_NOMEM, "unpacking");

@@ -24,7 +24,7 @@ apt_sources() {
         'Created-By: Packages' | awk -v codename="$codename" '
         $5 != "Debian" && $5 != "Ubuntu" { next }
         $4 != codename && $4 != codename "-updates" && $4 != codename "-security" { next }
-        seen[$0]++ { next }
+        $2 ~ /-(backports|proposed)/ || seen[$0]++ { next }
         !(($1 " " $2) in components) { order[++n] = $1 " " $2 }
         { components[$1 " " $2] = components[$1 " " $2] " " $3 }
         END { for (i = 1; i <= n; i++) print "deb " order[i] components[order[i]] }'
@@ -70,7 +70,7 @@ mmdebstrap --mode=root --variant=apt --format=tar --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-    --customize-hook="$here/customize.sh"' "$1"' \
+    --customize-hook="'$here/customize.sh' \"\$1\"" \
     "$codename" "$work/layer.tar" - <<<"$sources" >&2
 
 diff_id=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)

@@ -43,6 +43,7 @@ chroot "$root" update-ca-certificates >/dev/null
 
 # How the build reached its mirrors is no part of the result; nor is what a package manager makes again.
 rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap
+sed -i -E 's#(https?://)[^/@ ]+@#\1#' "$root"/etc/apt/sources.list # a mirror's password
 cat >"$root/etc/apt/apt.conf.d/90daytona" <<'END'
 APT::Install-Recommends "false";
 Acquire::Languages "none";

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dt_manifest_desc desc;
     struct dt_manifest manifest;
     struct dt_manifest_config config;
-    struct dt_manifest_docker *DT_AUTO_FREE docker = calloc(1, sizeof(*docker));
+    DT_AUTO_FREE struct dt_manifest_docker *docker = calloc(1, sizeof(*docker));
     if (docker == NULL)
         return 0;
     if (dt_manifest_index_parse(text, &desc, &err) == 0 && !dt_is_digest(dt_str_z(desc.digest)))
