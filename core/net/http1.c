@@ -167,7 +167,8 @@ static int on_head(llhttp_t *p)
 static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct dt_http1 *x = p->data;
-    return x->on_body(x->ctx, at, n) ? 0 : HPE_PAUSED;
+    return n == 0 || x->on_body(x->ctx, at, n) ? 0
+                                               : HPE_PAUSED; /* an open span ends with 0 bytes */
 }
 
 static int on_complete(llhttp_t *p)

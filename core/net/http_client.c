@@ -102,9 +102,11 @@ uint64_t dt_http_link_due(const struct dt_http_link *l)
     if (call == NULL)
         return l->conn->active_ms + DT_HTTP_KEEP_MS;
     uint64_t due = call->total_due != 0 ? call->total_due : UINT64_MAX;
-    if (call->opts.idle_ms != 0 && l->conn->open && !call->paused &&
-        l->conn->active_ms + call->opts.idle_ms < due)
-        due = l->conn->active_ms + call->opts.idle_ms;
+    if (call->opts.idle_ms != 0 && !call->paused) { /* while it connects, connect_ms counts */
+        uint64_t since = l->conn->open ? l->conn->active_ms : uv_now(l->client->loop);
+        if (since + call->opts.idle_ms < due)
+            due = since + call->opts.idle_ms;
+    }
     return due;
 }
 
