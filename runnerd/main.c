@@ -406,7 +406,7 @@ static int log_level(const char *name, enum dt_log_level *ret, struct dt_err *er
 static int serve(struct program *p)
 {
     struct dt_err err;
-    enum dt_log_level level;
+    enum dt_log_level level = DT_LOG_INFO;
     if (log_level(p->settings.config.log_level, &level, &err) < 0 || give_up_root(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
         return 1;

@@ -43,7 +43,7 @@ static int find_data_dir(struct dt_settings *s, struct dt_err *err)
 
 int dt_settings_load(struct dt_settings *s, int argc, char **argv, struct dt_err *err)
 {
-    int rest, n;
+    int rest, n = 0;
     memset(s, 0, sizeof(*s));
     s->argv = calloc((size_t)argc + 1, sizeof(*argv));
     if (s->argv == NULL)
