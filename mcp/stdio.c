@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 enum {
-    READ_SIZE = 256 * 1024,
+    READ_SIZE = 64 * 1024,
     KEEP_SIZE = 1024 * 1024, /* a part buffer above this is given back after its line */
 };
 
@@ -28,7 +28,8 @@ struct dt_stdio {
     int handles;
     struct dt_lines lines;
     struct dt_buf queue;
-    size_t sent; /* bytes of `queue` already written */
+    size_t sent;              /* bytes of `queue` already written */
+    size_t chunk_at, chunk_n; /* what was read but not cut into lines yet */
     char chunk[READ_SIZE];
 };
 
@@ -148,13 +149,31 @@ static void set_reading(struct dt_stdio *s, bool wanted)
         (void)uv_idle_stop(&s->idle);
 }
 
-static void read_some(struct dt_stdio *s)
+/* Line by line, so that the rest can wait when the answers pile up. */
+static int feed(struct dt_stdio *s)
 {
     struct dt_err err;
+    while (s->chunk_at < s->chunk_n && !dt_stdio_is_congested(s)) {
+        const char *p = s->chunk + s->chunk_at;
+        const char *lf = memchr(p, '\n', s->chunk_n - s->chunk_at);
+        size_t n = lf != NULL ? (size_t)(lf - p) + 1 : s->chunk_n - s->chunk_at;
+        s->chunk_at += n;
+        if (dt_lines_feed(&s->lines, p, n, s->events, s->ctx, &err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void read_some(struct dt_stdio *s)
+{
+    if (s->chunk_at < s->chunk_n)
+        return;
     ssize_t n = read(s->in_fd, s->chunk, sizeof(s->chunk));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n > 0 && dt_lines_feed(&s->lines, s->chunk, (size_t)n, s->events, s->ctx, &err) == 0)
+    s->chunk_at = 0;
+    s->chunk_n = n > 0 ? (size_t)n : 0;
+    if (n > 0 && feed(s) == 0)
         return;
     if (n == 0)
         dt_lines_end(&s->lines, s->events, s->ctx);
@@ -195,9 +214,12 @@ static bool write_some(struct dt_stdio *s)
 
 static void flush_queue(struct dt_stdio *s)
 {
+    bool alive = true;
     if (s->ended)
         return;
-    if (!write_some(s)) {
+    while ((alive = write_some(s)) && s->chunk_at < s->chunk_n && !dt_stdio_is_congested(s))
+        alive = feed(s) == 0;
+    if (!alive) {
         finish(s);
         return;
     }
