@@ -16,6 +16,10 @@
 
 #include "os/memfd.h"
 
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
 static void assert_sealed(int fd)
 {
     char path[64], c = 'x';
@@ -63,7 +67,8 @@ static void test_a_program(void **state)
     assert_int_equal(st.st_mode & 07777, 0555);
     assert_sealed(fd);
     assert_int_equal(run(fd), 42);
-    assert_int_equal(fchmod(fd, 0666), -1);
+    if ((fcntl(fd, F_GET_SEALS) & F_SEAL_EXEC) != 0) /* Linux 6.3 */
+        assert_int_equal(fchmod(fd, 0666), -1);
     (void)close(fd);
 }
 
