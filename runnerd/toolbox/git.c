@@ -165,9 +165,12 @@ static int tell_failure(struct clone *c, const struct dt_command_end *end)
     v.head.max += OUTPUT_MAX * 3;
     if (r == 0 && v.tail.n > 0)
         r = dt_buf_adds(&v.head, dt_buf_str(&v.tail), err);
+    enum dt_err_code code =
+        r == 0 && v.head.p != NULL ? dt_clone_url_classify(v.head.p) : DT_E_SYSTEM;
     if (r == 0)
         r = dt_clone_url_redact(&v.head, c->password, err);
-    if (r == 0 && c->username != NULL && strcmp(c->username, "git") != 0)
+    /* A short name is in half of git's words; the caller knows it anyway. */
+    if (r == 0 && c->username != NULL && strlen(c->username) > 3)
         r = dt_clone_url_redact(&v.head, c->username, err);
     if (r == 0) {
         const char *words = v.head.p != NULL ? v.head.p : "";
@@ -176,7 +179,7 @@ static int tell_failure(struct clone *c, const struct dt_command_end *end)
         while (n > 0 && words[n - 1] == '\n')
             n--;
         const char *from = n > most ? words + n - most : words;
-        (void)dt_err_set(err, dt_clone_url_classify(words), "git: %.*s", (int)(words + n - from),
+        (void)dt_err_set(err, code, "git: %.*s", (int)(words + n - from),
                          n > 0 ? from : "failed without a word");
     }
     dt_capture_view_done(&v);
