@@ -27,7 +27,7 @@ def box(client):
     started = client.tool("execute_command", id=made, command=(
         "nohup python3 app.py 3000 >/tmp/log 2>&1 & for i in $(seq 100); do "
         "curl -sf localhost:3000/headers >/dev/null && exit; sleep 0.05; done; cat /tmp/log; exit 1"))
-    assert started["exit_code"] == 0, started
+    assert started["exitCode"] == 0, started
     yield made
     client.tool("destroy_sandbox", id=made)
 

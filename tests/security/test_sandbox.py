@@ -39,7 +39,7 @@ def test_every_probe_is_refused(client, server, make, who):
     upload(server, box, "/tmp/probe", backend.program("probe").read_bytes())
     out = sh(client, box, f"chmod +x /tmp/probe; {who}/tmp/probe > /tmp/report; grep -v '\"refused\":true' /tmp/report; wc -l < /tmp/report",
              timeout=120)
-    assert out["exit_code"] == 0
+    assert out["exitCode"] == 0
     *wrong, count = out["stdout"].split("\n")[:-1]
     assert wrong == [] and int(count) > 80
 
@@ -71,7 +71,7 @@ def test_host_files_are_out_of_reach(client, server, make, who, tmp_path):
                 "date -s 2020-01-01", "insmod /x.ko", "swapon /etc/passwd"]
     for attempt in attempts:
         out = sh(client, box, f"{who}sh -c '{attempt}'" if who else attempt)
-        assert out["exit_code"] != 0, (attempt, out)
+        assert out["exitCode"] != 0, (attempt, out)
         assert "never-to-be-seen" not in out["stdout"]
 
 
@@ -110,7 +110,7 @@ def test_the_network_reaches_out_and_nowhere_else(client, server, net, make):
 def test_block_all(client, net, make):
     box = make(network_block_all=True)
     assert sh(client, box, f"curl -s --max-time 4 -o /dev/null http://{net.address}/; echo $?")["stdout"] != "0\n"
-    assert sh(client, box, "python3 -c 'import socket; socket.getaddrinfo(\"example.com\", 80)'", timeout=60)["exit_code"] != 0
+    assert sh(client, box, "python3 -c 'import socket; socket.getaddrinfo(\"example.com\", 80)'", timeout=60)["exitCode"] != 0
     assert sh(client, box, "python3 -m http.server 3000 >/dev/null 2>&1 & sleep 0.5; curl -s -o /dev/null localhost:3000; echo $?")["stdout"] == "0\n"
 
 
@@ -143,9 +143,9 @@ def test_a_fork_bomb_hurts_only_itself(client, make):
 def test_memory_ends_at_the_limit(client, make):
     box = make(memory=1)
     out = sh(client, box, "python3 -c 'x = bytearray(3 << 30); print(len(x))'", timeout=60)
-    assert out["exit_code"] != 0
+    assert out["exitCode"] != 0
     out = sh(client, box, "dd if=/dev/zero of=/dev/shm/x bs=1M count=3000 2>&1; true", timeout=60)
-    assert "No space left" in out["stdout"] or out["exit_code"] != 0
+    assert "No space left" in out["stdout"] or out["exitCode"] != 0
     assert sh(client, box, "echo alive")["stdout"] == "alive\n"
 
 
@@ -177,7 +177,7 @@ def test_everyday_tools_work(client, make):
     box = make()
     out = sh(client, box, "set -e; locale | head -n 1; date +%Z; git --version; node --version; npm --version; python3 --version; "
              "pip --version; sudo -n true; python3 -c 'print(\"grüße\")'; strace -V >/dev/null 2>&1 || true; echo all")
-    assert out["exit_code"] == 0 and out["stdout"].strip().endswith("all"), out
+    assert out["exitCode"] == 0 and out["stdout"].strip().endswith("all"), out
 
 
 def test_packages_install_where_a_registry_is_reached(client, make):

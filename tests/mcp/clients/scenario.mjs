@@ -34,7 +34,7 @@ async function inside(client, ok, call, id, { repository, head, structured }) {
   const log = await ok('execute_command', { id, cwd: 'repo', command: 'git rev-parse HEAD; echo oops >&2; exit 3' });
   assert.equal(log.stdout.trim(), head);
   assert.equal(log.stderr, 'oops\n');
-  assert.equal(log.exit_code, 3);
+  assert.equal(log.exitCode, 3);
   const env = await ok('execute_command', { id, command: 'echo "$GREETING $EXTRA"; whoami; pwd', env: { EXTRA: 'x y' } });
   assert.equal(env.stdout, 'hello there x y\ndaytona\n/home/daytona\n');
 
@@ -68,7 +68,7 @@ async function inside(client, ok, call, id, { repository, head, structured }) {
   await assert.rejects(call('execute_command', { id, command: 'sleep 4242' }, { signal: abort.signal }));
   const rest = await ok('execute_command', {
     id, command: 'for i in $(seq 50); do pgrep -f "sleep 424[2]" >/dev/null || exit 0; sleep 0.1; done; exit 1' });
-  assert.equal(rest.exit_code, 0, 'the cancelled command still runs');
+  assert.equal(rest.exitCode, 0, 'the cancelled command still runs');
 
   const many = await ok('execute_command', { id, command: 'seq 1 100000' });
   assert.ok(JSON.stringify(many).length < 20000);
