@@ -1,0 +1,403 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "model/create.h"
+#include "model/name.h"
+#include "model/preview.h"
+#include "model/sandbox.h"
+#include "model/token.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static void test_cidr_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int n;
+        uint32_t addr, prefix; /* of the last */
+        const char *error;
+    } rows[] = {
+        {"10.1.2.3/8", 1, 0x0a000000, 8, NULL},
+        {" 10.0.0.0/8 , 192.0.2.1/32", 2, 0xc0000201, 32, NULL},
+        {"1.2.3.4/0", 1, 0, 0, NULL},
+        {"255.255.255.255/32", 1, 0xffffffff, 32, NULL},
+        {"", 0, 0, 0, NULL},
+        {",", 0, 0, 0, NULL},
+        {"10.0.0.0", -1, 0, 0,
+         "Invalid network format: \"10.0.0.0\". Missing CIDR prefix length (e.g., /24)"},
+        {"10.0.0/8", -1, 0, 0,
+         "Invalid IP address: \"10.0.0\" in network \"10.0.0/8\". Must be a valid IPv4 address"},
+        {"10.0.0.256/8", -1, 0, 0, "Invalid IP address"},
+        {"010.0.0.1/8", -1, 0, 0, "Invalid IP address"},
+        {"1.2.3.4.5/8", -1, 0, 0, "Invalid IP address"},
+        {"::1/64", -1, 0, 0, "Invalid IP address"},
+        {"1.2.3.4/33", -1, 0, 0, "Invalid CIDR prefix length: 1.2.3.4/33"},
+        {"1.2.3.4/ab", -1, 0, 0, "Invalid CIDR prefix length"},
+        {"1.2.3.4/", -1, 0, 0, "Invalid CIDR prefix length"},
+        {"1.2.3.4/-1", -1, 0, 0, "Invalid CIDR prefix length"},
+        {"1.2.3.4/8/9", -1, 0, 0, "Invalid CIDR prefix length"},
+        {"\x1b[31m/8", -1, 0, 0, "Invalid IP address: \"?[31m\""},
+        {"1.1.1.1/8,,,,,", -1, 0, 0, "Network allow list cannot contain more than 5 networks"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_cidr out[DT_CIDRS_MAX];
+        struct dt_err err = {0};
+        assert_int_equal(dt_cidr_list(dt_str_z(rows[i].text), out, &err), rows[i].n);
+        if (rows[i].n > 0) {
+            assert_int_equal(out[rows[i].n - 1].addr, rows[i].addr);
+            assert_int_equal(out[rows[i].n - 1].prefix, rows[i].prefix);
+        }
+        if (rows[i].error != NULL)
+            assert_non_null(strstr(err.msg, rows[i].error));
+    }
+}
+
+#define ID "0123abcd-0000-4000-8000-00000000000f"
+
+static void test_preview_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        enum dt_preview_kind kind;
+        uint16_t port;
+        const char *label;
+    } rows[] = {
+        {"3000-" ID ".proxy.localhost:4000", DT_PREVIEW_SANDBOX, 3000, ID},
+        {"3000-" ID ".proxy.localhost", DT_PREVIEW_SANDBOX, 3000, ID},
+        {"3000-0123ABCD-0000-4000-8000-00000000000F.PROXY.localhost", DT_PREVIEW_SANDBOX, 3000, ID},
+        {"65535-abcdefgh12345678.proxy.localhost:9", DT_PREVIEW_SIGNED, 65535, "abcdefgh12345678"},
+        {"proxy.localhost:4000", DT_PREVIEW_DOMAIN, 0, NULL},
+        {"Proxy.Localhost", DT_PREVIEW_DOMAIN, 0, NULL},
+        {"02280-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"+2280-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"2280 -" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {" 2280-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"0x8e8-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"0-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"65536-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"-" ID ".proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"3000-.proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"3000.proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"3000-abcdefgh1234567.proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"3000-abcdefgh123456789.proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"3000-" ID ".x.proxy.localhost", DT_PREVIEW_BAD, 0, NULL},
+        {"x3000-" ID "proxy.localhost", DT_PREVIEW_NONE, 0, NULL},
+        {"evil.example", DT_PREVIEW_NONE, 0, NULL},
+        {"localhost", DT_PREVIEW_NONE, 0, NULL},
+        {"", DT_PREVIEW_NONE, 0, NULL},
+        {":4000", DT_PREVIEW_NONE, 0, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_preview_host out = {0};
+        enum dt_preview_kind kind =
+            dt_preview_parse(dt_str_z(rows[i].host), DT_STR("proxy.localhost:4000"), &out);
+        if (kind != rows[i].kind)
+            fail_msg("%s: %d", rows[i].host, kind);
+        if (rows[i].label != NULL) {
+            assert_int_equal(out.port, rows[i].port);
+            assert_string_equal(out.label, rows[i].label);
+        }
+    }
+}
+
+static void test_ports_have_one_spelling(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",      "0",     "02280", "+2280",
+                                      "2280 ", " 2280", "65536", "-1",
+                                      "2280a", "1e3",   "0x50",  "99999999999999999999"};
+    uint16_t port;
+    struct dt_err err;
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(dt_port_parse(dt_str_z(bad[i]), &port, &err), -1);
+    assert_int_equal(dt_port_parse(DT_STR("1"), &port, &err), 0);
+    assert_int_equal(dt_port_parse(DT_STR("65535"), &port, &err), 0);
+    assert_int_equal(port, 65535);
+    assert_true(dt_preview_port_internal(2280));
+    assert_true(dt_preview_port_internal(22222));
+    assert_false(dt_preview_port_internal(3000));
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int want;
+    } rows[] = {
+        {"a", 0},         {"Mein Kasten \xc3\xa4", 0},
+        {"a < b", 0},     {"", -1},
+        {"  ", -1},       {"a\nb", -1},
+        {"a\x7f", -1},    {"a\xc2\x85z", -1},
+        {"<b>x", -1},     {"</b", -1},
+        {"<!--", -1},     {"http://x", -1},
+        {"\xff\xfe", -1},
+    };
+    struct dt_err err;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (dt_name_check(dt_str_z(rows[i].name), &err) != rows[i].want)
+            fail_msg("name '%s'", rows[i].name);
+    }
+    char longest[DT_NAME_MAX + 1];
+    memset(longest, 'x', sizeof(longest));
+    assert_int_equal(dt_name_check(dt_str(longest, DT_NAME_MAX), &err), 0);
+    assert_int_equal(dt_name_check(dt_str(longest, DT_NAME_MAX + 1), &err), -1);
+    assert_int_equal(dt_name_check(dt_str("a\0b", 3), &err), -1);
+
+    assert_int_equal(dt_snapshot_name_check(DT_STR("daytonaio/sandbox:0.4.3"), &err), 0);
+    assert_int_equal(dt_snapshot_name_check(DT_STR(".tools"), &err), 0);
+    static const char *const bad_snapshots[] = {"", "a/", "/a", "a//b", "a b", "a@b", "a\n"};
+    for (size_t i = 0; i < COUNT(bad_snapshots); i++)
+        assert_int_equal(dt_snapshot_name_check(dt_str_z(bad_snapshots[i]), &err), -1);
+
+    assert_int_equal(dt_user_check(DT_STR("1000:1000"), &err), 0);
+    static const char *const bad_users[] = {"", "-x", ":x", "a b", "a:b:c", "../x", "a\n"};
+    for (size_t i = 0; i < COUNT(bad_users); i++)
+        assert_int_equal(dt_user_check(dt_str_z(bad_users[i]), &err), -1);
+    assert_int_equal(dt_env_name_check(DT_STR("A=B"), &err), -1);
+    assert_int_equal(dt_env_name_check(DT_STR(""), &err), -1);
+}
+
+static void test_every_state_has_a_word(void **state)
+{
+    (void)state;
+    for (int i = 0; i < DT_SANDBOX_STATE_COUNT; i++) {
+        enum dt_sandbox_state back;
+        const char *text = dt_sandbox_state_text((enum dt_sandbox_state)i);
+        assert_int_equal(dt_sandbox_state_from_text(text, &back), 0);
+        assert_int_equal(back, i);
+    }
+    for (int i = 0; i < DT_DESIRED_COUNT; i++) {
+        enum dt_sandbox_desired back;
+        const char *text = dt_desired_text((enum dt_sandbox_desired)i);
+        assert_int_equal(dt_desired_from_text(text, &back), 0);
+        assert_int_equal(back, i);
+    }
+    enum dt_sandbox_state s;
+    assert_int_equal(dt_sandbox_state_from_text("archived", &s), -1);
+    assert_int_equal(dt_sandbox_state_from_text(NULL, &s), -1);
+    assert_true(dt_sandbox_state_known("archived"));
+    assert_false(dt_sandbox_state_known("flying"));
+}
+
+static void test_moves(void **state)
+{
+    (void)state;
+    for (int i = 0; i < DT_SANDBOX_STATE_COUNT; i++)
+        assert_false(dt_sandbox_may_move(DT_SANDBOX_DESTROYED, (enum dt_sandbox_state)i));
+    assert_true(dt_sandbox_may_move(DT_SANDBOX_CREATING, DT_SANDBOX_STARTED));
+    assert_false(dt_sandbox_may_move(DT_SANDBOX_STOPPED, DT_SANDBOX_STARTED));
+    assert_true(dt_sandbox_may_move(DT_SANDBOX_STARTED, DT_SANDBOX_STOPPED));
+    assert_false(dt_sandbox_may_move(DT_SANDBOX_STOPPING, DT_SANDBOX_DESTROYING));
+}
+
+static void test_calls(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dt_sandbox_call call;
+        enum dt_sandbox_state s;
+        enum dt_sandbox_desired d;
+        bool busy;
+        int want;
+        enum dt_err_code code;
+    } rows[] = {
+        {DT_CALL_START, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, 1, DT_OK},
+        {DT_CALL_START, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 0, DT_OK},
+        {DT_CALL_START, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, -1, DT_E_CONFLICT},
+        {DT_CALL_START, DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, false, -1, DT_E_CONFLICT},
+        {DT_CALL_START, DT_SANDBOX_ERROR, DT_DESIRED_STARTED, false, -1, DT_E_BAD_REQUEST},
+        {DT_CALL_STOP, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 1, DT_OK},
+        {DT_CALL_STOP, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, -1, DT_E_BAD_REQUEST},
+        {DT_CALL_STOP, DT_SANDBOX_CREATING, DT_DESIRED_STARTED, true, -1, DT_E_CONFLICT},
+        {DT_CALL_DELETE, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 1, DT_OK},
+        {DT_CALL_DELETE, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, 1, DT_OK},
+        {DT_CALL_DELETE, DT_SANDBOX_ERROR, DT_DESIRED_DESTROYED, false, 1, DT_OK},
+        {DT_CALL_DELETE, DT_SANDBOX_DESTROYING, DT_DESIRED_DESTROYED, true, -1, DT_E_CONFLICT},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_err err = {0};
+        assert_int_equal(
+            dt_sandbox_check_call(rows[i].call, rows[i].s, rows[i].d, rows[i].busy, &err),
+            rows[i].want);
+        if (rows[i].want < 0)
+            assert_int_equal(err.code, rows[i].code);
+    }
+}
+
+static void test_repairs(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dt_sandbox_state s;
+        enum dt_sandbox_desired d;
+        bool disk, running;
+        enum dt_sandbox_repair want;
+    } rows[] = {
+        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, true, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, false, DT_REPAIR_STOPPED},
+        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, false, DT_REPAIR_LOST},
+        {DT_SANDBOX_CREATING, DT_DESIRED_STARTED, true, true, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_CREATING, DT_DESIRED_STARTED, false, false, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STARTING, DT_DESIRED_STARTED, true, true, DT_REPAIR_STARTED},
+        {DT_SANDBOX_STARTING, DT_DESIRED_STARTED, true, false, DT_REPAIR_STOPPED},
+        {DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, true, true, DT_REPAIR_STOP},
+        {DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, true, false, DT_REPAIR_STOPPED},
+        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, true, false, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, true, true, DT_REPAIR_STOP},
+        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, false, DT_REPAIR_LOST},
+        {DT_SANDBOX_DESTROYING, DT_DESIRED_DESTROYED, false, false, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_ERROR, DT_DESIRED_STOPPED, true, false, DT_REPAIR_KEEP},
+        {DT_SANDBOX_ERROR, DT_DESIRED_DESTROYED, true, true, DT_REPAIR_DESTROY},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_int_equal(dt_sandbox_repair(rows[i].s, rows[i].d, rows[i].disk, rows[i].running),
+                         rows[i].want);
+}
+
+static void test_timers(void **state)
+{
+    (void)state;
+    enum { MIN = 60000 };
+    static const struct {
+        enum dt_sandbox_state s;
+        struct dt_sandbox_timers t;
+        int64_t now;
+        enum dt_sandbox_repair want;
+    } rows[] = {
+        {DT_SANDBOX_STARTED, {15, -1, 0}, 15 * MIN, DT_REPAIR_STOP},
+        {DT_SANDBOX_STARTED, {15, -1, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {15, 0, 0}, 15 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STARTED, {0, -1, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {0, 5, 0}, 10 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, 0, 0}, 0, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0}, 5 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0}, 4 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPING, {1, 0, 0}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {15, -1, 99 * MIN}, 0, DT_REPAIR_KEEP}, /* the clock went back */
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_int_equal(dt_sandbox_due(rows[i].s, &rows[i].t, rows[i].now), rows[i].want);
+}
+
+static void test_create_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        struct dt_create_ask ask;
+        const char *error; /* NULL: allowed */
+        struct dt_resources want;
+    } rows[] = {
+        {{0}, NULL, {1000, 1024, 3072}},
+        {{.cpu = 2, .memory_gib = 0.5, .disk_gib = 5}, NULL, {2000, 512, 5120}},
+        {{.cpu = 0.25}, NULL, {250, 1024, 3072}},
+        {{.cpu = 5}, "CPU request 5 exceeds maximum allowed per sandbox (4).", {0}},
+        {{.memory_gib = 9}, "Memory request 9GB exceeds maximum", {0}},
+        {{.disk_gib = 11}, "Disk request 11GB exceeds maximum", {0}},
+        {{.cpu = 0.001}, "too small", {0}},
+        {{.cpu = -1}, "out of range", {0}},
+        {{.gpu = 1}, "GPU", {0}},
+        {{.nvolumes = 1}, "volumes", {0}},
+        {{.has_build_info = true}, "cannot build", {0}},
+        {{.has_build_info = true, .has_snapshot = true}, "Cannot specify a snapshot", {0}},
+        {{.has_domains = true}, "domainAllowList", {0}},
+        {{.allow_list = "10.0.0.0/8"}, NULL, {1000, 1024, 3072}},
+        {{.allow_list = "bad"}, "Invalid network format", {0}},
+    };
+    static const struct dt_create_limits limits = {4, 8, 10};
+    static const struct dt_resources none = {0};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_resources res = {0};
+        struct dt_cidr cidrs[DT_CIDRS_MAX];
+        struct dt_err err = {0};
+        int n, got = dt_create_check(&rows[i].ask, &limits, &none, &res, cidrs, &n, &err);
+        assert_int_equal(got, rows[i].error == NULL ? 0 : -1);
+        if (rows[i].error != NULL)
+            assert_non_null(strstr(err.msg, rows[i].error));
+        else
+            assert_memory_equal(&res, &rows[i].want, sizeof(res));
+    }
+}
+
+static void test_keys_and_tokens(void **state)
+{
+    (void)state;
+    char key[DT_API_KEY_SIZE], other[DT_API_KEY_SIZE], hint[32];
+    dt_api_key_make(key);
+    dt_api_key_make(other);
+    assert_int_equal(strlen(key), DT_API_KEY_SIZE - 1);
+    assert_string_not_equal(key, other);
+    assert_true(dt_api_key_shaped(dt_str_z(key)));
+    assert_false(dt_api_key_shaped(DT_STR("dtn_short")));
+    assert_false(dt_api_key_shaped(DT_STR("dtn_0123456789abcde\n")));
+    dt_api_key_hint(DT_STR("dtn_0123456789abcdef"), hint);
+    assert_string_equal(hint, "dtn***def");
+
+    uint8_t hash[DT_HASH_SIZE];
+    char hex[65];
+    dt_hash(DT_STR("abc"), hash);
+    dt_hex(hash, sizeof(hash), hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+
+    const uint8_t secret[DT_SECRET_SIZE] = {1};
+    char token[DT_PREVIEW_TOKEN_SIZE], later[DT_PREVIEW_TOKEN_SIZE];
+    dt_preview_token(secret, ID, 1, token);
+    dt_preview_token(secret, ID, 2, later);
+    assert_int_equal(strlen(token), 32);
+    assert_string_not_equal(token, later);
+}
+
+static void test_cookies(void **state)
+{
+    (void)state;
+    const uint8_t secret[DT_SECRET_SIZE] = {1}, wrong[DT_SECRET_SIZE] = {2};
+    char c[DT_COOKIE_SIZE];
+    dt_preview_cookie(secret, ID, 1, 3000, 1000, c);
+    assert_true(dt_preview_cookie_check(secret, ID, 1, 3000, 999, dt_str_z(c)));
+    assert_false(dt_preview_cookie_check(secret, ID, 1, 3000, 1000, dt_str_z(c)));
+    assert_false(dt_preview_cookie_check(secret, ID, 2, 3000, 999, dt_str_z(c)));
+    assert_false(dt_preview_cookie_check(secret, ID, 1, 2280, 999, dt_str_z(c)));
+    assert_false(dt_preview_cookie_check(wrong, ID, 1, 3000, 999, dt_str_z(c)));
+    c[0]++; /* another expiry */
+    assert_false(dt_preview_cookie_check(secret, ID, 1, 3000, 999, dt_str_z(c)));
+    assert_false(dt_preview_cookie_check(secret, ID, 1, 3000, 999, DT_STR("")));
+    assert_false(dt_preview_cookie_check(secret, ID, 1, 3000, 999, DT_STR("99999999.")));
+}
+
+static void test_scopes(void **state)
+{
+    (void)state;
+    assert_true(dt_scope_allows("", NULL));
+    assert_true(dt_scope_allows("a:b c:d", "c:d"));
+    assert_false(dt_scope_allows("a:b c:d", "c"));
+    assert_false(dt_scope_allows("", "c:d"));
+    assert_true(dt_scope_allows(dt_scopes_all, "delete:sandboxes"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cidr_lists),
+        cmocka_unit_test(test_preview_hosts),
+        cmocka_unit_test(test_ports_have_one_spelling),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_every_state_has_a_word),
+        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_repairs),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_create_rules),
+        cmocka_unit_test(test_keys_and_tokens),
+        cmocka_unit_test(test_cookies),
+        cmocka_unit_test(test_scopes),
+    };
+    return cmocka_run_group_tests_name("model", tests, NULL, NULL);
+}
