@@ -1,4 +1,4 @@
 dt_unit(http_text net)
 dt_unit(http_server net)
 dt_unit(http_client net net_dns)
-#dt_unit(proxy net)
+dt_unit(proxy net)
