@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "mcp/discover.h"
+#include "net/dns.h"
 #include "net/http_client.h"
+#include "net/tls.h"
 
 enum {
     IDLE_MAX = 32,
@@ -346,6 +348,15 @@ static bool same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/* Only a server elsewhere needs them, and the start of the program should not pay for them. */
+static void enable_network(const struct dt_server *server)
+{
+    if (server->host != NULL)
+        dt_dns_enable();
+    if (server->tls)
+        dt_tls_enable();
+}
+
 /* Takes the server over unless it is the one in use already. */
 static int use_server(struct dt_api *api, struct dt_server *server, struct dt_err *err)
 {
@@ -360,6 +371,7 @@ static int use_server(struct dt_api *api, struct dt_server *server, struct dt_er
     if (c == NULL)
         return dt_err_set(err, DT_E_NOMEM, "client");
     struct dt_addr addr = dt_server_addr(server);
+    enable_network(server);
     if (dt_http_client_new(api->loop, &addr, IDLE_MAX, &c->http, err) < 0) {
         free(c);
         return -1;

@@ -31,10 +31,6 @@ int dt_era_of(const char *method, const json_t *params, enum dt_era agreed, enum
 /* Whether a batch (an array line) is allowed. */
 bool dt_era_has_batches(enum dt_era agreed);
 
-static inline bool dt_era_has_structured(enum dt_era era)
-{
-    return era >= DT_ERA_2025_06_18;
-}
 static inline bool dt_era_has_links(enum dt_era era)
 {
     return era >= DT_ERA_2025_06_18;

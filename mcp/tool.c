@@ -116,16 +116,16 @@ static void finish(struct dt_call *c, const struct dt_buf *out, int ret, const s
         dt_tool_members(c, dt_buf_str(out));
 }
 
-static int add_result(const struct dt_call *c, struct dt_buf *out, struct dt_str json,
-                      struct dt_str blocks, struct dt_err *err)
+static int add_result(struct dt_buf *out, struct dt_str json, struct dt_str blocks,
+                      struct dt_err *err)
 {
     if (dt_buf_reserve(out, 2 * json.n + json.n / 4 + blocks.n + 256, err) < 0 ||
         dt_buf_addz(out, "\"content\":[{\"type\":\"text\",\"text\":", err) < 0 ||
         dt_rpc_add_text(out, json, err) < 0 || dt_buf_addz(out, "}", err) < 0 ||
         dt_buf_adds(out, blocks, err) < 0 || dt_buf_addz(out, "]", err) < 0)
         return -1;
-    if (!dt_era_has_structured(c->era))
-        return 0;
+    /* In every revision: tools/list shows output schemas to all, and clients that read them insist.
+     */
     if (dt_buf_addz(out, ",\"structuredContent\":", err) < 0)
         return -1;
     return dt_buf_adds(out, json, err);
@@ -141,7 +141,7 @@ void dt_tool_result_with(struct dt_call *c, json_t *structured, struct dt_str bl
     int ret = owned != NULL ? dt_json_write(owned, &json, &err)
                             : dt_err_set(&err, DT_E_NOMEM, "no memory for the result");
     if (ret == 0)
-        ret = add_result(c, &out, dt_buf_str(&json), blocks, &err);
+        ret = add_result(&out, dt_buf_str(&json), blocks, &err);
     finish(c, &out, ret, &err);
 }
 

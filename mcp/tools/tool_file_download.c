@@ -68,7 +68,7 @@ static void give_text(struct dt_call *c, struct dt_str text, uint64_t first, uin
                           (unsigned long long)size, (unsigned long long)next);
     if (ret == 0)
         ret = dt_buf_addz(&out, "]", &err);
-    if (ret == 0 && dt_era_has_structured(c->era)) {
+    if (ret == 0) {
         DT_AUTO_JSON json_t *all =
             json_pack("{s:s,s:I,s:s%}", "path", s->in.file_path, "size", (json_int_t)size,
                       "content", text.n > 0 ? text.p : "", text.n);

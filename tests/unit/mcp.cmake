@@ -1,5 +1,5 @@
 foreach(noun IN ITEMS lines rpc era mcp_output mcp_content mcp_uri giturl discover)
-  dt_unit(${noun} mcp net_dns net_tls)
+  dt_unit(${noun} mcp)
 endforeach()
 foreach(noun IN ITEMS jsonc toml)
   dt_unit(${noun} mcp_agents)
