@@ -206,7 +206,10 @@ static int start_sending(struct download *d, int status, uint64_t length, struct
     d->idle_open = true;
     dt_http_req_on_drain(d->req, on_drain, d);
     dt_http_req_begin(d->req, status, length);
-    (void)uv_idle_start(&d->idle, on_idle);
+    if (dt_str_eq(dt_http_req_method(d->req), DT_STR("HEAD")))
+        dt_http_req_end(d->req);
+    else
+        (void)uv_idle_start(&d->idle, on_idle);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,7 +16,7 @@
 enum { LISTEN_FD = 3, CONFIG_FD = 4, GRACE_MS = 3000, LOOK_MS = 20 };
 
 static struct dt_toolbox toolbox;
-static uv_signal_t term;
+static uv_poll_t term;
 static uv_timer_t look;
 static uint64_t term_ms;
 
@@ -35,16 +36,44 @@ static void on_look(uv_timer_t *t)
     uv_stop(t->loop);
 }
 
-static void on_term(uv_signal_t *s, int signum)
+static void end(uv_loop_t *loop)
 {
-    (void)signum;
     if (term_ms != 0)
         return;
     term_ms = dt_clock_ms();
     (void)signal_everybody(SIGTERM);
     (void)signal_everybody(SIGCONT); /* who is stopped cannot end */
-    (void)uv_timer_init(s->loop, &look);
+    (void)uv_timer_init(loop, &look);
     (void)uv_timer_start(&look, on_look, 0, LOOK_MS);
+}
+
+/* A signal from outside of our pid namespace has no sender. One from inside is a stray kill: nobody
+ * in the sandbox decides over its end. */
+static void on_term(uv_poll_t *p, int status, int events)
+{
+    struct signalfd_siginfo info;
+    int fd;
+    (void)status;
+    (void)events;
+    if (uv_fileno((uv_handle_t *)p, &fd) < 0)
+        return;
+    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_pid == 0 || getpid() != 1)
+            end(p->loop);
+    }
+}
+
+static int watch_term(uv_loop_t *loop, struct dt_err *err)
+{
+    sigset_t only;
+    (void)sigemptyset(&only);
+    (void)sigaddset(&only, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &only, NULL);
+    int fd = signalfd(-1, &only, SFD_CLOEXEC | SFD_NONBLOCK);
+    int r = fd < 0 ? UV_EMFILE : uv_poll_init(loop, &term, fd);
+    if (r == 0)
+        r = uv_poll_start(&term, UV_READABLE, on_term);
+    return r < 0 ? dt_err_set(err, DT_E_SYSTEM, "SIGTERM: %s", uv_strerror(r)) : 0;
 }
 
 static void reset_signals(void)
@@ -76,10 +105,7 @@ static int start(uv_loop_t *loop, struct dt_err *err)
         dt_http_server_new(loop, NULL, dt_toolbox_handle, &toolbox, &server, err) < 0 ||
         dt_http_server_listen_fd(server, LISTEN_FD, err) < 0)
         return -1;
-    int r = uv_signal_init(loop, &term);
-    if (r == 0)
-        r = uv_signal_start(&term, on_term, SIGTERM);
-    return r < 0 ? dt_err_set(err, DT_E_SYSTEM, "SIGTERM: %s", uv_strerror(r)) : 0;
+    return watch_term(loop, err);
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,7 @@
 #include "base/fd.h"
 #include "toolbox/process.h"
 
-enum { ROUNDS_MAX = 32, ENVIRON_MAX = 256 * 1024, FOUND_MAX = 65536 };
+enum { ATTEMPTS_MAX = 4, ROUNDS_MAX = 32, ENVIRON_MAX = 256 * 1024, FOUND_MAX = 65536 };
 
 struct entry {
     pid_t pid, parent, session;
@@ -122,6 +122,25 @@ static void signal_marked(const struct walk *w, int sig)
     }
 }
 
+/* One attempt; returns how many there were. Stopped first: who does not run cannot fork away
+ * between two walks. */
+static size_t kill_marked(int proc, struct walk *w, pid_t leader, const char *marker,
+                          struct dt_buf *text)
+{
+    size_t before = 0, now = 0;
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        look(proc, w);
+        now = mark(proc, w, leader, marker, text);
+        signal_marked(w, SIGSTOP);
+        if (now == before)
+            break;
+        before = now;
+    }
+    signal_marked(w, SIGKILL);
+    (void)kill(-leader, SIGKILL);
+    return now;
+}
+
 void dt_process_kill_tree(pid_t leader, const char *marker)
 {
     DT_AUTO_FD int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -132,17 +151,9 @@ void dt_process_kill_tree(pid_t leader, const char *marker)
     struct walk w = {NULL, 0, 0};
     DT_AUTO_BUF struct dt_buf text;
     dt_buf_init(&text, ENVIRON_MAX);
-    /* Stopped first: who does not run cannot fork away between two walks. */
-    size_t before = 0;
-    for (int i = 0; i < ROUNDS_MAX; i++) {
-        look(proc, &w);
-        size_t now = mark(proc, &w, leader, marker, &text);
-        signal_marked(&w, SIGSTOP);
-        if (now == before)
+    for (int i = 0; i < ATTEMPTS_MAX; i++) {
+        if (kill_marked(proc, &w, leader, marker, &text) == 0)
             break;
-        before = now;
     }
-    signal_marked(&w, SIGKILL);
-    (void)kill(-leader, SIGKILL);
     free(w.list);
 }

@@ -309,6 +309,18 @@ def test_term_ends_the_stubborn():
         assert time.monotonic() - began < 2
 
 
+def test_nobody_inside_ends_it(root, box):
+    for b in (root, box):
+        b.run("kill -TERM 1; kill -KILL 1; kill -STOP 1; kill -HUP 1; kill -SEGV 1")
+        assert b.get("/version").status == 200
+
+
+def test_fork_bomb_is_killed(box):
+    bomb = "f() { f & f & sleep 4004; }; ulimit -u 300; f"
+    assert box.run(bomb, timeout=2).status == 408
+    wait_for(lambda: box.processes("4004") == 0 and box.processes("ulimit -u") == 0)
+
+
 # --- files ---
 
 def upload(b, path, data, **query):
@@ -406,6 +418,9 @@ def test_what_cannot_be_downloaded(box):
     for path in ("pipe", "linked", "/dev/zero", "d"):
         answer = download(box, path)
         assert answer.status == 400 and answer.json["code"] == "INVALID_FILE_PATH", path
+    upload(box, "d/f", b"12345")
+    head = box.request("HEAD", "/files/download?path=d/f")
+    assert head.status == 200 and head.body == b"" and head.headers["Content-Length"] == "5"
     assert download(box, "missing").json["code"] == "FILE_NOT_FOUND"
     assert download(box, "/etc/shadow-" if os.path.exists("/etc/shadow-") else "/root/x").status in (403, 404)
     assert box.get("/files/download").status == 400
