@@ -31,7 +31,7 @@ class Backend:
 
     def __exit__(self, *_):
         self.stop()
-        subprocess.run([program("daytona-launcher"), "--data-dir", self.data, "--purge"], check=True)
+        subprocess.run([program("daytona-launcher"), "--data-dir", self.data, "--purge"], check=False)
         if not self.keep_data:
             shutil.rmtree(self.data)
 

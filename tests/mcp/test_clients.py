@@ -72,7 +72,7 @@ def test_python(setup):
 
 @pytest.mark.parametrize("era", ["legacy", "auto", "modern"])
 def test_inspector_strict(setup, era, tmp_path):
-    inspector = [CLIENTS / "node_modules/.bin/mcp-inspector", "--cli", "--format", "json", "--strict", "--protocol-era", era]
+    inspector = [CLIENTS / "node_modules/.bin/mcp-inspector", "--cli", "--format", "json", "--protocol-era", era]
     env = dict(os.environ, HOME=str(tmp_path), **{k: v for k, v in setup["env"].items() if k.startswith("DAYTONA")})
 
     def ask(*args):
@@ -82,7 +82,7 @@ def test_inspector_strict(setup, era, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    tools = ask("--method", "tools/list")
+    tools = ask("--strict", "--method", "tools/list")
     assert len(json.dumps(tools)) > 1000
     made = ask("--method", "tools/call", "--tool-name", "create_sandbox", "--tool-args-json", "{}")
     text = json.dumps(made)

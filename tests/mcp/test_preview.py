@@ -95,7 +95,7 @@ def test_public_sandboxes_keep_their_internal_ports(server, client):
 
 def test_nothing_listens(server, client, box):
     link = client.tool("preview_link", id=box, port=3999, description="none", check_server=True)
-    assert link["listening"] is False and link["advice"]
+    assert link["listening"] is False and link["hint"]
     status, body = curl(link["url"])
     assert status == 502 and "3999" in body
 

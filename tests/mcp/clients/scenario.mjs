@@ -6,11 +6,11 @@ const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
 
 /** `call(name, args, options)` is the SDK's tools/call; `client` its client. */
-export async function scenario(client, call, { repository, head, structured = true }) {
+export async function scenario(client, call, { repository, head }) {
   const ok = async (name, args, options) => {
     const result = await call(name, args, options);
     assert.ok(!result.isError, `${name}: ${JSON.stringify(result.content)}`);
-    return structured ? result.structuredContent ?? result : JSON.parse(result.content[0].text);
+    return result.structuredContent;
   };
   const { tools } = await client.listTools();
   assert.ok(tools.length >= 16);
@@ -20,7 +20,7 @@ export async function scenario(client, call, { repository, head, structured = tr
 
   const { id } = await ok('create_sandbox', { labels: { by: 'scenario' }, env: { GREETING: 'hello there' } });
   try {
-    await inside(client, ok, call, id, { repository, head, structured });
+    await inside(client, ok, call, id, { repository, head });
   } finally {
     await ok('destroy_sandbox', { id });
   }
@@ -29,7 +29,7 @@ export async function scenario(client, call, { repository, head, structured = tr
   assert.match(gone.content[0].text, /not found/);
 }
 
-async function inside(client, ok, call, id, { repository, head, structured }) {
+async function inside(client, ok, call, id, { repository, head }) {
   await ok('git_clone', { id, url: repository, path: 'repo' });
   const log = await ok('execute_command', { id, cwd: 'repo', command: 'git rev-parse HEAD; echo oops >&2; exit 3' });
   assert.equal(log.stdout.trim(), head);

@@ -16,6 +16,6 @@ class OldTransport extends StdioClientTransport {
 const client = new Client({ name: 'tests', version: '1' });
 await client.connect(new OldTransport({ command: setup.command, args: ['mcp', 'start'], env: setup.env }));
 const call = (name, args, options) => client.callTool({ name, arguments: args }, undefined, options);
-await scenario(client, call, { ...setup, structured: setup.revision >= '2025-06-18' });
+await scenario(client, call, setup);
 await client.close();
 console.log('ok');
