@@ -86,7 +86,7 @@ struct dt_http_client *dt_http_client_free(struct dt_http_client *c)
     for (struct dt_http_link *l = c->links; l != NULL; l = l->next) {
         if (l->call != NULL)
             dt_http_call_fail(l->call, &err);
-        else
+        else if (l->conn != NULL)
             dt_conn_close(l->conn);
     }
     uv_ref((uv_handle_t *)&c->timer);

@@ -128,9 +128,8 @@ static void begin_eof_ticks(struct dt_http_conn *hc)
     set_due(hc, DT_HTTP_EOF_TICK_MS);
 }
 
-void dt_http_conn_expire(struct dt_http_conn *hc, uint64_t now)
+void dt_http_conn_expire(struct dt_http_conn *hc)
 {
-    (void)now;
     hc->due_ms = 0;
     if (hc->state == DT_HTTP_HEAD && hc->part.n > 0)
         refuse(hc, 408, "the head of the request did not come in time");

@@ -414,8 +414,10 @@ struct dt_conn *dt_http_req_take_conn(struct dt_http_req *r, const struct dt_con
 {
     struct dt_http_conn *hc = r->hc;
     *early = dt_str(NULL, 0);
-    if (is_gone(r))
+    if (is_gone(r)) {
+        answer_dropped(r);
         return NULL;
+    }
     struct dt_conn *c = hc->conn;
     *early = hc->pumping ? dt_str(hc->now, hc->now_n) : dt_conn_take_unread(c);
     hc->now_n = 0;

@@ -56,7 +56,7 @@ static void on_timer(uv_timer_t *t)
     for (struct dt_http_conn *hc = s->conns, *next; hc != NULL; hc = next) {
         next = hc->next;
         if (dt_http_conn_due(hc) <= now)
-            dt_http_conn_expire(hc, now);
+            dt_http_conn_expire(hc);
         uint64_t due = dt_http_conn_due(hc);
         if (due < nearest)
             nearest = due;

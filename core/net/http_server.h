@@ -61,6 +61,7 @@ struct dt_str dt_http_req_host(const struct dt_http_req *r);  /* with port, as s
 struct dt_str dt_http_req_header(const struct dt_http_req *r, const char *name);
 size_t dt_http_req_headers(const struct dt_http_req *r, const struct dt_http_header **ret);
 bool dt_http_req_is_upgrade(const struct dt_http_req *r);
+/* NULL once the client is gone. */
 struct dt_conn *dt_http_req_conn(struct dt_http_req *r);
 uv_loop_t *dt_http_req_loop(struct dt_http_req *r);
 /* 0 when there is certainly no body; UINT64_MAX when chunked. */
@@ -68,7 +69,10 @@ uint64_t dt_http_req_content_length(const struct dt_http_req *r);
 
 /* Set at most once, in the handler: runs exactly once when the exchange is over; `complete` says
  * whether the whole answer was handed to the kernel. After a client went away the answer functions do
- * nothing, so a handler may simply go on; on_done tells it to stop early. */
+ * nothing, so a handler may simply go on; on_done tells it to stop early. With on_done set the request
+ * is gone after it, whether or not the handler has answered; without, it stays until the handler
+ * answers. A client that half-closes still gets its answer, as long as something of it is sent every
+ * second: whether such a client still reads cannot be known otherwise. */
 void dt_http_req_on_done(struct dt_http_req *r, void (*on_done)(void *ctx, bool complete), void *ctx);
 
 /* --- the body: one of the two, once --- */
@@ -97,9 +101,11 @@ void dt_http_req_on_drain(struct dt_http_req *r, void (*on_drain)(void *ctx), vo
 void dt_http_req_end(struct dt_http_req *r);
 /* Breaks off an answer that cannot be completed: the client sees a cut connection. */
 void dt_http_req_abort(struct dt_http_req *r);
-/* Takes the connection out of the server, with the bytes that were read behind the head (borrowed for
- * the call `taken`). The exchange ends (on_done, complete = true) before this returns; the caller owns
- * the connection's events from then on. For upgrades and CONNECT-like tunnels. */
+/* Takes the connection out of the server, with the bytes that were read behind the head (borrowed until
+ * the caller is back in the loop). The exchange ends (on_done, complete = true) before this returns; the
+ * caller owns the connection's events from then on, and it is reading. For upgrades (after begin with
+ * status 101, which adds `Connection: Upgrade`) and CONNECT-like tunnels. NULL when the client is gone:
+ * the exchange then ends as usual. */
 struct dt_conn *dt_http_req_take_conn(struct dt_http_req *r, const struct dt_conn_events *events,
                                       void *ctx, struct dt_str *early);
 

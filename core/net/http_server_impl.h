@@ -68,7 +68,6 @@ struct dt_http_req {
     bool close;    /* the connection ends with this answer */
     bool wait_100;
     bool date; /* the added headers have a Date */
-    bool in_handler;
     void (*on_drain)(void *ctx);
     void *drain_ctx;
     bool full; /* a write said false */
@@ -113,7 +112,7 @@ const char *dt_http_server_date(struct dt_http_server *s);
 void dt_http_conn_new(struct dt_http_server *s, int fd);
 /* The next moment at which the connection must be looked at; UINT64_MAX = none. */
 uint64_t dt_http_conn_due(const struct dt_http_conn *hc);
-void dt_http_conn_expire(struct dt_http_conn *hc, uint64_t now);
+void dt_http_conn_expire(struct dt_http_conn *hc);
 bool dt_http_conn_is_idle(const struct dt_http_conn *hc);
 /* The answer is complete: ends the exchange now or in the next turn. */
 void dt_http_conn_answered(struct dt_http_conn *hc);
