@@ -104,7 +104,8 @@ static int list(const struct dt_config_runnerd *config, const char *data_dir)
     int64_t total;
     DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
     if (open_store(config, data_dir, &c, &err) < 0 ||
-        dt_store_snapshot_list(c, NULL, 0, INT64_MAX, print_row, NULL, &total, &err) < 0)
+        dt_store_snapshot_list(c, &(struct dt_snapshot_filter){.limit = INT64_MAX}, print_row, NULL,
+                               &total, &err) < 0)
         return fail(&err);
     return 0;
 }

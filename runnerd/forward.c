@@ -43,7 +43,7 @@ static const char *const drop_reply[] = {
 static void reply_page(struct dt_http_req *req, int status, const char *message)
 {
     DT_AUTO_BUF struct dt_buf b;
-    dt_buf_init(&b, 16 * 1024);
+    dt_buf_init(&b, (size_t)16 << 10);
     int made = dt_buf_addf(&b, NULL,
                            "<!doctype html><meta charset=\"utf-8\"><title>%d %s</title>"
                            "<body style=\"font:16px sans-serif;max-width:40em;margin:4em auto\">"
@@ -61,7 +61,7 @@ static char *printed(const struct dt_rest_error *e)
 {
     DT_AUTO_JSON json_t *j = dt_rest_error_print(e);
     DT_AUTO_BUF struct dt_buf b;
-    dt_buf_init(&b, 256 * 1024);
+    dt_buf_init(&b, (size_t)256 << 10);
     if (j == NULL || dt_json_write(j, &b, NULL) < 0)
         return NULL;
     return dt_buf_take(&b);
@@ -71,8 +71,11 @@ static char *printed(const struct dt_rest_error *e)
 static char *text_of(struct dt_str s)
 {
     char *z = malloc(s.n + 1);
-    for (size_t i = 0; z != NULL && i < s.n; i++)
-        z[i] = (unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] > 0x7e ? '?' : s.p[i];
+    for (size_t i = 0; z != NULL && i < s.n; i++) {
+        z[i] = '?';
+        if ((unsigned char)s.p[i] >= 0x20 && (unsigned char)s.p[i] < 0x7f)
+            z[i] = s.p[i];
+    }
     if (z != NULL)
         z[s.n] = '\0';
     return z;
@@ -247,7 +250,7 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
-    dt_buf_init(&f->location, 8 * 1024);
+    dt_buf_init(&f->location, (size_t)8 << 10);
     if (!f->quiet) {
         l->exchanges++;
         dt_live_touch(l);

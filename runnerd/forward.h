@@ -18,7 +18,7 @@ struct dt_forward {
 
 /* Takes over `req`. Texts are copied. The sandbox must be started. */
 void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
-                const struct dt_forward *f);
+                const struct dt_forward *in);
 
 /* The error body of every answer: {statusCode, timestamp, path, error, message, code, source}. A
  * text that browsers show when the request asks for HTML and `source` is the proxy. */

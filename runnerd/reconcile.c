@@ -68,7 +68,7 @@ static void compare(struct listing *list)
         destroy_unknown(rd, &list->items[i]);
     for (struct dt_live *l = dt_live_next(&rd->live, NULL), *next; l != NULL; l = next) {
         next = dt_live_next(&rd->live, l);
-        struct item key, *found = NULL;
+        struct item key = {0}, *found = NULL;
         if (l->busy || l->changed_ms >= list->started_ms || dt_uuid_bytes(l->id, key.id) < 0)
             continue;
         if (list->n > 0)

@@ -80,26 +80,33 @@ int dt_store_snapshot_get(struct dt_db_conn *c, const char *id_or_name, struct d
     return result;
 }
 
-int dt_store_snapshot_list(struct dt_db_conn *c, const char *part, int64_t offset, int64_t limit,
+#define SNAPSHOT_MATCHES "name NOT GLOB '.*' AND (?1 IS NULL OR instr(lower(name), lower(?1)) > 0) "
+
+static int count_snapshots(struct dt_db_conn *c, const char *part, int64_t *ret, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT count(*) FROM snapshot WHERE " SNAPSHOT_MATCHES,
+                    DT_DB_ARGS(dt_db_t(part)), &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    *ret = got > 0 ? dt_db_int(q, 0) : 0;
+    dt_db_end(q);
+    return got < 0 ? -1 : 0;
+}
+
+int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter *f,
                            int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
                            void *ctx, int64_t *total, struct dt_err *err)
 {
     struct dt_db_rows *q;
-    if (dt_db_query(c,
-                    "SELECT count(*) FROM snapshot WHERE name NOT GLOB '.*' "
-                    "AND (?1 IS NULL OR instr(lower(name), lower(?1)) > 0)",
-                    DT_DB_ARGS(dt_db_t(part)), &q, err) < 0)
-        return -1;
-    int got = dt_db_next(q, err);
-    *total = got > 0 ? dt_db_int(q, 0) : 0;
-    dt_db_end(q);
-    if (got < 0 ||
+    if (count_snapshots(c, f->part, total, err) < 0 ||
         dt_db_query(c,
-                    "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE name NOT GLOB '.*' "
-                    "AND (?1 IS NULL OR instr(lower(name), lower(?1)) > 0) "
+                    "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE " SNAPSHOT_MATCHES
                     "ORDER BY name LIMIT ?2 OFFSET ?3",
-                    DT_DB_ARGS(dt_db_t(part), dt_db_i(limit), dt_db_i(offset)), &q, err) < 0)
+                    DT_DB_ARGS(dt_db_t(f->part), dt_db_i(f->limit), dt_db_i(f->offset)), &q,
+                    err) < 0)
         return -1;
+    int got;
     while ((got = dt_db_next(q, err)) > 0) {
         struct dt_snapshot_row r;
         got = read_snapshot(q, &r, err);

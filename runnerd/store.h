@@ -100,9 +100,12 @@ int dt_store_snapshot_put(struct dt_db_conn *c, const struct dt_snapshot_row *r,
 /* By id or name. NOT_FOUND. */
 int dt_store_snapshot_get(struct dt_db_conn *c, const char *id_or_name, struct dt_snapshot_row *r,
                           struct dt_err *err) DT_MUST_CHECK;
-/* In the order of names, those whose name holds `part` (NULL = any), without the server's own
- * (names that begin with a dot). */
-int dt_store_snapshot_list(struct dt_db_conn *c, const char *part, int64_t offset, int64_t limit,
+struct dt_snapshot_filter {
+    const char *part; /* of the name, in any case; NULL = any */
+    int64_t offset, limit;
+};
+/* In the order of names, without the server's own (names that begin with a dot). */
+int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter *f,
                            int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
                            void *ctx, int64_t *total, struct dt_err *err) DT_MUST_CHECK;
 

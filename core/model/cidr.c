@@ -33,7 +33,10 @@ static const char *shown(struct dt_str s, char out[64])
 {
     size_t n = dt_utf8_cut(s, 60);
     for (size_t i = 0; i < n; i++)
-        out[i] = s.p[i] < 0x20 || s.p[i] == 0x7f ? '?' : s.p[i];
+        if (s.p[i] < 0x20 || s.p[i] == 0x7f)
+            out[i] = '?';
+        else
+            out[i] = s.p[i];
     out[n] = '\0';
     return out;
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 
 const struct dt_resources dt_resources_default = {
-    .cpu_millis = 1000, .memory_mib = 1024, .disk_mib = 3 * 1024};
+    .cpu_millis = 1000, .memory_mib = 1024, .disk_mib = 3072};
 
 enum { CPU_MILLIS_MIN = 10, MEMORY_MIB_MIN = 16, DISK_MIB_MIN = 64 };
 
@@ -30,10 +30,18 @@ static int check_kind(const struct dt_create_ask *ask, struct dt_err *err)
     return 0;
 }
 
-/* `unit` steps per cpu or GiB; *out keeps the fallback when nothing was asked. */
-static int amount(double asked, int64_t unit, int64_t least, int64_t limit, int64_t fallback,
-                  const char *what, const char *suffix, int64_t *out, struct dt_err *err)
+/* `unit` steps per cpu or GiB. */
+struct rule {
+    const char *what, *suffix;
+    int64_t unit, least;
+};
+
+/* *out becomes the fallback when nothing was asked. */
+static int amount(const struct rule *r, double asked, int64_t limit, int64_t fallback, int64_t *out,
+                  struct dt_err *err)
 {
+    const char *what = r->what, *suffix = r->suffix;
+    int64_t unit = r->unit, least = r->least;
     if (asked == 0) {
         *out = fallback;
         return 0;
@@ -63,15 +71,16 @@ int dt_create_check(const struct dt_create_ask *ask, const struct dt_create_limi
 {
     if (check_kind(ask, err) < 0)
         return -1;
+    static const struct rule cpu = {"CPU", "", 1000, CPU_MILLIS_MIN};
+    static const struct rule memory = {"Memory", "GB", 1024, MEMORY_MIB_MIN};
+    static const struct rule disk = {"Disk", "GB", 1024, DISK_MIB_MIN};
     const struct dt_resources *d = &dt_resources_default;
-    if (amount(ask->cpu, 1000, CPU_MILLIS_MIN, limits->cpu,
-               first_set(snapshot->cpu_millis, d->cpu_millis), "CPU", "", &res->cpu_millis,
-               err) < 0 ||
-        amount(ask->memory_gib, 1024, MEMORY_MIB_MIN, limits->memory_gib,
-               first_set(snapshot->memory_mib, d->memory_mib), "Memory", "GB", &res->memory_mib,
-               err) < 0 ||
-        amount(ask->disk_gib, 1024, DISK_MIB_MIN, limits->disk_gib,
-               first_set(snapshot->disk_mib, d->disk_mib), "Disk", "GB", &res->disk_mib, err) < 0)
+    if (amount(&cpu, ask->cpu, limits->cpu, first_set(snapshot->cpu_millis, d->cpu_millis),
+               &res->cpu_millis, err) < 0 ||
+        amount(&memory, ask->memory_gib, limits->memory_gib,
+               first_set(snapshot->memory_mib, d->memory_mib), &res->memory_mib, err) < 0 ||
+        amount(&disk, ask->disk_gib, limits->disk_gib, first_set(snapshot->disk_mib, d->disk_mib),
+               &res->disk_mib, err) < 0)
         return -1;
     *ncidrs = 0;
     if (ask->allow_list == NULL)

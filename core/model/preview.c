@@ -54,7 +54,9 @@ enum dt_preview_kind dt_preview_parse(struct dt_str host, struct dt_str domain,
         return DT_PREVIEW_BAD;
     for (size_t i = 0; i < rest.n; i++) {
         char c = rest.p[i];
-        out->label[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        out->label[i] = c;
     }
     out->label[rest.n] = '\0';
     if (memchr(out->label, '\0', rest.n) != NULL)

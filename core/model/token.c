@@ -16,8 +16,9 @@ void dt_api_key_make(char out[DT_API_KEY_SIZE])
 {
     uint8_t random[32];
     dt_rand_bytes(random, sizeof(random));
-    memcpy(out, "dtn_", 4);
-    dt_hex(random, sizeof(random), out + 4);
+    char hex[2 * sizeof(random) + 1];
+    dt_hex(random, sizeof(random), hex);
+    (void)snprintf(out, DT_API_KEY_SIZE, "dtn_%s", hex);
 }
 
 bool dt_api_key_shaped(struct dt_str key)

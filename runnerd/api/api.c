@@ -88,7 +88,7 @@ void dt_api_reply(struct dt_api_req *a, json_t *body)
     DT_AUTO_JSON json_t *owned = body;
     DT_AUTO_BUF struct dt_buf b;
     struct dt_err err;
-    dt_buf_init(&b, 256 * 1024 * 1024);
+    dt_buf_init(&b, (size_t)256 << 20);
     if (a->http == NULL)
         return;
     if (owned != NULL && dt_json_write(owned, &b, &err) < 0) {

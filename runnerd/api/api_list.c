@@ -98,7 +98,7 @@ static void list_done(void *arg, const struct dt_err *err)
 static int array_text(const json_t *array, char **ret, struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf b;
-    dt_buf_init(&b, 64 * 1024);
+    dt_buf_init(&b, (size_t)64 << 10);
     if (array == NULL || json_array_size(array) == 0)
         return 0;
     if (dt_json_write(array, &b, err) < 0)

@@ -286,7 +286,7 @@ void dt_api_sandbox_labels(struct dt_api_req *a, json_t *body)
     struct dt_rest_sandbox_labels in;
     struct dt_err err;
     DT_AUTO_BUF struct dt_buf text;
-    dt_buf_init(&text, 1024 * 1024);
+    dt_buf_init(&text, (size_t)1 << 20);
     if (dt_rest_sandbox_labels_parse(body, &in, &err) < 0) {
         dt_api_fail(a, &err);
         return;

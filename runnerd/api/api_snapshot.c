@@ -68,8 +68,9 @@ static int list_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct snapshot_job *j = arg;
     j->items = json_array();
-    return dt_store_snapshot_list(c, j->in.name, (j->in.page - 1) * j->in.limit, j->in.limit, add,
-                                  j, &j->total, err);
+    const struct dt_snapshot_filter f = {
+        .part = j->in.name, .offset = (j->in.page - 1) * j->in.limit, .limit = j->in.limit};
+    return dt_store_snapshot_list(c, &f, add, j, &j->total, err);
 }
 
 static int get_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
