@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "os/cgroup.h"
 
 #define RUN_DIR  "/run/daytona"
 #define REMEMBER "launcher.instance"
@@ -67,6 +68,33 @@ static int lock_open(unsigned n, struct dt_err *err)
     return fd < 0 ? dt_err_errno(err, "open %s", path) : fd;
 }
 
+struct search {
+    struct dt_cgroup_root *root;
+    bool found;
+};
+
+static int look_for_process(void *arg, const char *name)
+{
+    struct search *s = arg;
+    bool empty = false;
+    struct dt_err err;
+    s->found = dt_cgroup_is_empty(s->root, name, &empty, &err) < 0 || !empty;
+    return s->found;
+}
+
+/* Sandboxes run with this number, or may. Empty groups are what a killed launcher left. */
+static bool has_sandboxes(unsigned n)
+{
+    char name[16];
+    struct dt_err err;
+    (void)snprintf(name, sizeof(name), "%u", n);
+    DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *root = NULL;
+    if (dt_cgroup_root_open(name, &root, &err) < 0)
+        return true;
+    struct search s = {root, false};
+    return dt_cgroup_list(root, look_for_process, &s, &err) < 0 || s.found;
+}
+
 /* 1 = taken, 0 = not free. */
 static int try_number(unsigned n, const char *data_dir, bool also_of_another, int *ret,
                       struct dt_err *err)
@@ -74,7 +102,9 @@ static int try_number(unsigned n, const char *data_dir, bool also_of_another, in
     DT_AUTO_FD int fd = lock_open(n, err);
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || (!also_of_another && is_of_another(fd, data_dir)))
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return 0;
+    if (is_of_another(fd, data_dir) && (!also_of_another || has_sandboxes(n)))
         return 0;
     if (write_text(fd, data_dir, err) < 0)
         return -1;
@@ -125,4 +155,10 @@ int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret, st
     in.host_lock = dt_take_fd(&host);
     *ret = in;
     return 0;
+}
+
+void dt_instance_release(const struct dt_instance *in)
+{
+    struct dt_err err;
+    (void)write_text(in->host_lock, "", &err);
 }

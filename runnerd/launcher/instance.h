@@ -16,10 +16,15 @@ struct dt_instance {
     int host_lock; /* one data directory per number */
 };
 
-/* Waits DT_INSTANCE_WAIT_S for an earlier launcher of this directory, and its helpers, to end.
+/* Numbers of other directories are only taken when nothing runs with them.
+ *
+ * Waits DT_INSTANCE_WAIT_S for an earlier launcher of this directory, and its helpers, to end.
  * CONFLICT when it does not, LIMIT when all numbers are taken. The caller closes both locks, with
  * the process as a rule. */
 int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret,
                      struct dt_err *err) DT_MUST_CHECK;
+
+/* Nothing of this directory is left on the host: the number may go to any other. */
+void dt_instance_release(const struct dt_instance *in);
 
 #endif

@@ -17,6 +17,7 @@ enum { BACKLOG = 128, FREE_WAIT_MS = 30000 };
 
 struct jobs {
     int data;
+    int kept; /* from KEEP to CLOSE */
     struct dt_disk_store *disks;
 };
 
@@ -147,6 +148,42 @@ static int answer(int sock, const struct dt_job_done *done, int fds[DT_JOB_FDS])
     return n < 0 ? -1 : 0;
 }
 
+static void keep(struct jobs *j, int fd)
+{
+    if (j->kept >= 0)
+        (void)close(j->kept);
+    j->kept = fd;
+}
+
+/* 1 = a job to answer, 0 = the launcher is gone. */
+static int await_job(struct jobs *j, int sock, struct dt_job *job)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    for (;;) {
+        struct iovec iov = {job, sizeof(*job)};
+        struct msghdr m = {.msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof(control)};
+        ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof(*job))
+            return 0;
+        const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        int fd = -1;
+        if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
+            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        if (fd >= 0 || job->op == DT_JOB_CLOSE)
+            keep(j, fd);
+        if (job->op != DT_JOB_KEEP && job->op != DT_JOB_CLOSE)
+            return 1;
+    }
+}
+
 int dt_worker_run(int sock, const char *data_dir, struct dt_err *err)
 {
     DT_AUTO_FD int data = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -155,15 +192,13 @@ int dt_worker_run(int sock, const char *data_dir, struct dt_err *err)
     DT_AUTO(dt_disk_store_free) struct dt_disk_store *disks = NULL;
     if (dt_disk_store_open(data, &disks, err) < 0)
         return -1;
-    struct jobs j = {data, disks};
+    struct jobs j = {data, -1, disks};
     for (;;) {
         struct dt_job_done done = {.code = DT_OK};
-        ssize_t n = recv(sock, &done.job, sizeof(done.job), 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n != (ssize_t)sizeof(done.job))
+        if (await_job(&j, sock, &done.job) == 0)
             return 0; /* the launcher is gone */
-        if (done.job.op == 0 || done.job.op >= sizeof(handlers) / sizeof(*handlers))
+        if (done.job.op == 0 || done.job.op >= sizeof(handlers) / sizeof(*handlers) ||
+            handlers[done.job.op] == NULL)
             return dt_err_set(err, DT_E_INVALID, "unknown job %u", done.job.op);
         struct dt_err why = {.code = DT_OK};
         int fds[DT_JOB_FDS] = {-1, -1};

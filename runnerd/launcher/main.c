@@ -26,7 +26,7 @@
 #include "runnerd/launcher/instance.h"
 #include "runnerd/launcher/launcher.h"
 
-enum { FD_WORKER = 3 };
+enum { FD_WORKER = 3, DRAIN_MS = 5000 };
 
 struct options {
     const char *data_dir;
@@ -205,8 +205,8 @@ static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS
         struct dt_pool_disk d = {done->job.serial, done->job.bytes, fds[0], fds[1]};
         if (done->job.op == DT_JOB_DISK_NEW)
             dt_pool_disk_drop(l, &d);
-        else
-            dt_pool_disk_close(&d);
+        else /* destroyed meanwhile */
+            dt_pool_disk_unmount(l, &d);
     }
 }
 
@@ -318,14 +318,46 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
     return o->fd >= 0 ? dt_peer_connected(l, o->fd, err) : dt_peer_listen(l, o->socket, err);
 }
 
-static void finish(struct dt_launcher *l)
+/* Without sandboxes that go on living, nothing of this instance stays on the host. */
+static void leave_nothing(struct dt_launcher *l, const struct dt_instance *in)
+{
+    struct dt_err err = {.code = DT_OK};
+    l->net = dt_sandbox_net_close(l->net);
+    if (dt_cgroup_root_remove(l->cgroups, &err) < 0 ||
+        dt_sandbox_net_purge(l->instance, 0, &err) < 0)
+        dt_log(DT_LOG_WARN, "something stays on the host", "err", err.msg, NULL);
+    else
+        dt_instance_release(in);
+}
+
+static void on_late(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+/* What is ending already should end completely. */
+static void drain(struct dt_launcher *l)
+{
+    bool late = false;
+    struct dt_timer t = {.fn = on_late, .ctx = &late};
+    dt_loop_timer(&l->loop, &t, DRAIN_MS);
+    while (!late && dt_sandbox_any_ending(l))
+        (void)dt_loop_once(&l->loop, false);
+    dt_loop_untimer(&l->loop, &t);
+}
+
+static void finish(struct dt_launcher *l, const struct dt_instance *in)
 {
     dt_peer_done(l);
+    drain(l);
+    bool last = l->nsandboxes == 0;
     dt_sandbox_forget_all(l);
+    dt_pool_done(l);
     dt_worker_stop(&l->maker);
     dt_worker_stop(&l->reaper);
     dt_worker_stop(&l->sweeper);
-    dt_pool_done(l);
+    if (last)
+        leave_nothing(l, in);
     dt_seccomp_free(&l->filter);
     l->net = dt_sandbox_net_close(l->net);
     l->cgroups = dt_cgroup_root_free(l->cgroups);
@@ -347,7 +379,7 @@ static int run(const struct options *o, struct dt_err *err)
         if (!dt_loop_once(&l.loop, true) && !dt_pool_fill(&l))
             (void)dt_loop_once(&l.loop, false);
     }
-    finish(&l);
+    finish(&l, &in);
     return 0;
 }
 

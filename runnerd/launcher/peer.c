@@ -303,6 +303,7 @@ static int receive(struct dt_peer *p, struct dt_err *err)
     if (dt_request_check(&r, p->greeted, fd >= 0, err) < 0 ||
         (fd >= 0 && check_config(fd, err) < 0))
         return -1;
+    dt_pool_busy(p->l);
     do_request(p->l, &r, dt_take_fd(&fd));
     return 0;
 }

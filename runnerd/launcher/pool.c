@@ -17,7 +17,14 @@
 #include "os/userns.h"
 #include "runnerd/launcher/launcher.h"
 
-enum { FIRST_BASE = 16, RETRY_MS = 1000, DISKS_AT_ONCE = 2, KITS_AT_ONCE = 2 };
+enum {
+    FIRST_BASE = 16,
+    RETRY_MS = 1000,
+    DISKS_AT_ONCE = 2,
+    KITS_AT_ONCE = 2,
+    KITS_LOW = 4,
+    QUIET_MS = 8
+};
 
 #define DEFAULT_DISK (3ULL << 30)
 /* The kernel should rather end a sandbox than what runs on the host. */
@@ -31,10 +38,20 @@ struct dt_pooled_kit {
     struct dt_watch on_helper;
 };
 
+static void on_wake(void *ctx)
+{
+    (void)ctx; /* the main loop fills the pool when it is idle */
+}
+
 void dt_pool_init(struct dt_pool *p)
 {
-    *p = (struct dt_pool){.disk_bytes = DEFAULT_DISK};
+    *p = (struct dt_pool){.disk_bytes = DEFAULT_DISK, .wake = {.fn = on_wake}};
     dt_rand_bytes(&p->serial, sizeof(p->serial));
+}
+
+void dt_pool_busy(struct dt_launcher *l)
+{
+    l->pool.request_ms = dt_clock_ms();
 }
 
 uint64_t dt_pool_serial(struct dt_pool *p)
@@ -288,7 +305,9 @@ bool dt_pool_release(struct dt_launcher *l, unsigned slot, const char *cgroup)
 bool dt_pool_disk(struct dt_launcher *l, uint64_t bytes, struct dt_pool_disk *ret)
 {
     struct dt_pool *p = &l->pool;
-    p->disk_bytes = bytes;
+    if (p->last_bytes == bytes)
+        p->disk_bytes = bytes;
+    p->last_bytes = bytes;
     for (unsigned i = 0; i < p->ndisks; i++) {
         if (p->disks[i].bytes == bytes) {
             *ret = p->disks[i];
@@ -305,11 +324,18 @@ void dt_pool_disk_close(struct dt_pool_disk *d)
     close_fd(&d->listener);
 }
 
+void dt_pool_disk_unmount(struct dt_launcher *l, struct dt_pool_disk *d)
+{
+    if (d->mount >= 0)
+        dt_worker_close(&l->sweeper, dt_take_fd(&d->mount));
+    dt_pool_disk_close(d);
+}
+
 void dt_pool_disk_drop(struct dt_launcher *l, struct dt_pool_disk *d)
 {
     char name[32];
     struct dt_err err;
-    dt_pool_disk_close(d);
+    dt_pool_disk_unmount(l, d);
     (void)snprintf(name, sizeof(name), "%016llx", (unsigned long long)d->serial);
     if (dt_trash(l, l->pool_dir, name, &err) < 0)
         dt_log(DT_LOG_WARN, "cannot throw a disk away", "err", err.msg, NULL);
@@ -369,6 +395,12 @@ bool dt_pool_fill(struct dt_launcher *l)
     struct dt_pool *p = &l->pool;
     if (dt_clock_ms() < p->again_ms)
         return false;
+    bool urgent = p->nkits < KITS_LOW;
+    uint64_t quiet = dt_clock_ms() - p->request_ms;
+    if (!urgent && quiet < QUIET_MS) {
+        dt_loop_timer(&l->loop, &p->wake, QUIET_MS - quiet);
+        return false;
+    }
     if (drop_other_size(l) || ask_for_disk(l))
         return true;
     if (p->nkits >= DT_POOL_KITS || p->nmaking >= KITS_AT_ONCE)

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "os/box.h"
+#include "runnerd/launcher/loop.h"
 #include "runnerd/launcher/record.h"
 
 struct dt_launcher;
@@ -45,17 +46,22 @@ struct dt_pool {
     struct dt_pool_disk disks[DT_POOL_DISKS];
     unsigned ndisks;
     unsigned disks_asked;
-    uint64_t disk_bytes; /* the size kept ready: the one asked for last */
+    uint64_t disk_bytes; /* the size kept ready: the one asked for twice in a row */
+    uint64_t last_bytes;
     uint64_t serial;
     bool used[DT_SLOTS + 1];
     unsigned last_slot;
-    uint64_t again_ms; /* after a failure: not before */
+    uint64_t again_ms;   /* after a failure: not before */
+    uint64_t request_ms; /* when something was last asked of the launcher */
+    struct dt_timer wake;
 };
 
 void dt_pool_init(struct dt_pool *p);
 /* Releases what is ready. */
 void dt_pool_done(struct dt_launcher *l);
 
+/* Something was asked: what is not urgent waits until that is over. */
+void dt_pool_busy(struct dt_launcher *l);
 /* One step of filling up, about 2 ms; false when there is nothing to do. */
 bool dt_pool_fill(struct dt_launcher *l);
 /* A kit from the pool, else a new one, which takes some 3 ms, and 15 where control groups are v1.
@@ -68,8 +74,11 @@ bool dt_pool_claim_slot(struct dt_pool *p, unsigned slot);
 
 /* True with a disk of that size, if there is one. Else ask the maker for one. */
 bool dt_pool_disk(struct dt_launcher *l, uint64_t bytes, struct dt_pool_disk *ret);
+/* For a disk whose mount is in use elsewhere, so that closing it is cheap, or that has none. */
 void dt_pool_disk_close(struct dt_pool_disk *d);
-/* Gives a disk that was not used to trash. */
+/* For one whose mount nobody else uses. */
+void dt_pool_disk_unmount(struct dt_launcher *l, struct dt_pool_disk *d);
+/* The same, and its folder below pool/ goes to trash. */
 void dt_pool_disk_drop(struct dt_launcher *l, struct dt_pool_disk *d);
 /* The maker's answer to a disk that the pool asked for. */
 void dt_pool_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);

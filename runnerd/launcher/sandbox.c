@@ -98,6 +98,17 @@ static void sandbox_free(struct dt_sandbox *s)
     free(s);
 }
 
+bool dt_sandbox_any_ending(const struct dt_launcher *l)
+{
+    for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
+        for (const struct dt_sandbox *s = l->sandboxes_by_id[i]; s != NULL; s = s->next) {
+            if (s->state == DT_KILLED || s->state == DT_ENDED)
+                return true;
+        }
+    }
+    return false;
+}
+
 void dt_sandbox_forget_all(struct dt_launcher *l)
 {
     for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
@@ -172,8 +183,10 @@ static void release(struct dt_sandbox *s)
 /* No process is left, or there never was one. */
 static void end(struct dt_sandbox *s)
 {
-    if (s->state == DT_WAITING)
+    if (s->state == DT_WAITING) {
         dt_box_abort(&s->box);
+        dt_pool_disk_unmount(s->l, &s->disk);
+    }
     step(s, DT_ENDED);
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
@@ -197,7 +210,6 @@ static void kill_all(struct dt_sandbox *s)
 static void fail(struct dt_sandbox *s, bool moved, const struct dt_err *why)
 {
     struct dt_err err;
-    dt_peer_reply(s->l, &s->asked, s->id, why);
     if (s->fresh) {
         s->gone = true;
         if (!moved && s->disk.mount >= 0)
@@ -205,6 +217,7 @@ static void fail(struct dt_sandbox *s, bool moved, const struct dt_err *why)
         else if (moved && throw_away(s->l, s->id, &err) < 0)
             dt_log(DT_LOG_ERROR, "cannot throw a sandbox away", "err", err.msg, NULL);
     }
+    dt_peer_reply(s->l, &s->asked, s->id, why);
     if (s->state == DT_WAITING)
         end(s);
     else if (s->state != DT_KILLED && s->state != DT_ENDED)

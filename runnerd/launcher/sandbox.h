@@ -74,6 +74,8 @@ void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker);
 /* Takes over a running process of an earlier launcher. Takes `pidfd`. */
 int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct dt_record *r,
                      int pidfd, struct dt_err *err) DT_MUST_CHECK;
+/* Some are ending: their kernel objects are not released yet. */
+bool dt_sandbox_any_ending(const struct dt_launcher *l);
 /* Frees the structs and leaves the sandboxes running. */
 void dt_sandbox_forget_all(struct dt_launcher *l);
 

@@ -152,3 +152,27 @@ int dt_worker_send(struct dt_worker *w, const struct dt_job *job, struct dt_err 
                           "too much file work is waiting; try again in a moment");
     return 0;
 }
+
+void dt_worker_close(struct dt_worker *w, int fd)
+{
+    struct dt_job job = {.op = DT_JOB_KEEP};
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec iov = {&job, sizeof(job)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    bool sent = w->pid > 0 && sendmsg(w->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    (void)close(fd);
+    job.op = DT_JOB_CLOSE;
+    if (sent)
+        (void)send(w->watch.fd, &job, sizeof(job), MSG_NOSIGNAL | MSG_DONTWAIT);
+}

@@ -17,6 +17,10 @@ enum dt_job_op {
     DT_JOB_DISK_OPEN = 2, /* the same two for sandboxes/<id> */
     DT_JOB_DISK_FREE = 3, /* answered when the disk of sandboxes/<id> is in use no more */
     DT_JOB_SWEEP = 4,     /* deletes what is in trash/ */
+    /* Keeps the descriptor that comes along until CLOSE, by when the launcher has closed its own: the
+     * last one of a disk unmounts it, 10 ms or more. Neither is answered. */
+    DT_JOB_KEEP = 5,
+    DT_JOB_CLOSE = 6,
 };
 
 enum { DT_JOB_FOR_POOL = 0, DT_JOB_FOR_SANDBOX = 1 };
@@ -56,6 +60,8 @@ int dt_worker_start(struct dt_worker *w, struct dt_err *err) DT_MUST_CHECK;
 void dt_worker_stop(struct dt_worker *w);
 /* UNAVAILABLE when too many jobs wait. */
 int dt_worker_send(struct dt_worker *w, const struct dt_job *job, struct dt_err *err) DT_MUST_CHECK;
+/* Has the worker close `fd`, which the caller no longer owns. */
+void dt_worker_close(struct dt_worker *w, int fd);
 
 /* The body of the helper process: `sock` is its end. Returns when the launcher is gone. */
 int dt_worker_run(int sock, const char *data_dir, struct dt_err *err) DT_MUST_CHECK;

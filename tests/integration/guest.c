@@ -1,14 +1,17 @@
 /*
- * Stands in for the toolbox as pid 1 of a sandbox: a static program that needs nothing from the image.
- * Each connection to descriptor 3 is one command, a letter and its argument up to the end of input:
+ * Stands in for the toolbox as pid 1 of a sandbox: a static program that needs nothing from the
+ * image. Each connection to descriptor 3 is one command, a letter and its argument up to the end of
+ * input:
  *
  *   R path   the file's content          C text  `/bin/sh -c text` as root, then "\n=status"
  *   L path   the folder's names          U text  the same as user 1000
  *   D        descriptors and their targets, of this process
  *   G        the configuration on descriptor 4
  *   X n      exits with n                 H      ignores SIGTERM from now on
+ *
+ * Started with the argument `euid` it prints that.
  */
-#define _GNU_SOURCE
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -130,8 +133,12 @@ static void serve(int fd)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "euid") == 0) {
+        (void)printf("%u\n", (unsigned)geteuid());
+        return 0;
+    }
     (void)signal(SIGTERM, on_term);
     (void)signal(SIGPIPE, SIG_IGN);
     for (;;) {

@@ -23,7 +23,7 @@ SPEC = struct.Struct("=QQIIII40sI2048s64s4x")
 ANSWER = struct.Struct("=IIQ16sIiII256s")
 REQUEST_SIZE = HEAD.size + SPEC.size
 ANSWER_SIZE = ANSWER.size + 8 + 256 * 24
-DEADLINE = 60
+DEADLINE = int(os.environ.get("DT_DEADLINE", "60"))
 
 
 class Answer:
