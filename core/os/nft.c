@@ -317,14 +317,24 @@ void dt_nft_if_ct_none(struct dt_nft *n, uint32_t key, uint32_t bits)
     if_ct(n, key, bits, NFT_CMP_EQ);
 }
 
-void dt_nft_if_daddr_type(struct dt_nft *n, uint32_t rtn_type)
+static void if_route(struct dt_nft *n, uint32_t result, uint32_t want)
 {
     expr(n, "fib");
     dt_nl_be32(n->nl, NFTA_FIB_DREG, NFT_REG_1);
-    dt_nl_be32(n->nl, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+    dt_nl_be32(n->nl, NFTA_FIB_RESULT, result);
     dt_nl_be32(n->nl, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
     expr_end(n);
-    cmp(n, NFT_CMP_EQ, &rtn_type, sizeof(rtn_type));
+    cmp(n, NFT_CMP_EQ, &want, sizeof(want));
+}
+
+void dt_nft_if_daddr_type(struct dt_nft *n, uint32_t rtn_type)
+{
+    if_route(n, NFT_FIB_RESULT_ADDRTYPE, rtn_type);
+}
+
+void dt_nft_if_no_route(struct dt_nft *n)
+{
+    if_route(n, NFT_FIB_RESULT_OIF, 0);
 }
 
 static void load_key(struct dt_nft *n, enum dt_nft_key key)

@@ -84,6 +84,8 @@ void dt_nft_if_ct_any(struct dt_nft *n, uint32_t key, uint32_t bits);
 void dt_nft_if_ct_none(struct dt_nft *n, uint32_t key, uint32_t bits);
 /* What the host's routes say of the destination; RTN_LOCAL: an address of the host. */
 void dt_nft_if_daddr_type(struct dt_nft *n, uint32_t rtn_type);
+/* The host has no route to the destination. */
+void dt_nft_if_no_route(struct dt_nft *n);
 /* Set look-ups; `flags` is 0 or NFT_LOOKUP_F_INV. */
 enum dt_nft_key {
     DT_NFT_SADDR,       /* 4 bytes */

@@ -151,6 +151,12 @@ static void chain_local(struct dt_nft *n, const struct dt_sandbox_rules *r)
     dt_nft_if_ct_none(n, NFT_CT_STATE, STATE_ESTABLISHED);
     dt_nft_if_daddr_type(n, RTN_LOCAL);
     end(n, NFT_GOTO, "refuse");
+    /* Of a host without network: the kernel's own answer is an ICMP error, which is limited to one
+     * a second and lost when it arrives while connect() holds the socket. */
+    from(n, "local", r);
+    dt_nft_if_ct_any(n, NFT_CT_STATE, STATE_NEW);
+    dt_nft_if_no_route(n);
+    end(n, NFT_GOTO, "refuse");
 }
 
 /* Before anything is accepted: each connection takes a place in the host's table. */
