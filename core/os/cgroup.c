@@ -257,7 +257,7 @@ static int wait_for(struct dt_cgroup_root *r, const char *name, const char *key,
     for (;;) {
         char room[256];
         struct dt_str text;
-        uint64_t now_value, now = dt_clock_ms();
+        uint64_t now_value = 0, now = dt_clock_ms();
         if (read_text(fd, room, sizeof(room), &text) < 0)
             return fail(name, "cgroup.events", err);
         if (find_key(text, key, &now_value) < 0)
@@ -292,7 +292,7 @@ int dt_cgroup_kill(struct dt_cgroup_root *r, const char *name, struct dt_err *er
 
 int dt_cgroup_is_empty(struct dt_cgroup_root *r, const char *name, bool *empty, struct dt_err *err)
 {
-    uint64_t populated;
+    uint64_t populated = 0;
     if (check_name(name, err) < 0 ||
         read_key(r->tree, name, "cgroup.events", "populated", &populated, err) < 0)
         return -1;
@@ -410,7 +410,7 @@ int dt_cgroup_pids(struct dt_cgroup_root *r, const char *name, pid_t *out, size_
     struct dt_str rest = dt_buf_str(&text), line;
     size_t count = 0;
     while (dt_str_cut(&rest, '\n', &line)) {
-        unsigned long long pid;
+        unsigned long long pid = 0;
         if (dt_str_u64(line, INT_MAX, &pid) < 0 || pid == 0)
             continue;
         if (count == max)
@@ -443,7 +443,7 @@ int dt_cgroup_init_pid(struct dt_cgroup_root *r, const char *name, pid_t *ret, s
 {
     enum { PIDS_MAX = 65536 };
     DT_AUTO_FREE pid_t *pids = calloc(PIDS_MAX, sizeof(*pids));
-    size_t n;
+    size_t n = 0;
     if (pids == NULL)
         return dt_err_set(err, DT_E_NOMEM, "no memory for the processes of group '%s'", name);
     if (dt_cgroup_pids(r, name, pids, PIDS_MAX, &n, err) < 0)

@@ -103,7 +103,7 @@ static int own_group(const struct mounts *m, char out[PATH_MAX], struct dt_err *
     while (dt_str_cut(&rest, '\n', &line))
         if (dt_str_starts(line, DT_STR("0::")))
             own = dt_str(line.p + 3, line.n - 3);
-    struct dt_str root = dt_str_z(m->v2_root);
+    struct dt_str root = dt_str(m->v2_root, strlen(m->v2_root));
     if (root.n > 1 && dt_str_starts(own, root))
         own = dt_str(own.p + root.n, own.n - root.n);
     (void)snprintf(out, PATH_MAX, "%.*s", (int)own.n, own.p);
@@ -123,15 +123,16 @@ static bool is_delegated(int fd)
 /* The unit's own group where systemd leaves it to us, else the top of the tree. */
 static int open_base(const struct mounts *m, struct dt_err *err)
 {
-    char own[PATH_MAX], path[2 * PATH_MAX];
+    char own[PATH_MAX];
     if (own_group(m, own, err) < 0)
         return -1;
-    (void)snprintf(path, sizeof(path), "%s%s", m->v2, own);
-    DT_AUTO_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && is_delegated(fd))
-        return dt_take_fd(&fd);
-    int top = open(m->v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return top < 0 ? dt_err_errno(err, "open %s", m->v2) : top;
+    DT_AUTO_FD int top = open(m->v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return dt_err_errno(err, "open %s", m->v2);
+    const char *below = own + strspn(own, "/");
+    DT_AUTO_FD int fd =
+        openat(top, *below != '\0' ? below : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && is_delegated(fd) ? dt_take_fd(&fd) : dt_take_fd(&top);
 }
 
 static int move_pid(int to, struct dt_str pid)
@@ -186,7 +187,7 @@ static int available(int base, bool has[DT_CG_LIMITING], char *list, size_t size
     dt_buf_init(&text, 4096);
     if (dt_fd_read_file(base, "cgroup.controllers", &text, err) < 0)
         return -1;
-    struct dt_str words = dt_str_trim(dt_str(text.p, text.n > 0 ? text.n - 1 : 0));
+    struct dt_str words = dt_str(text.p, text.n - (text.n > 0));
     size_t n = 0;
     list[0] = '\0';
     for (size_t i = 0; i < DT_CG_LIMITING; i++) {

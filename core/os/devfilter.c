@@ -133,7 +133,7 @@ static int detach(int cgroup_fd, uint32_t id, struct dt_err *err)
 /* The new one is there before the old ones go, so that no moment is without a filter. */
 int dt_devfilter_attach(int cgroup_fd, struct dt_err *err)
 {
-    uint32_t ids[PROGRAMS_MAX];
+    uint32_t ids[PROGRAMS_MAX] = {0};
     unsigned nids = 0;
     DT_AUTO_FD int prog = load(err);
     if (prog < 0)

@@ -78,7 +78,7 @@ static int check_size(uint64_t bytes, uint64_t inodes, struct dt_disk_size *ret,
 
 int dt_disk_prepare(struct dt_disk_store *s, uint64_t bytes, uint64_t inodes, struct dt_err *err)
 {
-    struct dt_disk_size size;
+    struct dt_disk_size size = {0};
     if (check_size(bytes, inodes, &size, err) < 0)
         return -1;
     return s->project ? 0 : dt_disk_image_prepare(s, size, err);
@@ -87,7 +87,7 @@ int dt_disk_prepare(struct dt_disk_store *s, uint64_t bytes, uint64_t inodes, st
 int dt_disk_make(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes, uint64_t inodes,
                  struct dt_err *err)
 {
-    struct dt_disk_size size;
+    struct dt_disk_size size = {0};
     if (check_size(bytes, inodes, &size, err) < 0)
         return -1;
     if (dt_disk_exists(sandbox_dirfd))
@@ -192,7 +192,7 @@ int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadl
     if (watch < 0)
         return -1;
     for (int closing = 0;;) {
-        bool in_use;
+        bool in_use = true;
         if (dt_disk_loop_lease(fd, &in_use, err) < 0)
             return -1;
         uint64_t now = dt_clock_ms();

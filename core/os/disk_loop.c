@@ -146,7 +146,7 @@ static int mount_device(const char *device, struct dt_err *err)
 int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, struct dt_err *err)
 {
     char device[DEVICE_NAME_MAX];
-    bool in_use;
+    bool in_use = true;
     if (s->loop_control < 0)
         return dt_err_set(err, DT_E_UNSUPPORTED,
                           "the disk is an image and the host has no loop "

@@ -1,5 +1,6 @@
-/* The system calls of sandboxes by name: what is allowed, and what answers EPERM. What is in neither
- * list, and has no rule of its own in seccomp.c, answers ENOSYS. Included by seccomp.c only. */
+/* The system calls of sandboxes by name: what is allowed, and what answers EPERM. What is in
+ * neither list, and has no rule of its own in seccomp.c, answers ENOSYS. Included by seccomp.c
+ * only. */
 #ifndef DT_SECCOMP_CALLS_H
 #define DT_SECCOMP_CALLS_H
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -376,9 +377,9 @@ static void test_names(void **state)
 static int note(void *arg, const char *name)
 {
     uint64_t *seen = arg;
-    unsigned n = 99;
-    (void)(sscanf(name, "g%u", &n) == 1);
-    assert_true(n < 10);
+    assert_int_equal(strlen(name), 2);
+    assert_true(name[0] == 'g' && name[1] >= '0' && name[1] <= '9');
+    int n = name[1] - '0';
     assert_int_equal(*seen & (1ULL << n), 0);
     *seen |= 1ULL << n;
     return 0;
@@ -430,6 +431,58 @@ static void write_mountinfo(const char *path, const char *const *without)
     assert_int_equal(fclose(out), 0);
 }
 
+static void in_delegated_group(struct fixture *f, const char *top, const char *own)
+{
+    struct dt_err err;
+    char path[256];
+    DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *r = NULL;
+    struct dt_buf DT_AUTO_BUF text;
+    (void)snprintf(path, sizeof(path), "%s/%s/cgroup.procs", top, own);
+    dt_buf_init(&text, 65536);
+    if (dt_fd_put(AT_FDCWD, path, "0", &err) < 0 || dt_cgroup_root_open(own, &r, &err) < 0 ||
+        dt_fd_read_file(AT_FDCWD, "/proc/self/cgroup", &text, &err) < 0) {
+        (void)fprintf(stderr, "%s\n", err.msg);
+        return;
+    }
+    (void)snprintf(path, sizeof(path), "0::/%s", own);
+    bool beneath = strstr(text.p, path) != NULL;
+    bool in_leaf = strstr(text.p, "/daytona-launcher\n") != NULL;
+    bool v2 = strcmp(dt_cgroup_driver(r), "v2") == 0;
+    (void)snprintf(path, sizeof(path), "%s/%s/daytona-%s", top, own, own);
+    /* Again, as after a restart: from the leaf, the same parent group is found. */
+    struct dt_cgroup_root *again = NULL;
+    if (access(path, F_OK) == 0 && beneath && in_leaf == v2 &&
+        dt_cgroup_root_open(own, &again, &err) == 0 && dt_cgroup_make(again, "x", &err) == 0 &&
+        dt_cgroup_remove(r, "x", &err) == 0 && dt_cgroup_root_remove(again, &err) == 0)
+        *f->shared = 1;
+    (void)dt_cgroup_root_free(again);
+}
+
+/* A unit with Delegate=yes: its group is the base, and on v2 its processes make way. */
+static void test_a_delegated_unit_is_the_base(void **state)
+{
+    struct fixture *f = *state;
+    const char *top =
+        access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+    char own[64], path[128];
+    (void)snprintf(own, sizeof(own), "%s-unit", f->instance);
+    (void)snprintf(path, sizeof(path), "%s/%s", top, own);
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_int_equal(setxattr(path, "trusted.delegate", "1", 1, 0), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        in_delegated_group(f, top, own);
+        _exit(0);
+    }
+    (void)reap(pid);
+    char leaf[160];
+    (void)snprintf(leaf, sizeof(leaf), "%s/daytona-launcher", path);
+    (void)rmdir(leaf);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(*f->shared, 1);
+}
+
 static bool parent_exists(const char *instance)
 {
     char path[128];
@@ -477,11 +530,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_memory_is_limited), TEST(test_processes_are_limited_and_killed),
-        TEST(test_cpu_is_limited),    TEST(test_devices_are_limited),
-        TEST(test_freezing),          TEST(test_pid_1_is_found),
-        TEST(test_limits_change),     TEST(test_names),
-        TEST(test_listing),           TEST(test_what_is_missing_is_named),
+        TEST(test_memory_is_limited),
+        TEST(test_processes_are_limited_and_killed),
+        TEST(test_cpu_is_limited),
+        TEST(test_devices_are_limited),
+        TEST(test_freezing),
+        TEST(test_pid_1_is_found),
+        TEST(test_limits_change),
+        TEST(test_names),
+        TEST(test_listing),
+        TEST(test_a_delegated_unit_is_the_base),
+        TEST(test_what_is_missing_is_named),
     };
     return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);
 }

@@ -156,10 +156,10 @@ static int teardown(void **state)
 }
 
 static const struct {
-    uid_t uid;
     const char *list;
+    uid_t uid;
     unsigned least;
-} rows[] = {{0, "calls", 100}, {1000, "calls", 100}, {0, "processes", 25}, {1000, "processes", 25}};
+} rows[] = {{"calls", 0, 100}, {"calls", 1000, 100}, {"processes", 0, 25}, {"processes", 1000, 25}};
 
 static void test_everything_is_refused(void **state)
 {
