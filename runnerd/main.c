@@ -365,22 +365,31 @@ static int start(struct program *p, struct dt_err *err)
     return 0;
 }
 
+static bool has_launcher(const struct dt_config_runnerd *c)
+{
+    return c->daytona_launcher_socket != NULL && c->daytona_launcher_socket[0] != '\0';
+}
+
+static int check_user(const struct program *p, struct dt_err *err)
+{
+    if (geteuid() == 0 || has_launcher(&p->settings.config))
+        return 0;
+    return dt_err_set(err, DT_E_FORBIDDEN,
+                      "start it as root (it gives up all privileges but for a small helper), or "
+                      "name the launcher of an installed service with --launcher-socket");
+}
+
 /* As root: what only root can do, then root no more. */
 static int give_up_root(struct program *p, struct dt_err *err)
 {
     const struct dt_config_runnerd *c = &p->settings.config;
-    bool has_socket = c->daytona_launcher_socket != NULL && c->daytona_launcher_socket[0] != '\0';
-    if (geteuid() != 0 && !has_socket)
-        return dt_err_set(err, DT_E_FORBIDDEN,
-                          "start it as root (it gives up all privileges but for a small helper), "
-                          "or name the launcher of an installed service with --launcher-socket");
     struct dt_identity who = geteuid() == 0 ? dt_identity_of(c->daytona_runnerd_uid)
                                             : (struct dt_identity){geteuid(), getegid()};
     if (dt_prepare_folders(p->settings.data_dir, &who, err) < 0 ||
         dt_data_dir_lock(p->settings.data_dir, &who, err) < 0)
         return -1;
     open_sandboxes(p);
-    if (!has_socket) {
+    if (!has_launcher(c)) {
         p->launcher_fd = dt_launcher_spawn(p->settings.data_dir, &who, &p->launcher, err);
         if (p->launcher_fd < 0)
             return -1;
@@ -407,7 +416,8 @@ static int serve(struct program *p)
 {
     struct dt_err err;
     enum dt_log_level level = DT_LOG_INFO;
-    if (log_level(p->settings.config.log_level, &level, &err) < 0 || give_up_root(p, &err) < 0) {
+    if (log_level(p->settings.config.log_level, &level, &err) < 0 || check_user(p, &err) < 0 ||
+        dt_settings_data_dir(&p->settings, &err) < 0 || give_up_root(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
         return 1;
     }
@@ -439,6 +449,16 @@ static int print_help(void)
     return 0;
 }
 
+static int snapshot(struct dt_settings *s)
+{
+    struct dt_err err;
+    if (dt_settings_data_dir(s, &err) < 0) {
+        (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
+        return 1;
+    }
+    return dt_cmd_snapshot(&s->config, s->data_dir, s->nwords, s->words);
+}
+
 int main(int argc, char **argv)
 {
     static struct program p = {.launcher_fd = -1, .rd = {.sandboxes = -1}};
@@ -455,8 +475,7 @@ int main(int argc, char **argv)
     else if (p.settings.nwords == 0)
         code = serve(&p);
     else if (strcmp(p.settings.words[0], "snapshot") == 0)
-        code = dt_cmd_snapshot(&p.settings.config, p.settings.data_dir, p.settings.nwords,
-                               p.settings.words);
+        code = snapshot(&p.settings);
     else {
         (void)fprintf(stderr, "daytona-runnerd: there is no '%s'; --help says more\n",
                       p.settings.words[0]);

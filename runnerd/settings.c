@@ -25,7 +25,7 @@ static int split_words(struct dt_settings *s, int argc, char **argv, int first, 
     return 0;
 }
 
-static int find_data_dir(struct dt_settings *s, struct dt_err *err)
+int dt_settings_data_dir(struct dt_settings *s, struct dt_err *err)
 {
     const char *path = s->config.daytona_data_dir;
     char real[PATH_MAX];
@@ -57,9 +57,7 @@ int dt_settings_load(struct dt_settings *s, int argc, char **argv, struct dt_err
     if (rest != n)
         return dt_err_set(err, DT_E_INVALID, "unexpected argument '%s'; --help says more",
                           s->argv[rest]);
-    if (s->config.common.help || s->config.common.version)
-        return 0;
-    return find_data_dir(s, err);
+    return 0;
 }
 
 void dt_settings_done(struct dt_settings *s)

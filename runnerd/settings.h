@@ -10,13 +10,15 @@ struct dt_settings {
     struct dt_config_runnerd config;
     int nwords;
     char *words[DT_WORDS_MAX]; /* `snapshot`, `import` ...; borrowed from argv */
-    char data_dir[4096];       /* absolute */
+    char data_dir[4096];       /* absolute; set by dt_settings_data_dir() */
     char **argv;               /* the options alone; the config's texts point into it */
 };
 
 /* Options may stand before and after the words. */
 int dt_settings_load(struct dt_settings *s, int argc, char **argv,
                      struct dt_err *err) DT_MUST_CHECK;
+/* Finds (or makes) the data directory; fills in data_dir. */
+int dt_settings_data_dir(struct dt_settings *s, struct dt_err *err) DT_MUST_CHECK;
 void dt_settings_done(struct dt_settings *s);
 /* Fills in the URLs once both ports are known. */
 int dt_settings_urls(struct dt_runnerd *rd, struct dt_err *err) DT_MUST_CHECK;

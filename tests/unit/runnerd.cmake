@@ -1,0 +1,1 @@
+dt_pytest(integration.api integration/test_api.py 600)
