@@ -87,7 +87,10 @@ int dt_sandbox_net_make_alone(int *netns_fd, struct dt_err *err) DT_MUST_CHECK;
 int dt_sandbox_net_policy(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
                           const struct dt_cidr *cidrs, unsigned n,
                           struct dt_err *err) DT_MUST_CHECK;
-/* Forgets the slot: from here on nothing passes. A slot without a policy is fine. */
+/* Forgets the slot: from here on nothing passes. A slot without a policy is fine. Call it after the
+ * processes are gone: TCP connections that are closing then can no longer finish, and the kernel
+ * may keep the namespace and its interface for minutes because of them; the slot can be used again
+ * nevertheless. */
 int dt_sandbox_net_drop(struct dt_sandbox_net *net, unsigned slot,
                         struct dt_err *err) DT_MUST_CHECK;
 /* The policy of a sandbox that outlived the previous launcher. NOT_FOUND when its interface is

@@ -965,7 +965,8 @@ static void test_failure_leaves_nothing(void **state)
         assert_int_not_equal(if_nametoindex("up0"), 0);
     }
     assert_true(failures >= 3);
-    wait_for_no_iface("dt5-");
+    /* Not of all slots: an earlier test's closing connections keep its namespace for a while. */
+    wait_for_no_iface("dt5-1");
 }
 
 /* Without a way out, programs are told so. */
