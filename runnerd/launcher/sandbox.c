@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/launcher/launch.h"
 #include "runnerd/launcher/launcher.h"
@@ -18,6 +19,8 @@ enum {
     SETUP_MS = 20000, /* from clone to exec; a loaded host is slow */
     DEATH_MS = 10000, /* from SIGKILL to the end */
     RELEASE_MS = 2,
+    YOUNG_MS = 5000,
+    AGAIN_MS = 100,
 };
 
 static const unsigned allowed[] = {
@@ -168,6 +171,17 @@ static bool wait_for_disk(struct dt_sandbox *s)
 
 static void on_timer(void *ctx);
 
+/* A first process that has no handler yet does not get the signal at all: it is sent again. */
+static void ask_to_end(struct dt_sandbox *s)
+{
+    uint64_t now = dt_clock_ms();
+    uint64_t left = s->kill_ms > now ? s->kill_ms - now : 0;
+    (void)pidfd_send_signal(s->box.pidfd, SIGTERM, NULL, 0);
+    if (now - s->started_ms < YOUNG_MS && left > AGAIN_MS)
+        left = AGAIN_MS;
+    dt_loop_timer(&s->l->loop, &s->timer, left);
+}
+
 static void release(struct dt_sandbox *s)
 {
     if (s->kit.slot != 0 && !dt_pool_release(s->l, s->kit.slot, s->kit.cgroup)) {
@@ -241,6 +255,7 @@ static void started(struct dt_sandbox *s)
 {
     struct dt_lw_answer a;
     step(s, DT_RUNNING);
+    s->started_ms = dt_clock_ms();
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_answer_init(&a, &s->asked, s->id, NULL);
     a.addr = s->addr;
@@ -303,6 +318,8 @@ static void on_timer(void *ctx)
     struct dt_err err;
     if (s->state == DT_ENDED) {
         release(s);
+    } else if (s->state == DT_STOPPING && dt_clock_ms() < s->kill_ms) {
+        ask_to_end(s);
     } else if (s->state == DT_STOPPING) {
         kill_all(s);
     } else if (s->state == DT_STARTING) {
@@ -458,8 +475,8 @@ void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struc
     if (s->state != DT_RUNNING)
         return; /* it is ending already; answered when it has */
     step(s, DT_STOPPING);
-    (void)pidfd_send_signal(s->box.pidfd, SIGTERM, NULL, 0);
-    dt_loop_timer(&l->loop, &s->timer, r->grace_ms);
+    s->kill_ms = dt_clock_ms() + r->grace_ms;
+    ask_to_end(s);
 }
 
 static void destroy_running(struct dt_sandbox *s)

@@ -42,6 +42,7 @@ struct dt_sandbox {
     struct dt_box box;
     struct dt_watch on_exit, on_said;
     struct dt_timer timer;
+    uint64_t started_ms, kill_ms; /* when it was executed; when its grace is over */
     uint32_t addr;
     unsigned tries; /* to release kernel objects */
     int exit_status;
