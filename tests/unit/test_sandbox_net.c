@@ -496,6 +496,7 @@ static void test_resolver_follows_the_host(void **state)
     assert_true(file >= 0);
     /* Only in this process's mount namespace. */
     assert_int_equal(mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+    assert_int_equal(unlink(path), 0);
     pid_t server = serve_the_internet();
     put_resolv_conf("nameserver 127.0.0.53\nnameserver " RESOLVER "\n");
     DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, NULL);
@@ -512,7 +513,6 @@ static void test_resolver_follows_the_host(void **state)
     assert_int_equal(udp(ns, dt_sandbox_net_gateway(net), DNS), REACHED);
     ok(dt_sandbox_net_drop(net, 1, &err));
     assert_int_equal(umount2("/etc/resolv.conf", MNT_DETACH), 0);
-    assert_int_equal(unlink(path), 0);
     stop_serving(server);
 }
 
