@@ -264,6 +264,8 @@ static int write_plain(struct dt_conn *c, const struct iovec *iov, int cnt, bool
     for (int i = 0; i < cnt; i++) {
         size_t skip = sent < iov[i].iov_len ? sent : iov[i].iov_len;
         sent -= skip;
+        if (skip == iov[i].iov_len)
+            continue;
         if (q_add(c, (const char *)iov[i].iov_base + skip, iov[i].iov_len - skip) < 0)
             return -1;
     }
@@ -729,6 +731,8 @@ static void on_dialed(void *ctx, int fd, const struct dt_err *err)
         opened(c);
 }
 
+static const struct dt_dial_events dialing = {.done = on_dialed, .late = on_late};
+
 int dt_conn_connect(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_ms,
                     const struct dt_conn_events *events, void *ctx, struct dt_conn **ret,
                     struct dt_err *err)
@@ -742,7 +746,7 @@ int dt_conn_connect(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeou
         return dt_err_set(err, DT_E_NOMEM, "connection");
     if (tls && (c->host = strdup(addr->host)) == NULL)
         (void)dt_err_set(err, DT_E_NOMEM, "connection");
-    else if (dt_dial_start(loop, addr, timeout_ms, on_dialed, on_late, c, &c->dial, err) == 0) {
+    else if (dt_dial_start(loop, addr, timeout_ms, &dialing, c, &c->dial, err) == 0) {
         *ret = c;
         return 0;
     }

@@ -40,13 +40,15 @@ extern const struct dt_dns_ops *dt_conn_dns_ops;
 
 /* --- an attempt to connect (dial.c) --- */
 struct dt_dial;
-typedef void dt_dial_done(void *ctx, int fd,
-                          const struct dt_err *err); /* owns fd; err when fd < 0 */
-/* `done` runs at most once, from the loop. The deadline stays armed afterwards, so that it covers
- * the TLS handshake too: then `late` runs. Both stop with dt_dial_free(). */
+struct dt_dial_events {
+    void (*done)(void *ctx, int fd, const struct dt_err *err); /* owns fd; err when fd < 0 */
+    /* The deadline stays armed behind `done`, so that it covers the TLS handshake too. */
+    void (*late)(void *ctx, const struct dt_err *err);
+};
+/* Each event comes at most once, from the loop. dt_dial_free() ends both. */
 int dt_dial_start(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_ms,
-                  dt_dial_done *done, void (*late)(void *ctx, const struct dt_err *err), void *ctx,
-                  struct dt_dial **ret, struct dt_err *err) DT_MUST_CHECK;
+                  const struct dt_dial_events *events, void *ctx, struct dt_dial **ret,
+                  struct dt_err *err) DT_MUST_CHECK;
 struct dt_dial *dt_dial_free(struct dt_dial *d);
 
 /* --- the connection --- */

@@ -15,8 +15,7 @@ struct dt_dial {
     uv_timer_t retry; /* the next attempt, also the first one: never from inside dt_dial_start() */
     uv_poll_t *poll;  /* of the attempt in flight; frees itself */
     struct dt_dns_query *query;
-    dt_dial_done *done;
-    void (*late)(void *ctx, const struct dt_err *err);
+    const struct dt_dial_events *events;
     void *ctx;
     uint64_t due_ms;
     struct sockaddr_storage addrs[DT_DNS_MAX];
@@ -71,7 +70,7 @@ static void finish(struct dt_dial *d, const struct dt_err *err)
         fd = dt_take_fd(&d->fd);
         drop_attempt(d);
     }
-    d->done(d->ctx, fd, err);
+    d->events->done(d->ctx, fd, err);
 }
 
 static void on_deadline(uv_timer_t *t)
@@ -79,7 +78,7 @@ static void on_deadline(uv_timer_t *t)
     struct dt_dial *d = t->data;
     struct dt_err err;
     (void)dt_err_set(&err, DT_E_TIMEOUT, "connect to %s: no answer in time", d->where);
-    d->late(d->ctx, &err);
+    d->events->late(d->ctx, &err);
 }
 
 static void on_retry(uv_timer_t *t)
@@ -241,8 +240,8 @@ static int set_addrs(struct dt_dial *d, const struct dt_addr *addr, struct dt_er
 }
 
 int dt_dial_start(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_ms,
-                  dt_dial_done *done, void (*late)(void *ctx, const struct dt_err *err), void *ctx,
-                  struct dt_dial **ret, struct dt_err *err)
+                  const struct dt_dial_events *events, void *ctx, struct dt_dial **ret,
+                  struct dt_err *err)
 {
     struct dt_dial *d = calloc(1, sizeof(*d));
     if (d == NULL)
@@ -250,8 +249,7 @@ int dt_dial_start(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_
     uv_update_time(loop);
     d->loop = loop;
     d->fd = -1;
-    d->done = done;
-    d->late = late;
+    d->events = events;
     d->ctx = ctx;
     d->due_ms = uv_now(loop) + timeout_ms;
     if (set_addrs(d, addr, err) < 0) {

@@ -189,17 +189,17 @@ int dt_http_server_listen_tcp(struct dt_http_server *s, const char *host, uint16
     if (fd < 0)
         return dt_err_errno(err, "socket");
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one,
-                     sizeof(one)); /* accepted ones inherit it */
+    /* What is accepted inherits it. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
     if (bind(fd, (const struct sockaddr *)&ss, len) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
         return dt_err_errno(err, "listen on %s port %u", host, port);
-    uint16_t bound = ntohs(ss.ss_family == AF_INET ? ((const struct sockaddr_in *)&ss)->sin_port
-                                                   : ((const struct sockaddr_in6 *)&ss)->sin6_port);
+    struct sockaddr_in bound; /* IPv6 keeps its port in the same place */
+    memcpy(&bound, &ss, sizeof(bound));
     if (add_listener(s, dt_take_fd(&fd), NULL, err) < 0)
         return -1;
     if (actual != NULL)
-        *actual = bound;
+        *actual = ntohs(bound.sin_port);
     return 0;
 }
 

@@ -141,7 +141,7 @@ static inline void raw_start(struct raw *r, struct fixture *f, const char *send,
                                                  raw_on_close};
     struct dt_addr addr = {.host = "127.0.0.1", .port = f->port};
     struct dt_err err;
-    dt_buf_init(&r->in, 64 * 1024 * 1024);
+    dt_buf_init(&r->in, 64u << 20);
     r->send = send;
     r->n = n;
     (void)uv_idle_init(&f->loop, &r->pace);

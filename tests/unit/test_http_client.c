@@ -103,40 +103,40 @@ static struct dt_http_client *client_for(uv_loop_t *loop, uint16_t port, unsigne
 static const struct {
     const char *answer;
     const char *method; /* NULL = GET */
-    int status;         /* 0 = the call fails with UNREACHABLE */
     const char *body;
-    bool end; /* the server closes behind it */
+    int status; /* 0 = the call fails with UNREACHABLE */
+    bool end;   /* the server closes behind it */
 } answers[] = {
-    {OK "Content-Length: 5\r\n\r\nhello", NULL, 200, "hello", false},
-    {OK "Content-Length: 0\r\n\r\n", NULL, 200, "", false},
-    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: v\r\n\r\n", NULL, 200,
-     "hello", false},
-    {OK "\r\nuntil the end", NULL, 200, "until the end", true},
-    {"HTTP/1.0 200 OK\r\n\r\nold", NULL, 200, "old", true},
-    {OK "Content-Length: 5\r\n\r\n", "HEAD", 200, "", false},
-    {OK "Transfer-Encoding: chunked\r\n\r\n", "HEAD", 200, "", false},
-    {"HTTP/1.1 204 No Content\r\n\r\n", NULL, 204, "", false},
-    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", NULL, 304, "", false},
+    {OK "Content-Length: 5\r\n\r\nhello", NULL, "hello", 200, false},
+    {OK "Content-Length: 0\r\n\r\n", NULL, "", 200, false},
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x\r\nllo\r\n0\r\nT: v\r\n\r\n", NULL,
+     "hello", 200, false},
+    {OK "\r\nuntil the end", NULL, "until the end", 200, true},
+    {"HTTP/1.0 200 OK\r\n\r\nold", NULL, "old", 200, true},
+    {OK "Content-Length: 5\r\n\r\n", "HEAD", "", 200, false},
+    {OK "Transfer-Encoding: chunked\r\n\r\n", "HEAD", "", 200, false},
+    {"HTTP/1.1 204 No Content\r\n\r\n", NULL, "", 204, false},
+    {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", NULL, "", 304, false},
     {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK
      "Content-Length: 1\r\n\r\na",
-     NULL, 200, "a", false},
-    {"HTTP/1.1 404 \r\nContent-Length: 2\r\n\r\nno", NULL, 404, "no", false},
-    {OK "Content-Length: 5\r\n\r\nhello, and more", NULL, 200, "hello", false},
+     NULL, "a", 200, false},
+    {"HTTP/1.1 404 \r\nContent-Length: 2\r\n\r\nno", NULL, "no", 404, false},
+    {OK "Content-Length: 5\r\n\r\nhello, and more", NULL, "hello", 200, false},
     /* refused */
-    {OK "Content-Length: 5\r\n\r\nhell", NULL, 0, NULL, true},
-    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", NULL, 0, NULL, true},
-    {OK "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", NULL, 0, NULL, false},
-    {OK "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL, 0, NULL, false},
-    {OK "Transfer-Encoding: gzip\r\n\r\nx", NULL, 0, NULL, true},
-    {OK "X: a\r\n b\r\n\r\n", NULL, 0, NULL, true},
-    {OK "X: a\n\r\n", NULL, 0, NULL, false},
-    {OK "X : a\r\n\r\n", NULL, 0, NULL, true},
-    {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", NULL, 0, NULL,
+    {OK "Content-Length: 5\r\n\r\nhell", NULL, NULL, 0, true},
+    {OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", NULL, NULL, 0, true},
+    {OK "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", NULL, NULL, 0, false},
+    {OK "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", NULL, NULL, 0, false},
+    {OK "Transfer-Encoding: gzip\r\n\r\nx", NULL, NULL, 0, true},
+    {OK "X: a\r\n b\r\n\r\n", NULL, NULL, 0, true},
+    {OK "X: a\n\r\n", NULL, NULL, 0, false},
+    {OK "X : a\r\n\r\n", NULL, NULL, 0, true},
+    {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", NULL, NULL, 0,
      false},
-    {"HTTP/2 200 OK\r\n\r\n", NULL, 0, NULL, true},
-    {"RTSP/1.0 200 OK\r\n\r\n", NULL, 0, NULL, true},
-    {"SSH-2.0-OpenSSH_9.2\r\n", NULL, 0, NULL, true},
-    {"", NULL, 0, NULL, true},
+    {"HTTP/2 200 OK\r\n\r\n", NULL, NULL, 0, true},
+    {"RTSP/1.0 200 OK\r\n\r\n", NULL, NULL, 0, true},
+    {"SSH-2.0-OpenSSH_9.2\r\n", NULL, NULL, 0, true},
+    {"", NULL, NULL, 0, true},
 };
 
 static void run_answer(size_t i, bool slow)

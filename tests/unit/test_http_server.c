@@ -118,7 +118,7 @@ static void handler(void *ctx, struct dt_http_req *r)
         dt_http_req_begin(r, 200, UINT64_MAX);
         dt_http_req_stream(r, on_piece, on_last, r);
     } else if (dt_str_eq(path, DT_STR("/big"))) {
-        app.left = 16 * 1024 * 1024;
+        app.left = 16u << 20;
         dt_http_req_on_drain(r, write_more, r);
         dt_http_req_begin(r, 200, app.left);
         write_more(r);
@@ -517,13 +517,13 @@ static void test_backpressure_down(void **state)
     for (int i = 0; i < 50; i++)
         (void)uv_run(&f.loop, UV_RUN_NOWAIT);
     uint64_t stuck = app.left;
-    assert_true(stuck > 4 * 1024 * 1024); /* the handler was held back */
+    assert_true(stuck > 4u << 20); /* the handler was held back */
     for (int i = 0; i < 50; i++)
         (void)uv_run(&f.loop, UV_RUN_NOWAIT);
     assert_int_equal(app.left, stuck);
     dt_conn_resume(r.conn);
     fixture_until(&f, &r.closed);
-    assert_true(r.in.n > 16 * 1024 * 1024);
+    assert_true(r.in.n > 16u << 20);
     assert_int_equal(app.complete, 1);
     dt_buf_done(&r.in);
     fixture_done(&f);

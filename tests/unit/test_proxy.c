@@ -143,34 +143,34 @@ static void test_target_and_host(void **state)
 static const struct {
     const char *send; /* behind the request line */
     const char *answer;
-    bool end;
     const char *want;
-    unsigned failed;
     const char *want_slow; /* when it differs */
+    unsigned failed;
+    bool end;
 } cases[] = {
-    {"\r\n", OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false,
-     "2\r\nhi\r\n0\r\n\r\n", 0, "1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"},
-    {"\r\n", OK "\r\nuntil the end", true, "until the end\r\n0\r\n\r\n", 0,
-     "1\r\nn\r\n1\r\nd\r\n0\r\n\r\n"},
-    {"Content-Length: 3\r\n\r\nabc", OK "Content-Length: 2\r\n\r\nhi", false, "\r\n\r\nhi", 0,
-     NULL},
+    {"\r\n", OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "2\r\nhi\r\n0\r\n\r\n",
+     "1\r\nh\r\n1\r\ni\r\n0\r\n\r\n", 0, false},
+    {"\r\n", OK "\r\nuntil the end", "until the end\r\n0\r\n\r\n", "1\r\nn\r\n1\r\nd\r\n0\r\n\r\n",
+     0, true},
+    {"Content-Length: 3\r\n\r\nabc", OK "Content-Length: 2\r\n\r\nhi", "\r\n\r\nhi", NULL, 0,
+     false},
     {"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", OK "Content-Length: 2\r\n\r\nhi",
-     false, "\r\n\r\nhi", 0, NULL},
-    {"\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", false, "HTTP/1.1 304 ", 0,
-     NULL},
-    {"\r\n", "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 2\r\n\r\nhi", false, "\r\n\r\nhi",
-     0, NULL},
-    {"\r\n", "", true, "HTTP/1.1 502 Bad Gateway\r\n", 1, NULL},
-    {"\r\n", "garbage\r\n\r\n", false, "HTTP/1.1 502 Bad Gateway\r\n", 1, NULL},
-    {"\r\n", OK "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", false, "HTTP/1.1 502 ", 1,
-     NULL},
-    {"\r\n", OK "X: a\r\n X-Injected: b\r\n\r\n", true, "HTTP/1.1 502 ", 1, NULL},
-    {"\r\n", OK "Content-Length: 9\r\n\r\ncut", true, "\r\n\r\ncut", 0, NULL},
-    {"\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false,
-     "HTTP/1.1 502 ", 1, NULL},
+     "\r\n\r\nhi", NULL, 0, false},
+    {"\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 304 ", NULL, 0,
+     false},
+    {"\r\n", "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 2\r\n\r\nhi", "\r\n\r\nhi", NULL,
+     0, false},
+    {"\r\n", "", "HTTP/1.1 502 Bad Gateway\r\n", NULL, 1, true},
+    {"\r\n", "garbage\r\n\r\n", "HTTP/1.1 502 Bad Gateway\r\n", NULL, 1, false},
+    {"\r\n", OK "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "HTTP/1.1 502 ", NULL, 1,
+     false},
+    {"\r\n", OK "X: a\r\n X-Injected: b\r\n\r\n", "HTTP/1.1 502 ", NULL, 1, true},
+    {"\r\n", OK "Content-Length: 9\r\n\r\ncut", "\r\n\r\ncut", NULL, 0, true},
+    {"\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+     "HTTP/1.1 502 ", NULL, 1, false},
     {"Connection: upgrade\r\nUpgrade: x\r\n\r\n",
-     "HTTP/1.1 403 Forbidden\r\nContent-Length: 1\r\n\r\nn", false, "HTTP/1.1 403 Forbidden\r\n", 0,
-     NULL},
+     "HTTP/1.1 403 Forbidden\r\nContent-Length: 1\r\n\r\nn", "HTTP/1.1 403 Forbidden\r\n", NULL, 0,
+     false},
 };
 
 static void run_case(size_t i, bool slow)
@@ -449,7 +449,7 @@ static void test_down(void **state)
             same = 0;
         before = origin.left;
     }
-    assert_true(BIG - origin.left < 64 * 1024 * 1024);
+    assert_true(BIG - origin.left < 64u << 20);
     long peak = peak_kib();
     dt_conn_resume(s.conn);
     f.late = false;
