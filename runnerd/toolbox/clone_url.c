@@ -19,8 +19,12 @@ static char *decode(const char *p, size_t n)
     for (size_t i = 0; out != NULL && i < n; i++) {
         int hi = p[i] == '%' && i + 2 < n ? hex(p[i + 1]) : -1;
         int lo = hi >= 0 ? hex(p[i + 2]) : -1;
-        out[len++] = lo >= 0 ? (char)(hi * 16 + lo) : p[i];
-        i += lo >= 0 ? 2 : 0;
+        if (lo < 0) {
+            out[len++] = p[i];
+            continue;
+        }
+        out[len++] = (char)(hi * 16 + lo);
+        i += 2;
     }
     if (out != NULL)
         out[len] = '\0';

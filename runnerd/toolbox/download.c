@@ -61,7 +61,7 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
                          struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf clean;
-    dt_buf_init(&clean, 3 * NAME_MAX_BYTES);
+    dt_buf_init(&clean, (size_t)3 * NAME_MAX_BYTES);
     if (name.n > NAME_MAX_BYTES)
         name.n = NAME_MAX_BYTES;
     if (dt_utf8_repair(&clean, name, err) < 0 ||
@@ -257,16 +257,16 @@ static void http_date(time_t t, char out[40])
     out[0] = '\0';
     if (gmtime_r(&t, &tm) == NULL || tm.tm_year > 8099 || tm.tm_year < -1900)
         return;
-    (void)snprintf(out, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
-                   tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                   tm.tm_sec);
+    (void)snprintf(out, 40, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+                   &days[3 * (size_t)tm.tm_wday], tm.tm_mday, &months[3 * (size_t)tm.tm_mon],
+                   tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static int add_headers(struct dt_http_req *req, const char *path, const char *date,
                        struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf disposition;
-    dt_buf_init(&disposition, 32 * NAME_MAX_BYTES);
+    dt_buf_init(&disposition, (size_t)32 * NAME_MAX_BYTES);
     const char *slash = strrchr(path, '/');
     struct dt_str name = dt_str_z(slash != NULL ? slash + 1 : path);
     if (dt_files_disposition(&disposition, "attachment", name, err) < 0)
@@ -403,7 +403,7 @@ static enum sent next_part(struct download *d)
 {
     struct dt_err why, err;
     DT_AUTO_BUF struct dt_buf out;
-    dt_buf_init(&out, 64 * NAME_MAX_BYTES);
+    dt_buf_init(&out, (size_t)64 * NAME_MAX_BYTES);
     if (d->next == json_array_size(d->paths)) {
         if (dt_buf_addf(&out, &err, "\r\n--%s--\r\n", d->boundary) < 0)
             return BROKEN;

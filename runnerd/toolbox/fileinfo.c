@@ -30,7 +30,7 @@ void dt_fileinfo_mode(mode_t mode, char out[DT_FILEINFO_MODE_SIZE])
     if (n == 0)
         out[n++] = '-';
     for (int i = 0; i < 9; i++)
-        out[n++] = mode & (0400u >> i) ? rwx[i] : '-';
+        out[n++] = (char)(mode & (0400u >> i) ? rwx[i] : '-');
     out[n] = '\0';
 }
 
@@ -75,7 +75,7 @@ json_t *dt_fileinfo_json(struct dt_str name, const struct stat *st)
     char mode[DT_FILEINFO_MODE_SIZE], permissions[8], owner[16], group[16];
     char mod_time[DT_FILEINFO_TIME_SIZE], modified_at[DT_FILEINFO_TIME_SIZE];
     DT_AUTO_BUF struct dt_buf clean;
-    dt_buf_init(&clean, 3 * 65536);
+    dt_buf_init(&clean, (size_t)3 * 65536);
     if (dt_utf8_repair(&clean, name, NULL) < 0)
         return NULL;
     dt_fileinfo_mode(st->st_mode, mode);

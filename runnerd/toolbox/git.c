@@ -162,7 +162,7 @@ static int tell_failure(struct clone *c, const struct dt_command_end *end)
         return dt_err_set(err, DT_E_TIMEOUT, "git took longer than %d minutes and was stopped",
                           TIMEOUT_MS / 60000);
     int r = dt_capture_show(end->out, &v, err);
-    v.head.max += OUTPUT_MAX * 3;
+    v.head.max += (size_t)3 * OUTPUT_MAX;
     if (r == 0 && v.tail.n > 0)
         r = dt_buf_adds(&v.head, dt_buf_str(&v.tail), err);
     enum dt_err_code code =

@@ -133,7 +133,7 @@ char **dt_guest_env(const struct dt_guest *g, const json_t *extra, const char *c
     return env_make(g->env, extra, more, err);
 }
 
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PATH_DEFAULT "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int make_env(struct dt_guest *g, const struct dt_tb_config *c, struct dt_err *err)
 {
@@ -144,8 +144,8 @@ static int make_env(struct dt_guest *g, const struct dt_tb_config *c, struct dt_
     (void)snprintf(shell, sizeof(shell), "SHELL=%s", g->user.shell);
     (void)snprintf(id, sizeof(id), "DAYTONA_SANDBOX_ID=%s", g->id);
     (void)snprintf(sandbox_user, sizeof(sandbox_user), "DAYTONA_SANDBOX_USER=%s", g->user.name);
-    char *base[] = {"PATH=" PATH_DEFAULT, home, user,         logname, shell,
-                    "LANG=C.UTF-8",       id,   sandbox_user, NULL};
+    char *base[] = {PATH_DEFAULT,   home, user,         logname, shell,
+                    "LANG=C.UTF-8", id,   sandbox_user, NULL};
     const char *key;
     void *next;
     json_t *value;
@@ -190,7 +190,7 @@ static int read_config(int fd, struct dt_tb_config *out, struct dt_err *err)
 
 int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err)
 {
-    struct dt_tb_config c;
+    struct dt_tb_config c = {.id = NULL};
     *g = (struct dt_guest){.oom_fd = -1, .exe_fd = -1};
     if (read_config(config_fd, &c, err) < 0)
         return -1;
@@ -199,7 +199,7 @@ int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err)
     dt_user_make_home(&g->user);
     g->oom_fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     g->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-    g->id = strdup(c.id);
+    g->id = c.id != NULL ? strdup(c.id) : NULL;
     int r = g->id == NULL ? dt_err_set(err, DT_E_NOMEM, "sandbox id") : 0;
     if (r == 0)
         r = dt_user_become(&g->user, err);

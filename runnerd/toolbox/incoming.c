@@ -76,7 +76,7 @@ static int check_target(const char *path, mode_t *mode, bool replace, struct sta
 int dt_incoming_begin(struct dt_incoming *in, const char *path, mode_t mode, bool replace,
                       struct dt_err *err)
 {
-    struct stat old;
+    struct stat old = {.st_nlink = 0};
     char name[48], random[17];
     *in = (struct dt_incoming){.fd = -1, .replace = replace};
     in->path = follow(path, err);

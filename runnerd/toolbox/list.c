@@ -12,17 +12,17 @@ enum { ENTRIES_MAX = 100 * 1000, STEP = 128 };
 
 struct list {
     struct dt_http_req *req; /* NULL: nobody waits any more */
-    bool working;
     char *path;
-    int dir;
     char **names;
     size_t n, at;
-    bool any;       /* an entry was written: a comma comes first */
     uint64_t total; /* entries in the folder, also those above ENTRIES_MAX */
-    bool failed;
-    struct dt_err err;
     uv_idle_t idle;
+    struct dt_err err;
+    int dir;
     bool idle_open;
+    bool working;
+    bool failed;
+    bool any; /* an entry was written: a comma comes first */
 };
 
 static void list_free(struct list *l)
@@ -124,7 +124,7 @@ static void on_idle(uv_idle_t *idle)
 {
     struct list *l = idle->data;
     DT_AUTO_BUF struct dt_buf out;
-    dt_buf_init(&out, STEP * 8192);
+    dt_buf_init(&out, (size_t)STEP * 8192);
     size_t end = l->at + STEP < l->n ? l->at + STEP : l->n;
     for (; l->at < end; l->at++) {
         if (add_entry(l, &out, l->at) < 0) {

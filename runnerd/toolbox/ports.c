@@ -1,7 +1,6 @@
 #include "toolbox/ports.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fd.h"
@@ -9,7 +8,7 @@
 /* The kernel prints listeners first, so what lies behind this much is of no interest. */
 enum { TABLE_MAX = 4 * 1024 * 1024, LISTEN = 0x0a };
 
-static unsigned reach_of(const char *address)
+static unsigned reach_of(struct dt_str address)
 {
     static const struct {
         const char *address; /* as the kernel prints it: 32-bit words in this machine's order */
@@ -23,26 +22,47 @@ static unsigned reach_of(const char *address)
         {"0000000000000000FFFF00000100007F", DT_PORT_V4},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (strcmp(rows[i].address, address) == 0)
+        if (dt_str_eq(address, dt_str_z(rows[i].address)))
             return rows[i].reach | DT_PORT_LISTENS;
     }
     return DT_PORT_LISTENS;
+}
+
+/* The next word of a line; .n == 0 at its end. */
+static struct dt_str word(struct dt_str *line)
+{
+    struct dt_str piece = {NULL, 0};
+    while (dt_str_cut(line, ' ', &piece)) {
+        if (piece.n > 0)
+            return piece;
+    }
+    return (struct dt_str){NULL, 0};
+}
+
+static int hex(struct dt_str s, unsigned *ret)
+{
+    unsigned v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'F')))
+            return -1;
+        v = v << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'A' + 10);
+    }
+    *ret = v;
+    return s.n > 0 && s.n <= 4 ? 0 : -1;
 }
 
 void dt_ports_parse(struct dt_ports *p, struct dt_str text)
 {
     struct dt_str line;
     while (dt_str_cut(&text, '\n', &line)) {
-        char copy[160], address[33];
+        struct dt_str address, local;
         unsigned port, state;
-        size_t n = line.n < sizeof(copy) - 1 ? line.n : sizeof(copy) - 1;
-        if (n == 0)
-            continue;
-        memcpy(copy, line.p, n);
-        copy[n] = '\0';
-        if (sscanf(copy, " %*d: %32[0-9A-F]:%4x %*32[0-9A-F]:%*4x %2x", address, &port, &state) ==
-                3 &&
-            state == LISTEN && port < 65536)
+        (void)word(&line); /* the number */
+        local = word(&line);
+        (void)word(&line); /* the other end */
+        if (hex(word(&line), &state) == 0 && state == LISTEN && dt_str_cut(&local, ':', &address) &&
+            hex(local, &port) == 0)
             p->reach[port] |= (uint8_t)reach_of(address);
     }
 }

@@ -18,8 +18,7 @@ struct dt_process_opts {
 /* Starts the program in a session of its own, with default signals, umask 022, and no other
  * descriptor. FILE_NOT_FOUND and FILE_ACCESS_DENIED name the working directory or the program that
  * was refused; nothing runs then. */
-int dt_process_spawn(const struct dt_process_opts *opts, pid_t *pid,
-                     struct dt_err *err) DT_MUST_CHECK;
+int dt_process_spawn(const struct dt_process_opts *o, pid_t *ret, struct dt_err *err) DT_MUST_CHECK;
 
 /* In the caller's memory; it must stay until the callback came or dt_process_forget(). */
 struct dt_process_watch {

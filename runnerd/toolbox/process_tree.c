@@ -30,10 +30,12 @@ static bool read_stat(int proc, const char *pid, struct entry *out)
         return false;
     text[n] = '\0';
     const char *at = strrchr(text, ')');
-    char state;
-    int parent, group, session;
-    if (at == NULL || sscanf(at + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4)
+    if (at == NULL || at[1] != ' ' || at[2] == '\0')
         return false;
+    char state = at[2], *next;
+    int parent = (int)strtol(at + 3, &next, 10);
+    (void)strtol(next, &next, 10); /* the process group */
+    int session = (int)strtol(next, &next, 10);
     *out =
         (struct entry){.pid = (pid_t)strtol(pid, NULL, 10), .parent = parent, .session = session};
     return state != 'Z' && state != 'X';

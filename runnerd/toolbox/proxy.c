@@ -2,13 +2,15 @@
  * to the loopback work too. */
 #include "net/proxy.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
+#include "base/fd.h"
 #include "toolbox/ports.h"
 #include "toolbox/reply.h"
 #include "toolbox/toolbox.h"
 
-enum { IDLE_CONNECTIONS = 8, IDLE_PORTS = 16, CONNECT_MS = 5000 };
+enum { IDLE_CONNECTIONS = 8, IDLE_PORTS = 16, CONNECT_MS = 5000, IF_INET6_MAX = 65536 };
 
 /* A port that was used; kept for its idle connections while few ports are. */
 struct upstream {
@@ -37,10 +39,21 @@ static void trim(void)
 }
 
 /* 127.0.0.1 unless only ::1 answers. */
+/* Sandboxes have no IPv6 addresses as a rule; a server on `::` then takes IPv4 connections. */
+static bool has_loopback6(void)
+{
+    struct dt_err err;
+    DT_AUTO_BUF struct dt_buf text;
+    dt_buf_init(&text, IF_INET6_MAX);
+    return dt_fd_read_file(AT_FDCWD, "/proc/net/if_inet6", &text, &err) == 0 && text.n > 0 &&
+           strstr(text.p, "00000000000000000000000000000001 ") != NULL;
+}
+
 static const char *host_for(uint16_t port)
 {
     DT_AUTO_FREE struct dt_ports *p = dt_ports_read();
-    if (p != NULL && !(p->reach[port] & DT_PORT_V4) && (p->reach[port] & DT_PORT_V6))
+    if (p != NULL && !(p->reach[port] & DT_PORT_V4) && (p->reach[port] & DT_PORT_V6) &&
+        has_loopback6())
         return "::1";
     return "127.0.0.1";
 }

@@ -11,8 +11,8 @@ static json_t *failure(struct dt_str path, struct dt_str method, const struct dt
 {
     char when[DT_CLOCK_ISO_SIZE];
     DT_AUTO_BUF struct dt_buf clean_path, clean_method, message;
-    dt_buf_init(&clean_path, 3 * DT_HTTP_HEAD_MAX);
-    dt_buf_init(&clean_method, 3 * DT_HTTP_HEAD_MAX);
+    dt_buf_init(&clean_path, (size_t)3 * DT_HTTP_HEAD_MAX);
+    dt_buf_init(&clean_method, (size_t)3 * DT_HTTP_HEAD_MAX);
     dt_buf_init(&message, 3 * sizeof(err->msg));
     if (dt_utf8_repair(&clean_path, path, NULL) < 0 ||
         dt_utf8_repair(&clean_method, method, NULL) < 0 ||

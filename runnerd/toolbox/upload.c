@@ -79,9 +79,11 @@ void dt_op_files_upload_raw(struct dt_toolbox *tb, struct dt_http_req *req, stru
         return;
     }
     struct raw *u = calloc(1, sizeof(*u));
-    int r = u == NULL ? dt_err_set(&err, DT_E_NOMEM, "upload") : raw_begin(tb, u, &q, &err);
+    if (u == NULL)
+        (void)dt_err_set(&err, DT_E_NOMEM, "upload");
+    int r = u == NULL ? -1 : raw_begin(tb, u, &q, &err);
     dt_tb_upload_raw_query_done(&q);
-    if (r < 0) {
+    if (u == NULL || r < 0) {
         free(u);
         dt_reply_error(req, &err);
         return;
@@ -120,7 +122,7 @@ struct form {
 static void form_error(struct form *f, const char *what, const char *text)
 {
     DT_AUTO_BUF struct dt_buf clean;
-    dt_buf_init(&clean, 3 * FIELD_MAX);
+    dt_buf_init(&clean, (size_t)3 * FIELD_MAX);
     DT_AUTO_BUF struct dt_buf line;
     dt_buf_init(&line, FIELD_MAX + 1024);
     if (json_array_size(f->errors) >= ERRORS_MAX ||
@@ -259,7 +261,7 @@ static void on_part_end(void *ctx)
     }
     f->in_file = false;
     DT_AUTO_BUF struct dt_buf clean;
-    dt_buf_init(&clean, 3 * FIELD_MAX);
+    dt_buf_init(&clean, (size_t)3 * FIELD_MAX);
     if (f->dest != NULL && dt_utf8_repair(&clean, dt_str_z(f->dest), NULL) == 0)
         (void)json_array_append_new(f->files, json_pack("{s:s%, s:I}", "path", clean.p, clean.n,
                                                         "bytes", (json_int_t)size));

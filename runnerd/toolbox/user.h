@@ -25,8 +25,8 @@ struct dt_user {
  * containers elsewhere. NOT_FOUND: a name that is not there. INVALID: a spec that cannot be one. */
 int dt_user_find(struct dt_str passwd, struct dt_str group, struct dt_str spec, struct dt_user *out,
                  struct dt_err *err) DT_MUST_CHECK;
-/* A group's name or number. */
-int dt_user_group(struct dt_str group, struct dt_str who, gid_t *ret,
+/* A group's name or number, looked up in the text of /etc/group. */
+int dt_user_group(struct dt_str text, struct dt_str who, gid_t *ret,
                   struct dt_err *err) DT_MUST_CHECK;
 /* dt_user_find() in /etc; files that are missing or too large count as empty. When there is no such
  * user, root is taken, and the log says so. */
