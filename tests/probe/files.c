@@ -83,6 +83,12 @@ static void attempt_open(const struct probe *p, struct outcome *out)
     judge_any(out, open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
+static void attempt_link(const struct probe *p, struct outcome *out)
+{
+    char to[64];
+    judge_any(out, readlink(p->path, to, sizeof(to)));
+}
+
 /* In each place that may be writable: a node that cannot be opened is refused as well. */
 static void attempt_mknod(const struct probe *p, struct outcome *out)
 {
@@ -248,6 +254,10 @@ void attempt_connect_unix(const struct probe *p, struct outcome *out)
     {                                                                                              \
         "open " file, attempt_open, .path = file                                                   \
     }
+#define LINK(file)                                                                                 \
+    {                                                                                              \
+        "readlink " file, attempt_link, .path = file                                               \
+    }
 #define PUT(file, text)                                                                            \
     {                                                                                              \
         "put " file, attempt_put, .path = file, .args = {(long)(text) }                            \
@@ -287,7 +297,7 @@ static const struct probe rows[] = {
     WRITE("/proc/irq/default_smp_affinity"),
     WRITE("/proc/mtrr"),
     WRITE("/proc/timer_list"),
-    WRITE("/proc/1/oom_score_adj"),
+    PUT("/proc/1/oom_score_adj", "-1000"), /* higher is its own harm */
     WRITE("/proc/1/mem"),
     WRITE("/sys/kernel/uevent_helper"),
     WRITE("/sys/kernel/mm/transparent_hugepage/enabled"),
@@ -309,6 +319,7 @@ static const struct probe rows[] = {
     PUT("/proc/self/uid_map", "0 0 1"),
     PUT("/proc/self/gid_map", "0 0 1"),
     PUT("/proc/1/attr/current", "x"),
+    PUT("/proc/1/oom_score_adj", "-1000"),
     PUT("/proc/1/loginuid", "0"),
     {"mkdir /sys/fs/cgroup/probe", attempt_mkdir, .path = "/sys/fs/cgroup/probe"},
     {"mkdir /proc/probe", attempt_mkdir, .path = "/proc/probe"},
@@ -339,8 +350,13 @@ static const struct probe rows[] = {
     READ("/proc/1/mem"),
     READ("/proc/1/maps"),
     READ("/proc/1/stack"),
-    READ("/proc/1/fd"),
+    READ("/proc/1/fd/3"), /* root may see the numbers, never what they lead to */
     READ("/proc/1/map_files"),
+    LINK("/proc/1/fd/0"),
+    LINK("/proc/1/fd/3"),
+    LINK("/proc/1/root"),
+    OPEN("/proc/1/fd/0"),
+    OPEN("/proc/1/fd/4"),
     OPEN("/proc/1/root/"),
     OPEN("/proc/1/cwd/"),
     OPEN("/proc/1/exe"),
