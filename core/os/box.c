@@ -189,8 +189,13 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
     if (rc == 0) {
         if (await_order(&order, fds) < 0)
             _exit(1); /* the launcher has gone, or has no use for this one */
-        rc = dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
+        /* Only now is it in all its groups, which become the roots of the namespace. */
+        rc = unshare(CLONE_NEWCGROUP) < 0 ? dt_err_errno(&err, "new control group namespace")
+                                          : dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
     }
+    /* Only now: on hybrid hosts the v1 groups, which must be its roots, came after the clone. */
+    if (rc == 0 && unshare(CLONE_NEWCGROUP) < 0)
+        rc = dt_err_errno(&err, "new cgroup namespace");
     if (rc == 0 && sethostname(order.hostname, strlen(order.hostname)) < 0)
         rc = dt_err_errno(&err, "set the host name");
     if (rc == 0 && place_descriptors(fds, &sock, &toolbox, &err) == 0 &&
@@ -207,7 +212,7 @@ static pid_t clone_into(const struct dt_box_spec *s, int *pidfd, struct dt_err *
 {
     struct clone_args args = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                 CLONE_NEWCGROUP | CLONE_PIDFD | CLONE_INTO_CGROUP,
+                 CLONE_PIDFD | CLONE_INTO_CGROUP,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = (uint64_t)s->cgroup,

@@ -34,7 +34,6 @@ static const struct device {
 struct work {
     struct dt_rootfs *r;
     int devices[COUNT(devices)]; /* O_PATH, the host's */
-    int counts;                  /* /proc/sys/user */
     int empty;                   /* an empty read-only file system, detached */
 };
 
@@ -191,13 +190,15 @@ static int make_dev(struct work *w, struct dt_err *err)
  * read-only. */
 static int set_counts(int counts, struct dt_err *err)
 {
-    static const char *const none[] = {"user", "net", "mnt", "pid", "ipc", "uts", "time", "cgroup"};
+    static const char *const none[] = {"user", "net", "mnt", "pid", "ipc", "uts", "time"};
     char name[64];
     for (size_t i = 0; i < COUNT(none); i++) {
         (void)snprintf(name, sizeof(name), "max_%s_namespaces", none[i]);
         if (dt_fd_put(counts, name, "0", err) < 0)
             return -1;
     }
+    if (dt_fd_put(counts, "max_cgroup_namespaces", "1", err) < 0) /* the one still to come */
+        return -1;
     if (dt_fd_put(counts, "max_inotify_instances", "256", err) < 0)
         return -1;
     return dt_fd_put(counts, "max_inotify_watches", "262144", err);
@@ -207,8 +208,8 @@ static int mount_proc(struct work *w, struct dt_err *err)
 {
     if (mount_on(w->r->scratch, "proc", "proc", NULL, 0, TIGHT, &w->r->proc, err) < 0)
         return -1;
-    w->counts = dt_fd_openat2(w->r->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
-    return w->counts < 0 ? dt_err_errno(err, "open /proc/sys/user") : 0;
+    w->r->counts = dt_fd_openat2(w->r->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
+    return w->r->counts < 0 ? dt_err_errno(err, "open /proc/sys/user") : 0;
 }
 
 /* Covers `name` of the mount `dir` with emptiness. What the kernel does not have needs no cover. */
@@ -289,8 +290,8 @@ static int mount_scratch(struct work *w, struct dt_err *err)
 int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
 {
     static const struct option empty[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
-    struct work w = {.r = r, .counts = -1, .empty = -1};
-    r->scratch = r->proc = r->sys = r->dev = r->shm = -1;
+    struct work w = {.r = r, .empty = -1};
+    r->scratch = r->proc = r->sys = r->dev = r->shm = r->counts = -1;
     (void)umask(0);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return dt_err_errno(err, "make mounts private");
@@ -299,7 +300,7 @@ int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
         new_mount("tmpfs", empty, COUNT(empty), TIGHT | MOUNT_ATTR_RDONLY, &w.empty, err) < 0 ||
         mask_all(&w, err) < 0)
         return -1;
-    return set_counts(w.counts, err);
+    return set_counts(r->counts, err);
 }
 
 /* Moves a mount, with all that is mounted in it, to the folder `name` of the real root. */
@@ -353,7 +354,8 @@ int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes, str
         return dt_err_errno(err, "mount the root file system");
     if (make_usual_folders(root, err) < 0 || move_to(r->proc, root, "proc", err) < 0 ||
         move_to(r->sys, root, "sys", err) < 0 || move_to(r->dev, root, "dev", err) < 0 ||
-        resize(r->shm, shm_bytes, err) < 0 || pivot(root, err) < 0)
+        resize(r->shm, shm_bytes, err) < 0 ||
+        dt_fd_put(r->counts, "max_cgroup_namespaces", "0", err) < 0 || pivot(root, err) < 0)
         return -1;
     (void)umask(022);
     return 0;

@@ -65,7 +65,7 @@ def test_host_files_are_out_of_reach(client, server, make, who, tmp_path):
     secret.write_text("never-to-be-seen")
     attempts = [f"cat {secret}", f"cat /proc/1/root{secret}", "ls -la /proc/1/fd", "cat /proc/1/environ", "cat /proc/1/mem",
                 "mount -t proc p /mnt", "mknod /tmp/sda b 8 0", "mount --bind / /mnt", "cat /sys/firmware/dmi/tables/DMI",
-                "echo x > /proc/sys/kernel/core_pattern", "echo b > /proc/sysrq-trigger", "cat /proc/kcore | head -c 1",
+                "echo x > /proc/sys/kernel/core_pattern", "echo b > /proc/sysrq-trigger", "head -c 1 /proc/kcore",
                 "echo 1 > /sys/fs/cgroup/cgroup.procs", "unshare -U true", "unshare -n true", "nsenter -t 1 -m true",
                 "chroot /proc/1/root true", "ls /var/lib/daytona", "losetup /dev/loop0 /etc/passwd", "hostname changed",
                 "date -s 2020-01-01", "insmod /x.ko", "swapon /etc/passwd"]
