@@ -16,14 +16,8 @@ enum {
     TOTAL_MS = 120000,
     HEADERS_MAX = 8,
     REPLY_DEPTH_MAX = 64,
+    MEMO_MAX = 64 * 1024 * 1024,
 };
-
-/*
- * WAITING -> SENT | OVER       the server is being looked for
- * SENT    -> WAITING | OVER    asked; WAITING when a local server turned out to be gone
- * OVER                         `done` ran or is about to
- */
-enum state { WAITING, SENT, OVER };
 
 struct client {
     struct client *next;
@@ -37,15 +31,19 @@ struct dt_api {
     bool known;            /* `client` can be used */
     bool searching;
     bool freed;
-    struct dt_api_op *waiting; /* in the order they came */
+    struct fetch *fetches;
 };
 
-struct dt_api_op {
+/*
+ * One exchange with the server. Operations that ask the same question (GET) share one: what comes
+ * before the question is sent gets its answer, what comes later waits for the next one, so that no
+ * answer is older than the call it goes to.
+ */
+struct fetch {
     struct dt_api *api;
-    struct dt_api_op *next; /* while waiting */
-    enum state state;
+    struct fetch *prev, *next;
+    bool sent; /* else the server is still looked for */
     bool retried;
-    bool cancelled;
     struct dt_api_req req;
     struct dt_buf target;
     struct dt_buf bearer;
@@ -54,13 +52,21 @@ struct dt_api_op {
     struct dt_http_header headers[HEADERS_MAX];
     size_t nheaders;
     struct dt_http_call *call;
-    dt_api_done *done;
-    void *ctx;
-    uv_idle_t later; /* gives a failure found inside dt_api_start() or _cancel() from the loop */
-    struct dt_err err;
+    struct dt_api_op *ops;   /* get this answer */
+    struct dt_api_op *later; /* get the next one */
 };
 
-static void send_op(struct dt_api_op *op);
+struct dt_api_op {
+    struct dt_api *api;
+    struct fetch *fetch; /* NULL once it is over */
+    struct dt_api_op *next;
+    dt_api_done *done;
+    void *ctx;
+    uv_idle_t idle; /* gives what ended inside dt_api_cancel() from the loop */
+};
+
+static void start_search(struct dt_api *api);
+static void send_fetch(struct fetch *f);
 
 struct dt_api *dt_api_new(uv_loop_t *loop)
 {
@@ -82,16 +88,29 @@ static void free_clients(struct dt_api *api)
     }
 }
 
+/* The memory goes with the last exchange. */
+static void free_if_over(struct dt_api *api)
+{
+    if (api->freed && !api->searching && api->fetches == NULL)
+        free(api);
+}
+
 struct dt_api *dt_api_free(struct dt_api *api)
 {
     if (api == NULL)
         return NULL;
-    while (api->waiting != NULL)
-        dt_api_cancel(api->waiting);
+    for (struct fetch *f = api->fetches, *next; f != NULL; f = next) {
+        next = f->next;
+        while (f->later != NULL)
+            dt_api_cancel(f->later);
+        for (struct dt_api_op *op = f->ops, *after; op != NULL; op = after) {
+            after = op->next;
+            dt_api_cancel(op);
+        }
+    }
     free_clients(api);
     api->freed = true;
-    if (!api->searching)
-        free(api);
+    free_if_over(api);
     return NULL;
 }
 
@@ -150,12 +169,55 @@ int dt_api_json_body(struct dt_api_req *r, json_t *body, struct dt_err *err)
     return dt_json_write(owned, &r->body, err);
 }
 
-static void free_op(struct dt_api_op *op)
+static struct fetch *new_fetch(struct dt_api *api, struct dt_api_req *r)
 {
-    dt_api_req_done(&op->req);
-    dt_buf_done(&op->target);
-    dt_buf_done(&op->bearer);
-    free(op);
+    struct fetch *f = calloc(1, sizeof(*f));
+    if (f == NULL)
+        abort();
+    f->api = api;
+    f->req = *r;
+    dt_api_req_init(r, r->method);
+    dt_buf_init(&f->target, TARGET_MAX + 1024);
+    dt_buf_init(&f->bearer, 16 * 1024);
+    f->next = api->fetches;
+    if (f->next != NULL)
+        f->next->prev = f;
+    api->fetches = f;
+    return f;
+}
+
+static void unlink_fetch(struct fetch *f)
+{
+    if (f->next != NULL)
+        f->next->prev = f->prev;
+    if (f->prev != NULL)
+        f->prev->next = f->next;
+    else
+        f->api->fetches = f->next;
+}
+
+static void free_fetch(struct fetch *f)
+{
+    dt_api_req_done(&f->req);
+    dt_buf_done(&f->target);
+    dt_buf_done(&f->bearer);
+    free(f);
+}
+
+static bool same_question(const struct dt_api_req *a, const struct dt_api_req *b)
+{
+    return strcmp(a->method, "GET") == 0 && strcmp(b->method, "GET") == 0 && a->raw == b->raw &&
+           a->range_first == b->range_first && a->range_length == b->range_length &&
+           a->reply_max == b->reply_max &&
+           dt_str_eq(dt_buf_str(&a->target), dt_buf_str(&b->target));
+}
+
+static void append(struct dt_api_op **list, struct dt_api_op *op)
+{
+    while (*list != NULL)
+        list = &(*list)->next;
+    op->next = NULL;
+    *list = op;
 }
 
 /* The text of an error answer: its message, which may be a list, else the status. */
@@ -188,6 +250,9 @@ static void read_failure(const struct dt_api_reply *reply, struct dt_err *err)
         code = reply->status < 500 ? DT_E_BAD_REQUEST : DT_E_SYSTEM;
     if (text == NULL || text[0] == '\0')
         text = dt_json_text(reply->json, "error", dt_http_reason(reply->status));
+    /* What the toolbox routes have always answered for it, with a status of 400. */
+    if (strcmp(text, "Sandbox not found") == 0)
+        code = DT_E_NOT_FOUND;
     (void)dt_err_set(err, code, "%.400s", text);
 }
 
@@ -206,141 +271,137 @@ static uint64_t total_of(const struct dt_http_reply *http)
     return UINT64_MAX;
 }
 
-static void give(struct dt_api_op *op, const struct dt_api_reply *reply, const struct dt_err *err)
+/* Hands the answer to all who asked. What they start meanwhile joins the next exchange. */
+static void give(struct fetch *f, const struct dt_api_reply *reply, const struct dt_err *err)
 {
-    op->state = OVER;
-    op->done(op->ctx, reply, err);
-    free_op(op);
+    unlink_fetch(f);
+    if (f->later != NULL) {
+        struct fetch *next = new_fetch(f->api, &f->req);
+        next->ops = dt_take(f->later);
+        for (struct dt_api_op *op = next->ops; op != NULL; op = op->next)
+            op->fetch = next;
+        send_fetch(next);
+    }
+    while (f->ops != NULL) {
+        struct dt_api_op *op = f->ops;
+        f->ops = op->next;
+        op->fetch = NULL;
+        op->done(op->ctx, reply, err);
+        free(op);
+    }
+    struct dt_api *api = f->api;
+    free_fetch(f);
+    free_if_over(api);
 }
 
-static void give_reply(struct dt_api_op *op, const struct dt_http_reply *http)
+static void give_reply(struct fetch *f, const struct dt_http_reply *http)
 {
     struct dt_err err;
+    struct dt_api_memo memo = {.key = NULL};
     struct dt_api_reply reply = {
-        .status = http->status, .body = http->body, .total = total_of(http)};
+        .status = http->status, .body = http->body, .total = total_of(http), .memo = &memo};
+    bool raw = f->req.raw;
     bool failed = http->status >= 400;
     DT_AUTO_JSON json_t *json = NULL;
-    if (http->body.n > 0 && (failed || !op->req.raw))
+    dt_buf_init(&memo.text, MEMO_MAX);
+    if (http->body.n > 0 && (failed || !raw))
         json = dt_json_parse(http->body, REPLY_DEPTH_MAX, &err);
     reply.json = json;
     if (failed) {
         read_failure(&reply, &err);
-    } else if (json == NULL && !op->req.raw && http->body.n > 0) {
+    } else if (json == NULL && !raw && http->body.n > 0) {
         (void)dt_err_wrap(&err, "the server's answer");
         err.code = DT_E_SYSTEM;
         failed = true;
     }
-    give(op, &reply, failed ? &err : NULL);
-}
-
-static void start_search(struct dt_api *api);
-
-static void wait_for_server(struct dt_api_op *op)
-{
-    struct dt_api_op **last = &op->api->waiting;
-    while (*last != NULL)
-        last = &(*last)->next;
-    op->next = NULL;
-    *last = op;
-    op->state = WAITING;
-    start_search(op->api);
+    give(f, &reply, failed ? &err : NULL);
+    dt_buf_done(&memo.text);
 }
 
 static void on_fetched(void *ctx, const struct dt_http_reply *reply, const struct dt_err *err)
 {
-    struct dt_api_op *op = ctx;
-    struct dt_api *api = op->api;
-    op->call = NULL;
+    struct fetch *f = ctx;
+    struct dt_api *api = f->api;
+    f->call = NULL;
     if (err == NULL) {
-        give_reply(op, reply);
+        give_reply(f, reply);
         return;
     }
     bool gone = err->code == DT_E_UNREACHABLE &&
                 (err->sys_errno == ECONNREFUSED || err->sys_errno == ENOENT);
-    if (gone && !op->cancelled && !op->retried && !api->freed &&
+    if (gone && f->ops != NULL && !f->retried && !api->freed &&
         api->client->server.socket != NULL) {
-        op->retried = true; /* nothing was sent, so asking again is safe */
+        f->retried = true; /* nothing was sent, so asking again is safe */
+        f->sent = false;
         api->known = false;
-        wait_for_server(op);
+        start_search(api);
         return;
     }
-    give(op, NULL, err);
+    give(f, NULL, err);
 }
 
-static void add_header(struct dt_api_op *op, const char *name, struct dt_str value)
+static void add_header(struct fetch *f, const char *name, struct dt_str value)
 {
-    op->headers[op->nheaders++] = (struct dt_http_header){dt_str_z(name), value};
+    f->headers[f->nheaders++] = (struct dt_http_header){dt_str_z(name), value};
 }
 
-static int make_headers(struct dt_api_op *op, const struct dt_server *server, struct dt_err *err)
+static int make_headers(struct fetch *f, const struct dt_server *server, struct dt_err *err)
 {
-    op->nheaders = 0;
-    add_header(op, "X-Daytona-Source", DT_STR("daytona-mcp"));
+    f->nheaders = 0;
+    add_header(f, "X-Daytona-Source", DT_STR("daytona-mcp"));
     if (server->key != NULL) {
-        dt_buf_clear(&op->bearer);
-        if (dt_buf_addf(&op->bearer, err, "Bearer %s", server->key) < 0)
+        dt_buf_clear(&f->bearer);
+        if (dt_buf_addf(&f->bearer, err, "Bearer %s", server->key) < 0)
             return -1;
-        add_header(op, "Authorization", dt_buf_str(&op->bearer));
+        add_header(f, "Authorization", dt_buf_str(&f->bearer));
     }
     if (server->organization != NULL)
-        add_header(op, "X-Daytona-Organization-ID", dt_str_z(server->organization));
-    if (op->req.type != NULL)
-        add_header(op, "Content-Type", dt_str_z(op->req.type));
-    if (op->req.range_length > 0) {
-        (void)snprintf(op->range, sizeof(op->range), "bytes=%llu-%llu",
-                       (unsigned long long)op->req.range_first,
-                       (unsigned long long)(op->req.range_first + op->req.range_length - 1));
-        add_header(op, "Range", dt_str_z(op->range));
+        add_header(f, "X-Daytona-Organization-ID", dt_str_z(server->organization));
+    if (f->req.type != NULL)
+        add_header(f, "Content-Type", dt_str_z(f->req.type));
+    if (f->req.range_length > 0) {
+        (void)snprintf(f->range, sizeof(f->range), "bytes=%llu-%llu",
+                       (unsigned long long)f->req.range_first,
+                       (unsigned long long)(f->req.range_first + f->req.range_length - 1));
+        add_header(f, "Range", dt_str_z(f->range));
     }
-    if (op->req.output_limit > 0) {
-        (void)snprintf(op->limit, sizeof(op->limit), "%zu", op->req.output_limit);
-        add_header(op, "X-Daytona-Split-Output", DT_STR("true"));
-        add_header(op, "X-Daytona-Output-Limit", dt_str_z(op->limit));
+    if (f->req.output_limit > 0) {
+        (void)snprintf(f->limit, sizeof(f->limit), "%zu", f->req.output_limit);
+        add_header(f, "X-Daytona-Split-Output", DT_STR("true"));
+        add_header(f, "X-Daytona-Output-Limit", dt_str_z(f->limit));
     }
     return 0;
 }
 
-static int send_now(struct dt_api_op *op, struct dt_err *err)
+static int send_now(struct fetch *f, struct dt_err *err)
 {
-    const struct client *client = op->api->client;
-    dt_buf_clear(&op->target);
-    if (dt_buf_addz(&op->target, client->server.base, err) < 0 ||
-        dt_buf_adds(&op->target, dt_buf_str(&op->req.target), err) < 0 ||
-        make_headers(op, &client->server, err) < 0)
+    const struct client *client = f->api->client;
+    dt_buf_clear(&f->target);
+    if (dt_buf_addz(&f->target, client->server.base, err) < 0 ||
+        dt_buf_adds(&f->target, dt_buf_str(&f->req.target), err) < 0 ||
+        make_headers(f, &client->server, err) < 0)
         return -1;
     struct dt_http_call_opts opts = {
-        .method = op->req.method,
-        .target = dt_buf_str(&op->target),
+        .method = f->req.method,
+        .target = dt_buf_str(&f->target),
         .host = client->server.socket != NULL ? "localhost" : NULL,
-        .headers = op->headers,
-        .nheaders = op->nheaders,
-        .body = dt_buf_str(&op->req.body),
-        .total_ms = op->req.total_ms > 0 ? op->req.total_ms : TOTAL_MS,
+        .headers = f->headers,
+        .nheaders = f->nheaders,
+        .body = dt_buf_str(&f->req.body),
+        .total_ms = f->req.total_ms > 0 ? f->req.total_ms : TOTAL_MS,
     };
-    size_t limit = op->req.reply_max > 0 ? op->req.reply_max : REPLY_MAX;
-    op->state = SENT;
-    return dt_http_fetch(client->http, &opts, limit, on_fetched, op, &op->call, err);
+    size_t limit = f->req.reply_max > 0 ? f->req.reply_max : REPLY_MAX;
+    f->sent = true;
+    return dt_http_fetch(client->http, &opts, limit, on_fetched, f, &f->call, err);
 }
 
-static void on_later_closed(uv_handle_t *h)
+static void send_fetch(struct fetch *f)
 {
-    struct dt_api_op *op = h->data;
-    give(op, NULL, &op->err);
-}
-
-/* Ends an operation from the loop: `done` never runs inside a call into this module. */
-static void fail_later(struct dt_api_op *op)
-{
-    op->state = OVER;
-    (void)uv_idle_init(op->api->loop, &op->later);
-    op->later.data = op;
-    uv_close((uv_handle_t *)&op->later, on_later_closed);
-}
-
-static void send_op(struct dt_api_op *op)
-{
-    if (send_now(op, &op->err) < 0)
-        fail_later(op);
+    struct dt_err err;
+    if (!f->api->known)
+        start_search(f->api);
+    else if (send_now(f, &err) < 0)
+        give(f, NULL, &err);
 }
 
 static bool same(const char *a, const char *b)
@@ -390,20 +451,20 @@ static void on_discovered(void *ctx, struct dt_server *server, const struct dt_e
     struct dt_err why = {0};
     api->searching = false;
     if (api->freed) {
-        free(api);
+        free_if_over(api);
         return;
     }
     if (err == NULL && use_server(api, server, &why) < 0)
         err = &why;
-    struct dt_api_op *op = api->waiting;
-    api->waiting = NULL;
-    while (op != NULL) {
-        struct dt_api_op *next = op->next;
-        if (err == NULL)
-            send_op(op);
-        else
-            give(op, NULL, err);
-        op = next;
+    for (bool again = true; again;) { /* each one changes the list */
+        struct fetch *f = api->fetches;
+        while (f != NULL && f->sent)
+            f = f->next;
+        again = f != NULL;
+        if (again && err == NULL)
+            send_fetch(f);
+        else if (again)
+            give(f, NULL, err);
     }
 }
 
@@ -415,6 +476,19 @@ static void start_search(struct dt_api *api)
     dt_discover_start(api->loop, on_discovered, api);
 }
 
+/* A question asked already is not asked twice at the same time. */
+static bool join(struct dt_api *api, const struct dt_api_req *r, struct dt_api_op *op)
+{
+    struct fetch *f = api->fetches;
+    while (f != NULL && !same_question(&f->req, r))
+        f = f->next;
+    if (f == NULL)
+        return false;
+    op->fetch = f;
+    append(f->sent ? &f->later : &f->ops, op);
+    return true;
+}
+
 int dt_api_start(struct dt_api *api, struct dt_api_req *r, dt_api_done *done, void *ctx,
                  struct dt_api_op **ret, struct dt_err *err)
 {
@@ -423,32 +497,59 @@ int dt_api_start(struct dt_api *api, struct dt_api_req *r, dt_api_done *done, vo
         dt_api_req_done(r);
         return dt_err_set(err, DT_E_NOMEM, "request");
     }
-    op->api = api;
-    op->req = *r;
-    op->done = done;
-    op->ctx = ctx;
-    dt_buf_init(&op->target, TARGET_MAX + 1024);
-    dt_buf_init(&op->bearer, 16 * 1024);
-    dt_api_req_init(r, r->method);
+    *op = (struct dt_api_op){.api = api, .done = done, .ctx = ctx};
+    if (join(api, r, op)) {
+        dt_api_req_done(r);
+        *ret = op;
+        return 0;
+    }
+    struct fetch *f = new_fetch(api, r);
+    if (api->known && send_now(f, err) < 0) {
+        unlink_fetch(f);
+        free_fetch(f);
+        free(op);
+        return -1;
+    }
+    op->fetch = f;
+    f->ops = op;
+    if (!api->known)
+        start_search(api);
     *ret = op;
-    if (api->known)
-        send_op(op);
-    else
-        wait_for_server(op);
     return 0;
+}
+
+static void on_cancelled(uv_handle_t *h)
+{
+    struct dt_api_op *op = h->data;
+    struct dt_err err;
+    (void)dt_err_set(&err, DT_E_CANCELLED, "cancelled");
+    op->done(op->ctx, NULL, &err);
+    free(op);
+}
+
+static void take_out(struct dt_api_op **list, const struct dt_api_op *op)
+{
+    while (*list != NULL && *list != op)
+        list = &(*list)->next;
+    if (*list != NULL)
+        *list = op->next;
 }
 
 void dt_api_cancel(struct dt_api_op *op)
 {
-    op->cancelled = true;
-    if (op->state == SENT) {
-        dt_http_call_cancel(op->call);
-    } else if (op->state == WAITING) {
-        struct dt_api_op **at = &op->api->waiting;
-        while (*at != op)
-            at = &(*at)->next;
-        *at = op->next;
-        (void)dt_err_set(&op->err, DT_E_CANCELLED, "cancelled");
-        fail_later(op);
+    struct fetch *f = op->fetch;
+    if (f == NULL)
+        return;
+    take_out(&f->ops, op);
+    take_out(&f->later, op);
+    op->fetch = NULL;
+    if (f->ops == NULL && f->later == NULL && f->sent) {
+        dt_http_call_cancel(f->call); /* nobody waits any more */
+    } else if (f->ops == NULL && !f->sent) {
+        unlink_fetch(f);
+        free_fetch(f);
     }
+    (void)uv_idle_init(op->api->loop, &op->idle);
+    op->idle.data = op;
+    uv_close((uv_handle_t *)&op->idle, on_cancelled);
 }

@@ -36,11 +36,18 @@ int dt_api_target(struct dt_api_req *r, struct dt_err *err, const char *fmt, ...
 /* Takes the reference to `body`. */
 int dt_api_json_body(struct dt_api_req *r, json_t *body, struct dt_err *err) DT_MUST_CHECK;
 
+/* What one receiver of an answer made of it, for the next ones. `key` names the maker. */
+struct dt_api_memo {
+    const void *key;
+    struct dt_buf text;
+};
+
 struct dt_api_reply {
     int status;
     json_t *json; /* borrowed; NULL when the answer is raw, empty or no JSON */
     struct dt_str body;
     uint64_t total; /* of a ranged answer: the whole size; UINT64_MAX when unknown */
+    struct dt_api_memo *memo;
 };
 
 /* `err` is set when there was no answer or it has a status of 400 and more; its text is what the

@@ -150,6 +150,28 @@ void dt_tool_result(struct dt_call *c, json_t *structured)
     dt_tool_result_with(c, structured, dt_str(NULL, 0));
 }
 
+void dt_tool_result_of(struct dt_call *c, const struct dt_api_reply *reply,
+                       json_t *(*make)(const json_t *reply))
+{
+    struct dt_err err = {0};
+    struct dt_api_memo *memo = reply->memo;
+    if (memo->key != c->tool) {
+        DT_AUTO_JSON json_t *owned = make(reply->json);
+        DT_AUTO_BUF struct dt_buf json;
+        dt_buf_init(&json, RESULT_MAX);
+        dt_buf_clear(&memo->text);
+        memo->key = NULL;
+        int ret = owned != NULL ? dt_json_write(owned, &json, &err)
+                                : dt_err_set(&err, DT_E_NOMEM, "no memory for the result");
+        if (ret < 0 || add_result(&memo->text, dt_buf_str(&json), dt_str(NULL, 0), &err) < 0) {
+            dt_call_rejectf(c, DT_RPC_INTERNAL, "%s", err.msg);
+            return;
+        }
+        memo->key = c->tool;
+    }
+    dt_tool_members(c, dt_buf_str(&memo->text));
+}
+
 void dt_tool_blocks(struct dt_call *c, struct dt_str blocks)
 {
     struct dt_err err = {0};
@@ -203,6 +225,8 @@ static const char *hint_by_text(const struct dt_err *err)
 {
     if (says(err, "not running") || says(err, "not started") || says(err, "is stopped"))
         return "Call start_sandbox with this id, then repeat the call.";
+    if (says(err, "must be a file"))
+        return "Call list_files for what is in a directory.";
     if (says(err, "state change in progress"))
         return "The sandbox is changing its state. Call get_sandbox until it has settled, then "
                "repeat.";
@@ -217,8 +241,10 @@ const char *dt_tool_hint(const struct dt_err *err)
     if (hint != NULL)
         return hint;
     int http = dt_err_http(err->code);
-    if (err->code == DT_E_FILE_NOT_FOUND || http == 404)
+    if (err->code == DT_E_FILE_NOT_FOUND)
         return "Call list_files to see what is there.";
+    if (http == 404)
+        return "Call list_sandboxes to see what exists.";
     if (http == 401)
         return "Check DAYTONA_API_KEY in the configuration of this MCP server.";
     if (err->code == DT_E_FILE_ACCESS_DENIED)

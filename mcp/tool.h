@@ -41,6 +41,10 @@ void dt_tools_call(struct dt_call *c);
 /* The result as structured content and as the same text. Takes the reference; NULL means out of
  * memory. */
 void dt_tool_result(struct dt_call *c, json_t *structured);
+/* The same, for a result that depends on nothing but `reply`: the others who share it get a copy.
+ */
+void dt_tool_result_of(struct dt_call *c, const struct dt_api_reply *reply,
+                       json_t *(*make)(const json_t *reply));
 /* With further content blocks: JSON objects, each after a comma. */
 void dt_tool_result_with(struct dt_call *c, json_t *structured, struct dt_str blocks);
 /* Content blocks alone: JSON objects with commas between. */

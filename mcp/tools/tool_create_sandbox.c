@@ -37,6 +37,8 @@ static void on_created(struct dt_call *c, const struct dt_api_reply *reply,
     else if (err->code == DT_E_CONFLICT)
         dt_tool_fail(c, err,
                      "Choose another name, or call list_sandboxes and reuse one by its id.");
+    else if (err->code == DT_E_NOT_FOUND)
+        dt_tool_fail(c, err, "Call create_sandbox without snapshot for the default one.");
     else
         dt_tool_fail(c, err, NULL);
 }

@@ -9,12 +9,17 @@ DT_TOOL_INPUT(get_file_info)
 static const char *const shown[] = {"name",        "isDir", "size",  "modTime", "mode",
                                     "permissions", "owner", "group", NULL};
 
+static json_t *make(const json_t *reply)
+{
+    return dt_tool_pick(reply, shown);
+}
+
 static void on_info(struct dt_call *c, const struct dt_api_reply *reply, const struct dt_err *err)
 {
     if (err != NULL)
         dt_tool_fail(c, err, NULL);
     else
-        dt_tool_result(c, dt_tool_pick(reply->json, shown));
+        dt_tool_result_of(c, reply, make);
 }
 
 static void run(struct dt_call *c)

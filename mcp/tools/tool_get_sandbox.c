@@ -26,13 +26,18 @@ static const char *const shown[] = {"id",
                                     "autoDeleteInterval",
                                     NULL};
 
+static json_t *make(const json_t *reply)
+{
+    return dt_tool_pick(reply, shown);
+}
+
 static void on_sandbox(struct dt_call *c, const struct dt_api_reply *reply,
                        const struct dt_err *err)
 {
     if (err != NULL)
         dt_tool_fail(c, err, NULL);
     else
-        dt_tool_result(c, dt_tool_pick(reply->json, shown));
+        dt_tool_result_of(c, reply, make);
 }
 
 static void run(struct dt_call *c)

@@ -8,22 +8,26 @@ DT_TOOL_INPUT(list_sandboxes)
 
 static const char *const shown[] = {"id", "name", "state", "snapshot", "errorReason", NULL};
 
-static void on_list(struct dt_call *c, const struct dt_api_reply *reply, const struct dt_err *err)
+static json_t *make(const json_t *reply)
 {
-    if (err != NULL) {
-        dt_tool_fail(c, err, NULL);
-        return;
-    }
     json_t *rows = json_array();
     size_t i;
     const json_t *item;
-    json_array_foreach(json_object_get(reply->json, "items"), i, item)(void)
+    json_array_foreach(json_object_get(reply, "items"), i, item)(void)
         json_array_append_new(rows, dt_tool_pick(item, shown));
     json_t *all = json_pack("{s:o}", "sandboxes", rows);
-    const char *next = dt_json_text(reply->json, "nextCursor", NULL);
+    const char *next = dt_json_text(reply, "nextCursor", NULL);
     if (next != NULL)
         (void)json_object_set_new(all, "nextCursor", json_string(next));
-    dt_tool_result(c, all);
+    return all;
+}
+
+static void on_list(struct dt_call *c, const struct dt_api_reply *reply, const struct dt_err *err)
+{
+    if (err != NULL)
+        dt_tool_fail(c, err, NULL);
+    else
+        dt_tool_result_of(c, reply, make);
 }
 
 static void run(struct dt_call *c)
