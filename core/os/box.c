@@ -193,9 +193,6 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
         rc = unshare(CLONE_NEWCGROUP) < 0 ? dt_err_errno(&err, "new control group namespace")
                                           : dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
     }
-    /* Only now: on hybrid hosts the v1 groups, which must be its roots, came after the clone. */
-    if (rc == 0 && unshare(CLONE_NEWCGROUP) < 0)
-        rc = dt_err_errno(&err, "new cgroup namespace");
     if (rc == 0 && sethostname(order.hostname, strlen(order.hostname)) < 0)
         rc = dt_err_errno(&err, "set the host name");
     if (rc == 0 && place_descriptors(fds, &sock, &toolbox, &err) == 0 &&

@@ -197,8 +197,6 @@ static int set_counts(int counts, struct dt_err *err)
         if (dt_fd_put(counts, name, "0", err) < 0)
             return -1;
     }
-    if (dt_fd_put(counts, "max_cgroup_namespaces", "1", err) < 0) /* the one still to come */
-        return -1;
     if (dt_fd_put(counts, "max_inotify_instances", "256", err) < 0)
         return -1;
     return dt_fd_put(counts, "max_inotify_watches", "262144", err);

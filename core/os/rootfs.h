@@ -16,11 +16,12 @@
 /* Descriptors are not closed on failure, and `shm` not at all: they end with exec. */
 struct dt_rootfs {
     int sysfs; /* in: a detached sysfs mount, or -1 */
-    int scratch, proc, sys, dev, shm;
+    int scratch, proc, sys, dev, shm, counts;
 };
 
 /* To be called as root of a new user namespace with its own mount, pid and ipc namespaces, once.
- * Afterwards no mount can be made any more, but those that are there can be moved. */
+ * Afterwards no mount can be made any more, but those that are there can be moved; of new namespaces,
+ * only control group ones. */
 int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err) DT_MUST_CHECK;
 /* `root` is the detached overlay. Afterwards the host's mounts are gone and the working folder is
  * /. */

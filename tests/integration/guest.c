@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,6 +140,10 @@ int main(int argc, char **argv)
         (void)printf("%u\n", (unsigned)geteuid());
         return 0;
     }
+    /* As the toolbox does: nothing of pid 1 is for others. */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)fcntl(LISTENER, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(CONFIG, F_SETFD, FD_CLOEXEC);
     (void)signal(SIGTERM, on_term);
     (void)signal(SIGPIPE, SIG_IGN);
     for (;;) {

@@ -570,7 +570,7 @@ printf '%s'"""
 def serve_answer(api, box, port, answer):
     """A server of one answer: busybox nc and a script."""
     execute(api, box, f"cat > /tmp/serve <<'EOF'\n{SERVER} '{answer}'\nEOF\n"
-                      f"(nc -ll -s 0.0.0.0 -p {port} -e sh /tmp/serve >/dev/null 2>&1 &)")
+                      f"(nc -ll -p {port} -e sh /tmp/serve >/dev/null 2>&1 &)")
     wait_listen(api, box, port)
 
 

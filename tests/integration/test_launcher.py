@@ -4,6 +4,7 @@ DT_LAUNCHER and DT_GUEST name the programs (ctest sets them)."""
 
 import concurrent.futures
 import ctypes
+import json
 import os
 import pathlib
 import shutil
@@ -22,6 +23,7 @@ from launcher import (ALLOW, BUSY, CREATE, DESTROY, EXISTS, FAILED, FULL, HELLO,
 
 PROGRAM = os.environ["DT_LAUNCHER"]
 GUEST = os.environ["DT_GUEST"]
+PROBE = os.environ["DT_PROBE"]
 GROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -164,6 +166,19 @@ def test_mounts_show_nothing_of_the_host(host, box):
     for name in ("kcore", "kallsyms", "keys", "timer_list"):
         assert host.l.run(box, f"R/proc/{name}") in ("", "!No such file or directory")
     assert host.l.shell(box, "echo 1 > /proc/sys/kernel/core_pattern")[0] != 0
+
+
+@pytest.mark.parametrize("user", ["C", "U"])
+def test_nothing_is_possible_that_must_not_be(host, user):
+    """tests/probe tries it all, as root of the sandbox and as its user."""
+    probe = host.l.layer(lambda p: shutil.copy(PROBE, p / "probe"))
+    one = host.l.create(layers=[host.box, probe], net=FULL)
+    _, out = host.l.shell(one, f"/probe --no-file {host.data} --no-file /var/lib/daytona "
+                          f"--no-unix {host.l.folder(one)}/toolbox.sock --no-tcp 127.0.0.1:22", user)
+    results = [json.loads(line) for line in out.splitlines()]
+    assert len(results) > 200
+    assert not [r for r in results if not r["refused"]]
+    host.l.destroy(one)
 
 
 def test_devices(host, box):

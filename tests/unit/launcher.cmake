@@ -8,4 +8,4 @@ add_test(NAME integration.launcher
   COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider
     ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_launcher.py)
 set_tests_properties(integration.launcher PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
-  "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>")
+  "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
