@@ -36,11 +36,11 @@ struct op {
     dt_lifecycle_done *done;
     void *ctx;
     uint64_t start_ns;
+    uint64_t launcher_ns; /* how long the launcher took */
     /* CREATE only */
     char *snapshot, *user;
     json_t *env;
     struct dt_create_ask ask;
-    char *tools_name;
     bool failed; /* the launcher could not; `err` says why */
     struct dt_err err;
 };
@@ -67,11 +67,12 @@ static void op_answer(struct op *op, const struct dt_err *err)
 static void op_over(struct op *op, const struct dt_err *err)
 {
     struct dt_runnerd *rd = op->rd;
-    char ms[32];
+    char ms[32], launcher_ms[32];
+    (void)snprintf(launcher_ms, sizeof(launcher_ms), "%.2f", (double)op->launcher_ns / 1e6);
     (void)snprintf(ms, sizeof(ms), "%.2f", (double)(dt_clock_ns() - op->start_ns) / 1e6);
     dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_WARN, "sandbox", "op", kinds[op->kind].name,
-           "sandbox", op->row.id, "state", dt_sandbox_state_text(op->row.state), "ms", ms, "err",
-           err == NULL ? NULL : err->msg, NULL);
+           "sandbox", op->row.id, "state", dt_sandbox_state_text(op->row.state), "ms", ms,
+           "launcherMs", launcher_ms, "err", err == NULL ? NULL : err->msg, NULL);
     struct dt_live *l = dt_live_by_id(&rd->live, op->row.id);
     if (l != NULL) {
         l->busy = false;
@@ -230,6 +231,7 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
 {
     struct op *op = ctx;
     struct dt_err why;
+    op->launcher_ns = dt_clock_ns() - op->launcher_ns;
     if (a == NULL && err->code == DT_E_UNAVAILABLE) {
         /* Nobody knows what happened: the next comparison with the launcher finds out. */
         op_over(op, err);
@@ -260,6 +262,7 @@ static int call_launcher(struct op *op, struct dt_err *err)
         (void)dt_uuid_bytes(op->row.id, r.id);
         r.grace_ms = op->kind == STOP ? STOP_GRACE_MS : 0;
     }
+    op->launcher_ns = dt_clock_ns();
     return dt_launcher_client_call(rd->launcher, &r, fd, kinds[op->kind].timeout_ms, on_launcher,
                                    op, err);
 }
