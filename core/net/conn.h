@@ -1,8 +1,9 @@
 /*
  * A byte stream on the loop: TCP or unix socket, with or without TLS, with bounded queues.
  *
- * Callbacks run from the loop, never from inside a call into this module. on_close comes exactly once
- * and is the last; the connection's memory is gone after it returns. Until then every call is allowed.
+ * Callbacks run from the loop, never from inside a call into this module. on_close comes exactly
+ * once and is the last; the connection's memory is gone after it returns. Until then every call is
+ * allowed.
  */
 #ifndef DT_CONN_H
 #define DT_CONN_H
@@ -23,7 +24,7 @@ struct dt_addr {
 };
 
 struct dt_conn_events {
-    void (*on_open)(void *ctx);                         /* connected (client side only); may be NULL */
+    void (*on_open)(void *ctx); /* connected (client side only); may be NULL */
     void (*on_data)(void *ctx, const char *p, size_t n); /* bytes are borrowed for the call */
     void (*on_eof)(void *ctx);   /* the peer will send no more; writing may go on */
     void (*on_drain)(void *ctx); /* after dt_conn_write() said false: below the low mark again */
@@ -36,7 +37,8 @@ enum {
 };
 
 /* Starts to connect. On 0 *ret is owned by the module until on_close; on -1 no callback comes.
- * `timeout_ms` bounds name look-up, connect and TLS handshake together. `events` is kept by pointer. */
+ * `timeout_ms` bounds name look-up, connect and TLS handshake together. `events` is kept by
+ * pointer. */
 int dt_conn_connect(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_ms,
                     const struct dt_conn_events *events, void *ctx, struct dt_conn **ret,
                     struct dt_err *err) DT_MUST_CHECK;

@@ -33,11 +33,12 @@ struct dt_http_call_opts {
     void (*on_head)(void *ctx, int status, const struct dt_http_header *h, size_t n);
     void (*on_data)(void *ctx, const char *p, size_t n);
     void (*on_drain)(void *ctx); /* after dt_http_call_write() said false */
-    /* 101 only, after on_head: the connection is the caller's from here (call dt_conn_set_events() at
-     * once; it is reading) and on_done follows with NULL. Without this callback a 101 is an error; with
-     * it and an Upgrade header, `Connection: Upgrade` is sent. */
+    /* 101 only, after on_head: the connection is the caller's from here (call dt_conn_set_events()
+     * at once; it is reading) and on_done follows with NULL. Without this callback a 101 is an
+     * error; with it and an Upgrade header, `Connection: Upgrade` is sent. */
     void (*on_upgrade)(void *ctx, struct dt_conn *conn, struct dt_str early);
-    void (*on_done)(void *ctx, const struct dt_err *err); /* exactly once, last, never from _start */
+    void (*on_done)(void *ctx,
+                    const struct dt_err *err); /* exactly once, last, never from _start */
     void *ctx;
 };
 
@@ -58,7 +59,8 @@ struct dt_http_reply {
     size_t nheaders;
 };
 int dt_http_fetch(struct dt_http_client *c, const struct dt_http_call_opts *opts, size_t limit,
-                  void (*cb)(void *ctx, const struct dt_http_reply *reply, const struct dt_err *err),
+                  void (*cb)(void *ctx, const struct dt_http_reply *reply,
+                             const struct dt_err *err),
                   void *ctx, struct dt_http_call **ret, struct dt_err *err) DT_MUST_CHECK;
 
 #endif

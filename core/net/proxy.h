@@ -10,18 +10,19 @@
 
 struct dt_proxy_opts {
     struct dt_http_client *upstream;
-    struct dt_str target;                 /* the new target; NULL p = unchanged */
-    const char *host;                     /* the new Host; NULL = as the client sent it */
-    const char *const *drop;              /* request headers to leave out, ended by NULL; may be NULL */
-    const char *const *drop_reply;        /* the same for the answer */
-    const struct dt_http_header *add;     /* request headers to add */
+    struct dt_str target;             /* the new target; NULL p = unchanged */
+    const char *host;                 /* the new Host; NULL = as the client sent it */
+    const char *const *drop;          /* request headers to leave out, ended by NULL; may be NULL */
+    const char *const *drop_reply;    /* the same for the answer */
+    const struct dt_http_header *add; /* request headers to add */
     size_t nadd;
-    uint64_t connect_ms;                  /* 0 = 10,000 */
-    uint64_t total_ms;                    /* 0 = no limit */
-    /* When the upstream cannot be reached or breaks before its head: write the answer here. NULL gives
-     * a plain 502. */
+    uint64_t connect_ms; /* 0 = 10,000 */
+    uint64_t total_ms;   /* 0 = no limit */
+    /* When the upstream cannot be reached or breaks before its head: write the answer here. NULL
+     * gives a plain 502. */
     void (*on_fail)(void *ctx, struct dt_http_req *req, const struct dt_err *err);
-    /* Whether an answer's header goes to the client; asked for those that no list drops. May be NULL. */
+    /* Whether an answer's header goes to the client; asked for those that no list drops. May be
+     * NULL. */
     bool (*keep_reply)(void *ctx, struct dt_str name, struct dt_str value);
     /* May add answer headers through dt_http_req_add_header(). May be NULL. */
     void (*on_head)(void *ctx, struct dt_http_req *req, int status);
