@@ -9,3 +9,5 @@ add_test(NAME integration.launcher
     ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_launcher.py)
 set_tests_properties(integration.launcher PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
   "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
+dt_unit(launcher_request launcher_parts)
+dt_unit(launcher_record launcher_parts)

@@ -1,0 +1,1 @@
+dt_fuzz(launcher_request launcher_parts)

@@ -1,0 +1,163 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "runnerd/launcher/request.h"
+
+#define MIB (1ULL << 20)
+
+static struct dt_lw_request good(uint32_t op)
+{
+    struct dt_lw_request r;
+    memset(&r, 0, sizeof(r));
+    r.version = DT_LW_VERSION;
+    r.op = op;
+    r.seq = 1;
+    if (op != DT_LW_HELLO && op != DT_LW_LIST)
+        r.id[15] = 1;
+    if (op == DT_LW_CREATE || op == DT_LW_START) {
+        r.spec.memory_bytes = 256 * MIB;
+        r.spec.disk_bytes = 1024 * MIB;
+        r.spec.cpu_millis = 1000;
+        r.spec.pids = 64;
+        memcpy(r.spec.hostname, "box-1", 6);
+    }
+    return r;
+}
+
+static bool passes(const struct dt_lw_request *r)
+{
+    struct dt_err err = {.code = DT_OK};
+    bool has_fd = r->op == DT_LW_CREATE || r->op == DT_LW_START;
+    int rc = dt_request_check(r, r->op != DT_LW_HELLO, has_fd, &err);
+    assert_true(rc == 0 || err.code == DT_E_INVALID);
+    return rc == 0;
+}
+
+static void test_every_op_in_its_state(void **state)
+{
+    (void)state;
+    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_STATS; op++) {
+        struct dt_lw_request r = good(op);
+        bool has_fd = op == DT_LW_CREATE || op == DT_LW_START;
+        struct dt_err err;
+        assert_true(passes(&r));
+        assert_int_equal(dt_request_check(&r, op == DT_LW_HELLO, has_fd, &err), -1);
+        assert_int_equal(dt_request_check(&r, op != DT_LW_HELLO, !has_fd, &err), -1);
+    }
+}
+
+/* Each row sets one field of a good CREATE. */
+static const struct {
+    size_t offset;
+    size_t size;
+    uint64_t value;
+    bool ok;
+} rows[] = {
+#define ROW(field, value, ok)                                                                      \
+    {                                                                                              \
+        offsetof(struct dt_lw_request, field), sizeof(((struct dt_lw_request *)0)->field), value,  \
+            ok                                                                                     \
+    }
+    ROW(version, 2, false),
+    ROW(op, 0, false),
+    ROW(op, 8, false),
+    ROW(op, UINT32_MAX, false),
+    ROW(seq, 0, false),
+    ROW(seq, UINT64_MAX, true),
+    ROW(grace_ms, 1, false),
+    ROW(cursor, 1, false),
+    ROW(spec.memory_bytes, 16 * MIB, true),
+    ROW(spec.memory_bytes, 16 * MIB - 1, false),
+    ROW(spec.memory_bytes, 1ULL << 40, true),
+    ROW(spec.memory_bytes, (1ULL << 40) + 1, false),
+    ROW(spec.memory_bytes, UINT64_MAX, false),
+    ROW(spec.disk_bytes, 64 * MIB, true),
+    ROW(spec.disk_bytes, 63 * MIB, false),
+    ROW(spec.disk_bytes, 16ULL << 40, true),
+    ROW(spec.disk_bytes, (16ULL << 40) + MIB, false),
+    ROW(spec.disk_bytes, 64 * MIB + 1, false),
+    ROW(spec.cpu_millis, 10, true),
+    ROW(spec.cpu_millis, 9, false),
+    ROW(spec.cpu_millis, 1024000, true),
+    ROW(spec.cpu_millis, 1024001, false),
+    ROW(spec.pids, 15, false),
+    ROW(spec.pids, 16, true),
+    ROW(spec.pids, 65536, true),
+    ROW(spec.pids, 65537, false),
+    ROW(spec.net, DT_LW_NET_NONE, true),
+    ROW(spec.net, DT_LW_NET_ALLOW, false), /* without a range */
+    ROW(spec.net, 3, false),
+    ROW(spec.ncidrs, 1, false), /* without ALLOW */
+    ROW(spec.ncidrs, UINT32_MAX, false),
+    ROW(spec.cidrs[4].addr, 1, false),
+    ROW(spec.nlayers, 64, true),
+    ROW(spec.nlayers, 65, false),
+    ROW(spec.nlayers, UINT32_MAX, false),
+    ROW(spec.layers[63][31], 1, false), /* behind nlayers */
+    ROW(spec.hostname[0], '-', false),
+    ROW(spec.hostname[0], 'B', false),
+    ROW(spec.hostname[0], '.', false),
+    ROW(spec.hostname[0], 0, false),
+    ROW(spec.hostname[63], 'x', false),
+    ROW(id[15], 0, false),
+};
+
+static void test_ranges(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct dt_lw_request r = good(DT_LW_CREATE);
+        memcpy((char *)&r + rows[i].offset, &rows[i].value, rows[i].size);
+        if (passes(&r) != rows[i].ok)
+            fail_msg("row %zu", i);
+    }
+}
+
+static void test_allowed_ranges(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t addr, prefix;
+        bool ok;
+    } cidrs[] = {{0x0a000000, 8, true},  {0x0a000001, 8, false}, {0x0a000001, 32, true},
+                 {0, 0, true},           {1, 0, false},          {0, 33, false},
+                 {0xfffffffe, 31, true}, {0xffffffff, 31, false}};
+    for (size_t i = 0; i < sizeof(cidrs) / sizeof(*cidrs); i++) {
+        struct dt_lw_request r = good(DT_LW_CREATE);
+        r.spec.net = DT_LW_NET_ALLOW;
+        r.spec.ncidrs = 1;
+        r.spec.cidrs[0] = (struct dt_lw_cidr){cidrs[i].addr, cidrs[i].prefix};
+        if (passes(&r) != cidrs[i].ok)
+            fail_msg("row %zu", i);
+    }
+}
+
+static void test_grace_and_cursor(void **state)
+{
+    (void)state;
+    struct dt_lw_request r = good(DT_LW_STOP);
+    r.grace_ms = 60000;
+    assert_true(passes(&r));
+    r.grace_ms = 60001;
+    assert_false(passes(&r));
+    r = good(DT_LW_LIST);
+    r.cursor = UINT32_MAX;
+    assert_true(passes(&r));
+    r.spec.pids = 1;
+    assert_false(passes(&r));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_op_in_its_state),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_allowed_ranges),
+        cmocka_unit_test(test_grace_and_cursor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
