@@ -86,6 +86,17 @@ static void wait_for_launcher(pid_t pid)
     }
 }
 
+/* Nobody should find a server that is gone. The lock is still ours. */
+static void remove_files(const struct program *p)
+{
+    char path[4200];
+    (void)snprintf(path, sizeof(path), "%s/run/ports.json", p->settings.data_dir);
+    if (p->listening) {
+        (void)unlink(path);
+        (void)unlink(p->socket);
+    }
+}
+
 /* --- listening --- */
 
 static int write_ports(struct program *p, struct dt_err *err)
@@ -319,6 +330,11 @@ static int load_store(struct program *p, struct dt_err *err)
     char path[4200];
     const char *admin = p->settings.config.admin_api_key;
     (void)snprintf(path, sizeof(path), "%s/state/daytona.db", p->settings.data_dir);
+    if (access(path, R_OK | W_OK) < 0) {
+        (void)dt_err_errno(err, "%s", path);
+        return dt_err_wrap(err, "user %u cannot get there (folders above may need chmod o+x)",
+                           geteuid());
+    }
     DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
     if (dt_db_conn_open(path, &c, err) < 0 || dt_db_migrate(c, dt_db_migrations, err) < 0 ||
         dt_keys_load(&p->rd.keys, c, admin != NULL && admin[0] != '\0' ? admin : NULL, p->first_key,
@@ -433,6 +449,7 @@ static int serve(struct program *p)
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
+    remove_files(p);
     wait_for_launcher(p->launcher);
     dt_keys_done(&p->rd.keys);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,
