@@ -23,6 +23,13 @@ struct option {
     const char *value; /* NULL: a flag */
 };
 
+struct kind {
+    const char *type;
+    const struct option *options;
+    size_t noptions;
+    unsigned attr; /* MOUNT_ATTR_* */
+};
+
 static const struct device {
     const char *name;
     unsigned major, minor;
@@ -74,22 +81,21 @@ static int make_usual_folders(int root, struct dt_err *err)
     return folder(root, "tmp", 01777, &tmp, err);
 }
 
-static int new_mount(const char *type, const struct option *options, size_t n, unsigned attr,
-                     int *ret, struct dt_err *err)
+static int new_mount(const struct kind *k, int *ret, struct dt_err *err)
 {
-    DT_AUTO_FD int fs = fsopen(type, FSOPEN_CLOEXEC);
+    DT_AUTO_FD int fs = fsopen(k->type, FSOPEN_CLOEXEC);
     if (fs < 0)
-        return dt_err_errno(err, "file system %s", type);
-    for (size_t i = 0; i < n; i++) {
-        unsigned cmd = options[i].value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-        if (fsconfig(fs, cmd, options[i].key, options[i].value, 0) < 0)
-            return dt_err_errno(err, "file system %s, option %s", type, options[i].key);
+        return dt_err_errno(err, "file system %s", k->type);
+    for (size_t i = 0; i < k->noptions; i++) {
+        unsigned cmd = k->options[i].value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+        if (fsconfig(fs, cmd, k->options[i].key, k->options[i].value, 0) < 0)
+            return dt_err_errno(err, "file system %s, option %s", k->type, k->options[i].key);
     }
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        return dt_err_errno(err, "file system %s", type);
-    DT_AUTO_FD int mnt = fsmount(fs, FSMOUNT_CLOEXEC, attr);
+        return dt_err_errno(err, "file system %s", k->type);
+    DT_AUTO_FD int mnt = fsmount(fs, FSMOUNT_CLOEXEC, k->attr);
     if (mnt < 0)
-        return dt_err_errno(err, "mount %s", type);
+        return dt_err_errno(err, "mount %s", k->type);
     *ret = dt_take_fd(&mnt);
     return 0;
 }
@@ -101,14 +107,13 @@ static int attach(int mnt, int target, const char *name, struct dt_err *err)
     return 0;
 }
 
-/* Mounts a new file system of `type` on the folder `name` of `dir`. */
-static int mount_on(int dir, const char *name, const char *type, const struct option *options,
-                    size_t n, unsigned attr, int *ret, struct dt_err *err)
+/* Mounts a new file system on the folder `name` of `dir`. */
+static int mount_on(int dir, const char *name, const struct kind *k, int *ret, struct dt_err *err)
 {
     DT_AUTO_FD int target = -1;
     DT_AUTO_FD int mnt = -1;
-    if (folder(dir, name, 0755, &target, err) < 0 ||
-        new_mount(type, options, n, attr, &mnt, err) < 0 || attach(mnt, target, name, err) < 0)
+    if (folder(dir, name, 0755, &target, err) < 0 || new_mount(k, &mnt, err) < 0 ||
+        attach(mnt, target, name, err) < 0)
         return -1;
     if (ret != NULL)
         *ret = dt_take_fd(&mnt);
@@ -169,20 +174,23 @@ static int make_devices(const struct work *w, struct dt_err *err)
 
 static int make_dev(struct work *w, struct dt_err *err)
 {
-    static const struct option dev[] = {{"size", "64k"}, {"nr_inodes", "256"}, {"mode", "0755"}};
-    static const struct option pts[] = {
+    enum { LOOSE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+    static const struct option dev_options[] = {
+        {"size", "64k"}, {"nr_inodes", "256"}, {"mode", "0755"}};
+    static const struct option pts_options[] = {
         {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {"max", "64"}};
-    static const struct option shm[] = {{"mode", "1777"}};
-    if (mount_on(w->r->scratch, "dev", "tmpfs", dev, COUNT(dev),
-                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &w->r->dev, err) < 0 ||
-        make_devices(w, err) < 0)
+    static const struct option shm_options[] = {{"mode", "1777"}};
+    static const struct kind dev = {"tmpfs", dev_options, COUNT(dev_options), LOOSE};
+    static const struct kind pts = {"devpts", pts_options, COUNT(pts_options), LOOSE};
+    static const struct kind shm = {"tmpfs", shm_options, COUNT(shm_options), TIGHT};
+    static const struct kind mqueue = {"mqueue", NULL, 0, TIGHT};
+    struct dt_rootfs *r = w->r;
+    if (mount_on(r->scratch, "dev", &dev, &r->dev, err) < 0 || make_devices(w, err) < 0)
         return -1;
-    if (mount_on(w->r->dev, "pts", "devpts", pts, COUNT(pts), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-                 NULL, err) < 0)
+    if (mount_on(r->dev, "pts", &pts, NULL, err) < 0 ||
+        mount_on(r->dev, "shm", &shm, &r->shm, err) < 0)
         return -1;
-    if (mount_on(w->r->dev, "shm", "tmpfs", shm, COUNT(shm), TIGHT, &w->r->shm, err) < 0)
-        return -1;
-    return mount_on(w->r->dev, "mqueue", "mqueue", NULL, 0, TIGHT, NULL, err);
+    return mount_on(r->dev, "mqueue", &mqueue, NULL, err);
 }
 
 /* What a process may have of things that are counted per user namespace. After the mounts, since a
@@ -204,7 +212,8 @@ static int set_counts(int counts, struct dt_err *err)
 
 static int mount_proc(struct work *w, struct dt_err *err)
 {
-    if (mount_on(w->r->scratch, "proc", "proc", NULL, 0, TIGHT, &w->r->proc, err) < 0)
+    static const struct kind proc = {"proc", NULL, 0, TIGHT};
+    if (mount_on(w->r->scratch, "proc", &proc, &w->r->proc, err) < 0)
         return -1;
     w->r->counts = dt_fd_openat2(w->r->proc, "sys/user", O_PATH | O_DIRECTORY, 0, RESOLVE);
     return w->r->counts < 0 ? dt_err_errno(err, "open /proc/sys/user") : 0;
@@ -277,8 +286,9 @@ static int attach_sysfs(struct work *w, struct dt_err *err)
 /* Covers the host's tree, so that mounts have a place until the real root is there. */
 static int mount_scratch(struct work *w, struct dt_err *err)
 {
-    static const struct option scratch[] = {{"size", "64k"}, {"mode", "0755"}};
-    if (new_mount("tmpfs", scratch, COUNT(scratch), TIGHT, &w->r->scratch, err) < 0)
+    static const struct option options[] = {{"size", "64k"}, {"mode", "0755"}};
+    static const struct kind scratch = {"tmpfs", options, COUNT(options), TIGHT};
+    if (new_mount(&scratch, &w->r->scratch, err) < 0)
         return -1;
     if (move_mount(w->r->scratch, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return dt_err_errno(err, "mount a scratch file system");
@@ -287,7 +297,8 @@ static int mount_scratch(struct work *w, struct dt_err *err)
 
 int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
 {
-    static const struct option empty[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
+    static const struct option options[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
+    static const struct kind empty = {"tmpfs", options, COUNT(options), TIGHT | MOUNT_ATTR_RDONLY};
     struct work w = {.r = r, .empty = -1};
     r->scratch = r->proc = r->sys = r->dev = r->shm = r->counts = -1;
     (void)umask(0);
@@ -295,8 +306,7 @@ int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
         return dt_err_errno(err, "make mounts private");
     if (devices_open(&w, err) < 0 || mount_scratch(&w, err) < 0 || mount_proc(&w, err) < 0 ||
         attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
-        new_mount("tmpfs", empty, COUNT(empty), TIGHT | MOUNT_ATTR_RDONLY, &w.empty, err) < 0 ||
-        mask_all(&w, err) < 0)
+        new_mount(&empty, &w.empty, err) < 0 || mask_all(&w, err) < 0)
         return -1;
     return set_counts(r->counts, err);
 }
@@ -338,8 +348,10 @@ static int pivot(int root, struct dt_err *err)
     if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return dt_err_errno(err, "pivot_root");
     /* Two mounts are on top of the new root now: the old root and, on that, the scratch. */
-    if (umount2(".", MNT_DETACH) < 0 || umount2(".", MNT_DETACH) < 0)
-        return dt_err_errno(err, "detach the old root");
+    for (int i = 0; i < 2; i++) {
+        if (umount2(".", MNT_DETACH) < 0)
+            return dt_err_errno(err, "detach the old root");
+    }
     if (chdir("/") < 0)
         return dt_err_errno(err, "enter the new root");
     return check_root(err);

@@ -20,8 +20,8 @@ struct dt_rootfs {
 };
 
 /* To be called as root of a new user namespace with its own mount, pid and ipc namespaces, once.
- * Afterwards no mount can be made any more, but those that are there can be moved; of new namespaces,
- * only control group ones. */
+ * Afterwards no mount can be made any more, but those that are there can be moved; of new
+ * namespaces, only control group ones. */
 int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err) DT_MUST_CHECK;
 /* `root` is the detached overlay. Afterwards the host's mounts are gone and the working folder is
  * /. */

@@ -21,7 +21,7 @@ enum {
     FIRST_BASE = 16,
     RETRY_MS = 1000,
     DISKS_AT_ONCE = 2,
-    KITS_AT_ONCE = 2,
+    KITS_AT_ONCE = 8,
     KITS_LOW = 4,
     QUIET_MS = 8
 };

@@ -63,10 +63,9 @@ static int check_cidrs(const struct dt_lw_spec *s, struct dt_err *err)
 
 static int check_spec(const struct dt_lw_spec *s, struct dt_err *err)
 {
-    if (s->memory_bytes < 16 * MIB || s->memory_bytes > 1024 * 1024 * MIB)
+    if (s->memory_bytes < 16 * MIB || s->memory_bytes > MIB << 20)
         return bad(err, "memory_bytes");
-    if (s->disk_bytes < 64 * MIB || s->disk_bytes > 16 * 1024 * 1024 * MIB ||
-        s->disk_bytes % MIB != 0)
+    if (s->disk_bytes < 64 * MIB || s->disk_bytes > MIB << 24 || s->disk_bytes % MIB != 0)
         return bad(err, "disk_bytes");
     if (s->cpu_millis < 10 || s->cpu_millis > 1024000)
         return bad(err, "cpu_millis");
