@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "runnerd/launcher/launcher.h"
@@ -128,4 +129,41 @@ int dt_adopt(struct dt_launcher *l, struct dt_err *err)
         each_name(l->pool_dir, l, drop_pooled, err) < 0)
         return -1;
     return 0;
+}
+
+static void end_folder(struct dt_launcher *l, const char *name)
+{
+    DT_AUTO_FD int dir =
+        openat(l->sandboxes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return;
+    dt_record_remove(dir);
+    (void)unlinkat(dir, DT_TOOLBOX_SOCKET, 0);
+}
+
+static void remove_from(int dir, const char *name)
+{
+    struct dt_err err;
+    if (dt_fd_remove_tree(dir, name, &err) < 0)
+        dt_log(DT_LOG_WARN, "something stays on the disk", "err", err.msg, NULL);
+}
+
+static void remove_pooled(struct dt_launcher *l, const char *name)
+{
+    remove_from(l->pool_dir, name);
+}
+
+static void remove_trash(struct dt_launcher *l, const char *name)
+{
+    remove_from(l->trash, name);
+}
+
+int dt_end_all(struct dt_launcher *l, struct dt_err *err)
+{
+    /* Nothing is adopted, so every group is a stray. */
+    if (dt_cgroup_list(l->cgroups, end_stray, l, err) < 0 ||
+        each_name(l->sandboxes, l, end_folder, err) < 0 ||
+        each_name(l->pool_dir, l, remove_pooled, err) < 0)
+        return -1;
+    return each_name(l->trash, l, remove_trash, err);
 }

@@ -11,4 +11,8 @@ struct dt_launcher;
  * sandboxes, pooled disks. Before the workers are started. */
 int dt_adopt(struct dt_launcher *l, struct dt_err *err) DT_MUST_CHECK;
 
+/* Ends every sandbox of this instance and removes what dt_adopt() would, and the trash. The disks
+ * of sandboxes stay. Instead of dt_adopt(), in a launcher that serves nobody. */
+int dt_end_all(struct dt_launcher *l, struct dt_err *err) DT_MUST_CHECK;
+
 #endif

@@ -53,11 +53,20 @@ static int write_text(int fd, const char *text, struct dt_err *err)
 }
 
 /* Whose number it was: a directory that is not running a launcher may still have sandboxes. */
-static bool is_of_another(int fd, const char *data_dir)
+static bool is_of_another(int fd, const char *data_dir, char owner[4097])
 {
-    char owner[4097] = {0};
-    ssize_t n = pread(fd, owner, sizeof(owner) - 1, 0);
+    ssize_t n = pread(fd, owner, 4096, 0);
+    owner[n > 0 ? n : 0] = '\0';
     return n > 0 && strcmp(owner, data_dir) != 0;
+}
+
+/* The owner is still there and remembers this number. Otherwise nobody can reach what is left. */
+static bool is_claimed(const char *owner, unsigned n)
+{
+    char path[4097 + sizeof(REMEMBER) + 1];
+    (void)snprintf(path, sizeof(path), "%s/" REMEMBER, owner);
+    DT_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && remembered(fd) == (int)n;
 }
 
 static int lock_open(unsigned n, struct dt_err *err)
@@ -104,7 +113,9 @@ static int try_number(unsigned n, const char *data_dir, bool also_of_another, in
         return -1;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return 0;
-    if (is_of_another(fd, data_dir) && (!also_of_another || has_sandboxes(n)))
+    char owner[4097];
+    if (is_of_another(fd, data_dir, owner) &&
+        (!also_of_another || (is_claimed(owner, n) && has_sandboxes(n))))
         return 0;
     if (write_text(fd, data_dir, err) < 0)
         return -1;

@@ -16,7 +16,8 @@ struct dt_instance {
     int host_lock; /* one data directory per number */
 };
 
-/* Numbers of other directories are only taken when nothing runs with them.
+/* Numbers of other directories are only taken when nothing runs with them, or the directory is
+ * gone: what still runs then is ended by dt_adopt().
  *
  * Waits DT_INSTANCE_WAIT_S for an earlier launcher of this directory, and its helpers, to end.
  * CONFLICT when it does not, LIMIT when all numbers are taken. The caller closes both locks, with

@@ -34,6 +34,7 @@ struct dt_launcher {
     struct dt_peer peer;
     struct dt_sandbox *sandboxes_by_id[DT_SANDBOX_BUCKETS];
     unsigned nsandboxes;
+    struct dt_sandbox *first_waiting; /* for a kit, in turn */
     bool sweeping, sweep_again;
     bool stop;
 };

@@ -35,13 +35,16 @@ struct options {
     int fd;
     uint32_t uid, gid;
     bool have_ids;
-    bool once, worker, by_path;
+    bool once, worker, by_path, purge;
 };
 
 static const char usage[] =
     "usage: daytona-launcher --data-dir DIR --uid UID --gid GID (--fd N | --socket PATH)\n"
     "                        [--toolbox PATH] [--once]\n"
-    "Creates sandboxes for daytona-runnerd, which runs as UID. Must be started by root.\n";
+    "       daytona-launcher --data-dir DIR --purge\n"
+    "Creates sandboxes for daytona-runnerd, which runs as UID. Must be started by root.\n"
+    "--purge ends all sandboxes of DIR (their disks stay) and leaves nothing of them on the "
+    "host.\n";
 
 static bool parse_number(const char *text, unsigned long long max, unsigned long long *ret)
 {
@@ -70,6 +73,9 @@ static int parse_option(struct options *o, int which, struct dt_err *err)
     case 'p':
         o->by_path = true;
         return 0;
+    case 'e':
+        o->purge = true;
+        return 0;
     case 'f':
     case 'u':
     case 'g':
@@ -97,6 +103,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct dt_err
         {"toolbox", required_argument, NULL, 't'},
         {"once", no_argument, NULL, 'o'},
         {"worker", no_argument, NULL, 'w'},
+        {"purge", no_argument, NULL, 'e'},
         {"overlay-by-path", no_argument, NULL, 'p'}, /* for tests: what old kernels need */
         {NULL, 0, NULL, 0}};
     *o = (struct options){.fd = -1};
@@ -107,7 +114,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct dt_err
     }
     bool one_door = (o->fd >= 0) != (o->socket != NULL);
     if (optind != argc || o->data_dir == NULL || o->data_dir[0] != '/' ||
-        (!o->worker && (!o->have_ids || !one_door)))
+        (!o->worker && !o->purge && (!o->have_ids || !one_door)))
         return dt_err_set(err, DT_E_INVALID, "wrong arguments (--data-dir must be absolute)");
     return 0;
 }
@@ -383,6 +390,23 @@ static int run(const struct options *o, struct dt_err *err)
     return 0;
 }
 
+static int purge(const struct options *o, struct dt_err *err)
+{
+    static struct dt_launcher l;
+    struct dt_instance in;
+    DT_AUTO_FD int data = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (data < 0)
+        return dt_err_errno(err, "open %s", o->data_dir);
+    if (dt_instance_take(data, o->data_dir, &in, err) < 0)
+        return -1;
+    l.instance = in.number;
+    if (open_folders(&l, o->data_dir, err) < 0 || open_kernel(&l, err) < 0 ||
+        dt_end_all(&l, err) < 0)
+        return -1;
+    leave_nothing(&l, &in);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -392,7 +416,9 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "daytona-launcher: %s\n%s", err.msg, usage);
         return 2;
     }
-    int rc = o.worker ? dt_worker_run(FD_WORKER, o.data_dir, &err) : run(&o, &err);
+    int rc = o.worker  ? dt_worker_run(FD_WORKER, o.data_dir, &err)
+             : o.purge ? purge(&o, &err)
+                       : run(&o, &err);
     if (rc < 0)
         dt_log(DT_LOG_ERROR, "the launcher ends", "err", err.msg, NULL);
     return rc < 0 ? 1 : 0;

@@ -190,26 +190,17 @@ static void unlink_kit(struct dt_pool *p, struct dt_pooled_kit *pk)
         p->nmaking--;
 }
 
-int dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err)
+bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret)
 {
     struct dt_pooled_kit *pk = l->pool.kits;
     while (pk != NULL && pk->helper != 0)
         pk = pk->next;
-    if (pk != NULL) {
-        unlink_kit(&l->pool, pk);
-        *ret = pk->kit;
-        free(pk);
-        return 0;
-    }
-    struct dt_kit k;
-    if (kit_new(l, &k, err) < 0)
-        return -1;
-    if (attach(l, &k, err) < 0) {
-        kit_drop(l, &k);
-        return -1;
-    }
-    *ret = k;
-    return 0;
+    if (pk == NULL)
+        return false;
+    unlink_kit(&l->pool, pk);
+    *ret = pk->kit;
+    free(pk);
+    return true;
 }
 
 static void close_fd(int *fd)
@@ -235,12 +226,17 @@ static void on_helper(void *ctx, uint32_t events)
     if (waitpid(pk->helper, &status, WNOHANG) == 0)
         return;
     helper_done(pk);
-    if (status == 0)
+    if (status == 0) {
+        dt_sandbox_on_kit(l, NULL);
         return;
-    fill_failed(&l->pool, "control groups", "the process could not be moved into them");
+    }
+    struct dt_err err;
+    (void)dt_err_set(&err, DT_E_SYSTEM, "a process could not be moved into its control groups");
     unlink_kit(&l->pool, pk);
     kit_drop(l, &pk->kit);
     free(pk);
+    fill_failed(&l->pool, "control groups", err.msg);
+    dt_sandbox_on_kit(l, &err);
 }
 
 /* Moving a process between v1 groups waits for the kernel's RCU, 10 ms or more: not in this loop.
@@ -284,6 +280,8 @@ static int add_kit(struct dt_launcher *l, struct dt_err *err)
     pk->next = l->pool.kits;
     l->pool.kits = pk;
     l->pool.nkits++;
+    if (pk->helper == 0)
+        dt_sandbox_on_kit(l, NULL);
     return 0;
 }
 
@@ -395,19 +393,20 @@ bool dt_pool_fill(struct dt_launcher *l)
     struct dt_pool *p = &l->pool;
     if (dt_clock_ms() < p->again_ms)
         return false;
-    bool urgent = p->nkits < KITS_LOW;
+    bool urgent = p->nkits < KITS_LOW || l->first_waiting != NULL;
     uint64_t quiet = dt_clock_ms() - p->request_ms;
     if (!urgent && quiet < QUIET_MS) {
         dt_loop_timer(&l->loop, &p->wake, QUIET_MS - quiet);
         return false;
     }
-    if (drop_other_size(l) || ask_for_disk(l))
+    if (l->first_waiting == NULL && (drop_other_size(l) || ask_for_disk(l)))
         return true;
     if (p->nkits >= DT_POOL_KITS || p->nmaking >= KITS_AT_ONCE)
         return false;
     struct dt_err err;
     if (add_kit(l, &err) < 0) {
         fill_failed(p, "kit", err.msg);
+        dt_sandbox_on_kit(l, &err);
         return false;
     }
     return true;

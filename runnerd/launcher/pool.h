@@ -64,9 +64,8 @@ void dt_pool_done(struct dt_launcher *l);
 void dt_pool_busy(struct dt_launcher *l);
 /* One step of filling up, about 2 ms; false when there is nothing to do. */
 bool dt_pool_fill(struct dt_launcher *l);
-/* A kit from the pool, else a new one, which takes some 3 ms, and 15 where control groups are v1.
- * LIMIT when all slots are taken. */
-int dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err) DT_MUST_CHECK;
+/* A kit from the pool; false when none is ready: dt_sandbox_on_kit() tells when one is. */
+bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret);
 /* Gives the slot back and removes its network and group; false while the group has processes. */
 bool dt_pool_release(struct dt_launcher *l, unsigned slot, const char *cgroup);
 /* For adopted sandboxes. False when it is taken. */

@@ -85,8 +85,31 @@ static void drop_materials(struct dt_sandbox *s)
     free(dt_take(s->spec));
 }
 
+static void wait_for_kit(struct dt_sandbox *s)
+{
+    struct dt_launcher *l = s->l;
+    struct dt_sandbox **at = &l->first_waiting;
+    while (*at != NULL)
+        at = &(*at)->next_waiting;
+    *at = s;
+    s->next_waiting = NULL;
+    s->waits_for_kit = true;
+}
+
+static void wait_no_more(struct dt_sandbox *s)
+{
+    struct dt_sandbox **at = &s->l->first_waiting;
+    while (*at != NULL && *at != s)
+        at = &(*at)->next_waiting;
+    if (*at != NULL)
+        *at = s->next_waiting;
+    s->waits_for_kit = false;
+}
+
 static void sandbox_free(struct dt_sandbox *s)
 {
+    if (s->waits_for_kit)
+        wait_no_more(s);
     struct dt_sandbox **at = bucket(s->l, s->id);
     while (*at != s)
         at = &(*at)->next;
@@ -198,6 +221,8 @@ static void release(struct dt_sandbox *s)
 static void end(struct dt_sandbox *s)
 {
     if (s->state == DT_WAITING) {
+        if (s->waits_for_kit)
+            wait_no_more(s);
         dt_box_abort(&s->box);
         dt_pool_disk_unmount(s->l, &s->disk);
     }
@@ -345,8 +370,11 @@ static int watch_box(struct dt_sandbox *s, struct dt_err *err)
     return dt_loop_watch(&s->l->loop, &s->on_said, EPOLLIN, err);
 }
 
+/* Once it has all it waits for. */
 static void launch(struct dt_sandbox *s)
 {
+    if (s->waits_for_kit || s->disk.mount < 0)
+        return;
     struct dt_err err = {.code = DT_OK};
     bool moved = false;
     if (dt_launch(s, &moved, &err) < 0) {
@@ -380,10 +408,11 @@ static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_requ
         (void)dt_err_set(&err, DT_E_NOMEM, "sandbox");
     } else {
         *s->spec = r->spec;
-        if (dt_pool_kit(l, &s->kit, &err) == 0) {
+        if (dt_pool_kit(l, &s->kit))
             s->box = s->kit.box;
-            return s;
-        }
+        else
+            wait_for_kit(s);
+        return s;
     }
     fail(s, false, &err);
     return NULL;
@@ -552,6 +581,20 @@ static struct dt_sandbox *find_job(struct dt_launcher *l, const struct dt_job *j
     while (s != NULL && (s->disk_job != job->serial || s->state != state))
         s = s->next;
     return s;
+}
+
+void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err)
+{
+    struct dt_sandbox *s = l->first_waiting;
+    if (s == NULL || (err == NULL && !dt_pool_kit(l, &s->kit)))
+        return;
+    wait_no_more(s);
+    if (err != NULL) {
+        fail(s, false, err);
+        return;
+    }
+    s->box = s->kit.box;
+    launch(s);
 }
 
 bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2])

@@ -1,7 +1,7 @@
 /*
  * Sandboxes that have a process, or are about to.
  *
- *   WAITING  -> STARTING | ENDED         for the maker's disk
+ *   WAITING  -> STARTING | ENDED         for a kit, for the maker's disk
  *   STARTING -> RUNNING | KILLED         the first process sets itself up
  *   RUNNING  -> STOPPING | KILLED | ENDED
  *   STOPPING -> KILLED | ENDED           asked to end, until the grace is over
@@ -28,6 +28,8 @@ enum dt_sandbox_state { DT_WAITING, DT_STARTING, DT_RUNNING, DT_STOPPING, DT_KIL
 struct dt_sandbox {
     struct dt_launcher *l;
     struct dt_sandbox *next; /* in its bucket */
+    struct dt_sandbox *next_waiting;
+    bool waits_for_kit;
     uint8_t id[16];
     enum dt_sandbox_state state;
     bool gone;               /* destroyed: its id may be used again, its folder is in trash */
@@ -66,6 +68,8 @@ void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
                         struct dt_asked *asked);
 void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
 
+/* A kit is ready, or (`err`) none can be made now: for whoever waits longest. */
+void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err);
 /* Workers' answers. dt_sandbox_on_disk returns false when no sandbox waits for it. */
 bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);
 void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done);
