@@ -11,6 +11,7 @@
 enum {
     IDLE_MAX = 32,
     TARGET_MAX = 32 * 1024,
+    BEARER_MAX = 16 * 1024,
     BODY_MAX = 32 * 1024 * 1024,
     REPLY_MAX = 8 * 1024 * 1024,
     TOTAL_MS = 120000,
@@ -178,7 +179,7 @@ static struct fetch *new_fetch(struct dt_api *api, struct dt_api_req *r)
     f->req = *r;
     dt_api_req_init(r, r->method);
     dt_buf_init(&f->target, TARGET_MAX + 1024);
-    dt_buf_init(&f->bearer, 16 * 1024);
+    dt_buf_init(&f->bearer, BEARER_MAX);
     f->next = api->fetches;
     if (f->next != NULL)
         f->next->prev = f;

@@ -5,7 +5,7 @@
 #include "mcp/server.h"
 #include "mcp/uri.h"
 
-enum { VALUES_MAX = 100, SANDBOXES = 100, PATH_TEXT_MAX = 8192 };
+enum { OUT_MAX = 16 * 1024 * 1024, VALUES_MAX = 100, SANDBOXES = 100, PATH_TEXT_MAX = 8192 };
 
 struct state {
     const char *prefix; /* what was typed; borrowed from the request */
@@ -23,7 +23,7 @@ static void give(struct dt_call *c, json_t *values, size_t total)
     struct dt_err err;
     DT_AUTO_JSON json_t *owned = values;
     DT_AUTO_BUF struct dt_buf out;
-    dt_buf_init(&out, 16 * 1024 * 1024);
+    dt_buf_init(&out, OUT_MAX);
     if (dt_buf_addz(&out, "\"completion\":{\"values\":", &err) == 0 &&
         dt_json_write(owned, &out, &err) == 0 &&
         dt_buf_addf(&out, &err, ",\"total\":%zu,\"hasMore\":%s}", total,

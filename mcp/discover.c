@@ -10,7 +10,7 @@
 #include "json/json.h"
 #include "mcp/launch.h"
 
-enum { START_MS = 30000, CHECK_MS = 10 };
+enum { START_MS = 30000, CHECK_MS = 10, CONFIG_MAX = 1024 * 1024 };
 
 static const char *const sockets[] = {"/run/daytona/runnerd.sock",
                                       "/var/lib/daytona/run/runnerd.sock"};
@@ -136,7 +136,7 @@ static int from_config(struct dt_server *ret, struct dt_err *err)
     if (config_path(path, sizeof(path)) < 0 || stat(path, &st) < 0)
         return 0;
     DT_AUTO_BUF struct dt_buf text;
-    dt_buf_init(&text, 1024 * 1024);
+    dt_buf_init(&text, CONFIG_MAX);
     if (dt_fd_read_file(AT_FDCWD, path, &text, err) < 0)
         return dt_err_wrap(err, "configuration file %s", path);
     if (text.n == 0)
@@ -263,24 +263,27 @@ static void finish(struct search *s)
     uv_close((uv_handle_t *)&s->timer, on_closed);
 }
 
+static bool is_late(struct search *s)
+{
+    if (dt_clock_ms() < s->deadline)
+        return false;
+    (void)dt_err_set(&s->err, DT_E_TIMEOUT, "daytona-runnerd did not open its socket in %d s; %s",
+                     START_MS / 1000, dt_launch_log());
+    return true;
+}
+
 static void on_timer(uv_timer_t *t)
 {
     struct search *s = t->data;
     bool may_start;
     s->found = dt_discover_now(&s->server, &may_start, &s->err) == 0;
-    if (s->found || !may_start) {
+    bool over = s->found || !may_start;
+    if (!over && s->child == NULL)
+        over = dt_launch_runnerd(t->loop, &s->child, &s->err) < 0;
+    else if (!over)
+        over = dt_launch_failed(s->child, &s->err) || is_late(s);
+    if (over)
         finish(s);
-    } else if (s->child == NULL) {
-        if (dt_launch_runnerd(t->loop, &s->child, &s->err) < 0)
-            finish(s);
-    } else if (dt_launch_failed(s->child, &s->err)) {
-        finish(s);
-    } else if (dt_clock_ms() >= s->deadline) {
-        (void)dt_err_set(&s->err, DT_E_TIMEOUT,
-                         "daytona-runnerd did not open its socket in %d s; %s", START_MS / 1000,
-                         dt_launch_log());
-        finish(s);
-    }
 }
 
 void dt_discover_start(uv_loop_t *loop, dt_discover_done *done, void *ctx)

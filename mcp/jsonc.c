@@ -461,7 +461,7 @@ static int merge(struct dt_buf *doc, const struct place *place, const json_t *wa
         return dt_err_set(err, DT_E_INVALID, "nested too deeply");
     json_object_foreach((json_t *)wanted, key, value)
     {
-        struct object o;
+        struct object o = {.found = false};
         int ret;
         if (find(dt_buf_str(doc), place, key, &o, err) < 0)
             return -1;
@@ -488,7 +488,7 @@ static int merge(struct dt_buf *doc, const struct place *place, const json_t *wa
 static int check(struct dt_str text, struct dt_err *err)
 {
     struct cursor c = {.text = text, .err = err};
-    struct object o;
+    struct object o = {.found = false};
     if (find(text, NULL, NULL, &o, err) < 0)
         return -1;
     c.at = o.braces.to;

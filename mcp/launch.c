@@ -52,7 +52,7 @@ static int program_path(char *out, size_t n, struct dt_err *err)
 static int open_log(struct dt_err *err)
 {
     (void)mkdir(LOG_DIR, 0755);
-    int fd = open(LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int fd = open(LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     return fd >= 0 ? fd : dt_err_errno(err, "open %s", LOG_FILE);
 }
 

@@ -6,7 +6,12 @@
 #include "mcp/server.h"
 #include "mcp/uri.h"
 
-enum { OUT_MAX = 64 * 1024 * 1024, LIST_PAGE = 100, RANGE_NOT_SATISFIABLE = 416 };
+enum {
+    OUT_MAX = 64 * 1024 * 1024,
+    LISTING_MAX = 2 * 1024 * 1024,
+    LIST_PAGE = 100,
+    RANGE_NOT_SATISFIABLE = 416
+};
 
 static int add_cache(const struct dt_call *c, struct dt_buf *out, const char *fields,
                      struct dt_err *err)
@@ -214,7 +219,7 @@ static void fetch_listing(struct dt_call *c)
     struct dt_err err;
     struct dt_api_req r;
     dt_api_req_init(&r, "GET");
-    r.reply_max = 2 * 1024 * 1024;
+    r.reply_max = LISTING_MAX;
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files?path=%s", s->uri.id, s->uri.path) == 0) {
         dt_call_fetch(c, &r, on_listing);
         return;
@@ -227,6 +232,7 @@ static void on_bytes(struct dt_call *c, const struct dt_api_reply *reply, const 
 {
     const struct reading *r = c->state;
     struct dt_err why;
+    why.code = DT_E_SYSTEM;
     bool past = reply != NULL && reply->status == RANGE_NOT_SATISFIABLE;
     if (err != NULL && reply != NULL && reply->status == 400 &&
         strstr(err->msg, "must be a file")) {
@@ -237,8 +243,8 @@ static void on_bytes(struct dt_call *c, const struct dt_api_reply *reply, const 
         dt_call_rejectf(c, DT_RPC_INVALID_PARAMS, "offset lies behind the end of the file");
         return;
     }
-    if (err != NULL && !past) {
-        read_failed(c, err);
+    if (reply == NULL || (err != NULL && !past)) {
+        read_failed(c, err != NULL ? err : &why);
         return;
     }
     struct dt_str bytes = past ? dt_str("", 0) : reply->body;

@@ -214,11 +214,12 @@ static bool write_some(struct dt_stdio *s)
 
 static void flush_queue(struct dt_stdio *s)
 {
-    bool alive = true;
+    bool alive;
     if (s->ended)
         return;
-    while ((alive = write_some(s)) && s->chunk_at < s->chunk_n && !dt_stdio_is_congested(s))
-        alive = feed(s) == 0;
+    do
+        alive = write_some(s);
+    while (alive && s->chunk_at < s->chunk_n && !dt_stdio_is_congested(s) && feed(s) == 0);
     if (!alive) {
         finish(s);
         return;

@@ -72,7 +72,7 @@ static void skip_blank(struct cursor *c)
 static int skip_string(struct cursor *c)
 {
     char quote = peek(c);
-    char triple[4] = {quote, quote, quote, '\0'};
+    const char triple[4] = {quote, quote, quote, '\0'};
     bool many = at_word(c, triple);
     c->at += many ? 3 : 1;
     while (c->at < c->text.n) {
@@ -97,7 +97,7 @@ static int skip_string(struct cursor *c)
 /* Arrays and inline tables, which may nest and hold strings and comments. */
 static int skip_brackets(struct cursor *c)
 {
-    char open[DEPTH_MAX];
+    char open[DEPTH_MAX] = {0};
     size_t depth = 0;
     do {
         skip_blank(c);

@@ -138,7 +138,7 @@ static void on_bytes(struct dt_call *c, const struct dt_api_reply *reply, const 
                       (unsigned long long)first);
         return;
     }
-    if (err != NULL && !empty) {
+    if (reply == NULL || (err != NULL && !empty)) {
         dt_tool_fail(c, err, NULL);
         return;
     }
