@@ -250,6 +250,8 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
+    if (in->request_id != NULL)
+        dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
     dt_buf_init(&f->location, (size_t)8 << 10);
     if (!f->quiet) {
         l->exchanges++;

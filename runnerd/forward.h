@@ -10,10 +10,11 @@ struct dt_forward {
     const char *prefix;   /* put before the path of redirects; NULL = none */
     const char *cors;     /* the Origin to allow; NULL = none */
     bool cors_credentials;
-    bool is_page;       /* a preview with its own origin: cookies without Domain pass */
-    const char *cookie; /* a Set-Cookie of our own; NULL = none */
-    const char *source; /* DAYTONA_API or DAYTONA_PROXY, in errors */
-    bool quiet;         /* does not count as activity */
+    bool is_page;           /* a preview with its own origin: cookies without Domain pass */
+    const char *cookie;     /* a Set-Cookie of our own; NULL = none */
+    const char *source;     /* DAYTONA_API or DAYTONA_PROXY, in errors */
+    const char *request_id; /* X-Request-Id of the answer; NULL = none */
+    bool quiet;             /* does not count as activity */
 };
 
 /* Takes over `req`. Texts are copied. The sandbox must be started. */

@@ -163,7 +163,7 @@ static void on_poll(uv_poll_t *p, int status, int events)
 {
     struct dt_launcher_client *l = p->data;
     if (status < 0) {
-        lost(l, uv_strerror(status));
+        lost(l, "it closed the connection; its log says why"); /* all that poll can tell */
         return;
     }
     if ((events & UV_WRITABLE) != 0)
@@ -177,7 +177,9 @@ static void on_poll(uv_poll_t *p, int status, int events)
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         } else {
-            lost(l, n == 0 ? "it closed the connection" : n < 0 ? strerror(errno) : "bad frame");
+            lost(l, n == 0  ? "it closed the connection; its log says why"
+                    : n < 0 ? strerror(errno)
+                            : "bad frame");
         }
     }
 }

@@ -49,13 +49,24 @@ def make(rootfs, *settings):
     return b
 
 
+def end(b):
+    """Also after a test that failed with a dead server: nothing may stay on the host."""
+    try:
+        if b.process is None or b.process.poll() is not None:
+            b.start()
+        for box in b.request("GET", "/sandbox?limit=200")[1]["items"]:
+            delete(b, box["id"])
+    finally:
+        b.__exit__()
+
+
 @pytest.fixture(scope="module")
 def api(rootfs):
     b = make(rootfs)
     try:
         yield b.start()
     finally:
-        b.__exit__()
+        end(b)
 
 
 @pytest.fixture
@@ -65,7 +76,7 @@ def own(rootfs):
     try:
         yield b.start()
     finally:
-        b.__exit__()
+        end(b)
 
 
 @pytest.fixture
@@ -646,6 +657,7 @@ def test_the_toolbox_route(api, box):
     assert api.request("GET", f"/sandbox/{box}/toolbox-proxy-url")[1] == {"url": f"http://localhost:{api.proxy_port}/toolbox"}
     status, h, _ = ask(api, "x", f"/api/toolbox/{box}/toolbox/version", headers=key, port=api.port)
     assert status == 200 and h["X-Content-Type-Options"] == "nosniff" and h["Content-Security-Policy"] == "sandbox"
+    assert h["X-Request-Id"]
 
 
 # --- what survives ---
@@ -786,6 +798,8 @@ def test_an_installed_service(own):
         assert own.stop() == 0
         assert not own.socket.exists() and not (own.data / "run" / "ports.json").exists()
     finally:
+        own.stop()
+        own.settings = own.settings[:-2]
         service.launcher.send_signal(signal.SIGTERM)
         service.launcher.wait(30)
 
