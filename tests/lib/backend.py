@@ -7,7 +7,10 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
+
+import host
 
 KEY = "dtn_" + "0123456789abcdef" * 4
 DEFAULT_SNAPSHOT = "daytona-debian-12"
@@ -23,7 +26,7 @@ class Backend:
     def __init__(self, data=None, keep_data=False, settings=()):
         self.data = pathlib.Path(data) if data else pathlib.Path(tempfile.mkdtemp(prefix="dt-", dir="/var/tmp"))
         self.keep_data, self.settings = keep_data, list(settings)
-        self.process = None
+        self.process = self.instance = None
 
     def __enter__(self):
         self.data.mkdir(parents=True, exist_ok=True)
@@ -31,9 +34,19 @@ class Backend:
 
     def __exit__(self, *_):
         self.stop()
-        subprocess.run([program("daytona-launcher"), "--data-dir", self.data, "--purge"], check=False)
+        subprocess.run([program("daytona-launcher"), "--data-dir", self.data, "--purge"], check=True)
+        if self.instance is not None:
+            self.expect_nothing_left()
         if not self.keep_data:
             shutil.rmtree(self.data)
+
+    def expect_nothing_left(self, seconds=20):
+        """Nothing of ours is on the host any more; what ends in the kernel's own time gets a moment."""
+        end = time.monotonic() + seconds
+        while left := host.leftovers(self.instance, self.data):
+            if time.monotonic() > end:
+                raise AssertionError(f"left behind: {left}\n{self.tail()}")
+            time.sleep(0.1)
 
     def import_snapshot(self, name, file):
         subprocess.run([program("daytona-runnerd"), "snapshot", "import", name, file, "--data-dir", self.data],
@@ -67,6 +80,7 @@ class Backend:
             if time.monotonic() > end:
                 raise TimeoutError(f"runnerd does not come up:\n{self.tail()}")
             time.sleep(0.01)
+        self.instance = int((self.data / "launcher.instance").read_text())
         self.port, self.proxy_port = found["port"], found["proxyPort"]
         self.url = f"http://127.0.0.1:{self.port}/api"
         self.socket = self.data / "run" / "runnerd.sock"

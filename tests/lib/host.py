@@ -1,48 +1,43 @@
-"""What the host holds, so that a test can compare before and after."""
+"""What one instance (a data directory with its runnerd and launcher) holds of the host."""
 import os
 import pathlib
 import subprocess
+
+IDS, PER_INSTANCE, FIRST_SLOT = 65536, 4000, 16
 
 
 def _lines(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
 
 
-def _cgroups():
-    found = set()
-    for top in (pathlib.Path("/sys/fs/cgroup"), *pathlib.Path("/sys/fs/cgroup").glob("*")):
-        found |= {str(p) for p in top.glob("**/daytona*")} if top.is_dir() else set()
-    return found
-
-
-def _processes(needle):
+def processes(instance, data):
+    """(pid, command line) of its daemons and of everything in its sandboxes, by their range of user ids."""
+    first = (FIRST_SLOT + instance * PER_INSTANCE) * IDS
     found = set()
     for p in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            text = (p / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if needle in text and int(p.name) != os.getpid():
-                found.add(f"{p.name} {text}")
+            words = (p / "cmdline").read_bytes().split(b"\0")
+            uid = p.stat().st_uid
+            inside = first <= uid < first + PER_INSTANCE * IDS
+            if inside or (str(data).encode() in words and b"daytona-" in words[0]):
+                found.add((int(p.name), b" ".join(words).decode(errors="replace")))
         except OSError:
             pass
     return found
 
 
-def leftovers():
-    """Everything of ours that a sandbox or a daemon could leave on the host, as a dict of sets."""
-    return {
-        "processes": _processes("daytona-"),
-        "mounts": {line.split()[4] for line in open("/proc/self/mountinfo") if "daytona" in line},
-        "cgroups": _cgroups(),
-        "interfaces": {line.split(":")[1].strip() for line in _lines("ip", "-o", "link")
-                       if line.split(":")[1].strip().startswith("dt")},
-        "loop devices": {line for line in _lines("losetup", "-l", "-n", "-O", "NAME,BACK-FILE")
-                         if "disk" in line or "daytona" in line},
-        "nft tables": {line for line in _lines("nft", "list", "tables") if "daytona" in line},
-        "instances": {p.name for p in pathlib.Path("/run/daytona").glob("*.sock")}
-        if pathlib.Path("/run/daytona").is_dir() else set(),
+def leftovers(instance, data):
+    """Everything that a sandbox or a daemon of this instance could leave on the host; empty when all is well."""
+    found = {
+        "processes": processes(instance, data),
+        "mounts": [line for line in open("/proc/self/mountinfo") if str(data) in line],
+        "cgroups": [os.path.join(at, name) for at, names, _ in os.walk("/sys/fs/cgroup") for name in names
+                    if name == f"daytona-{instance}"],
+        "interfaces": [line for line in _lines("ip", "-o", "link") if line.split(":")[1].strip().startswith(f"dt{instance}-")],
+        "loop devices": [line for line in _lines("losetup", "-l", "-n", "-O", "NAME,BACK-FILE") if str(data) in line],
+        "firewall": [line for line in _lines("nft", "list", "tables") if line.endswith(f"daytona{instance}")],
+        "locks": [str(p) for p in pathlib.Path("/run/daytona").glob(f"instance-{instance}.lock")
+                  if str(data) in p.read_text()],
+        "sandboxes": [p.name for p in data.glob("sandboxes/*") if len(p.name) == 36],
     }
-
-
-def difference(before, after):
-    """What is there now and was not before; empty when all is well."""
-    return {kind: sorted(after[kind] - before[kind]) for kind in after if after[kind] - before[kind]}
+    return {kind: sorted(things) for kind, things in found.items() if things}
