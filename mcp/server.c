@@ -260,7 +260,8 @@ void dt_server_too_long(struct dt_session *s)
     struct dt_rpc_err why;
     (void)dt_rpc_err_set(
         &why, DT_RPC_PARSE_ERROR,
-        "a line is longer than %d bytes and was skipped; send large files in parts",
+        "a line is longer than %d bytes and was skipped; bring large files in with "
+        "git_clone, or with curl in execute_command",
         DT_STDIO_LINE_IN_MAX);
     dt_session_send_error(s, NULL, NULL, &why);
 }
