@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -102,14 +101,6 @@ int dt_process_spawn(const struct dt_process_opts *o, pid_t *ret, struct dt_err 
     DT_AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 && (o->in < 0 || o->out < 0 || o->errors < 0))
         return dt_err_errno(err, "/dev/null");
-    /* Shared, since some sanitizers make a fork of the vfork. */
-    static volatile struct failure *f;
-    if (f == NULL)
-        f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (f == MAP_FAILED) {
-        f = NULL;
-        return dt_err_errno(err, "start a process");
-    }
     int lifted[FDS];
     const int fds[FDS] = {
         lift(o->in < 0 ? null : o->in, &lifted[0]),
@@ -118,12 +109,12 @@ int dt_process_spawn(const struct dt_process_opts *o, pid_t *ret, struct dt_err 
         lift(o->extra[0], &lifted[3]),
         lift(o->extra[1], &lifted[4]),
     };
-    f->what = NULL;
+    volatile struct failure f = {NULL, 0};
     sigset_t all, old;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &old);
     set_oom(o->oom_fd, "500"); /* inherited, and may be lowered again without privilege */
-    pid_t pid = start(o, fds, f);
+    pid_t pid = start(o, fds, &f);
     int number = errno;
     set_oom(o->oom_fd, "0");
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -133,9 +124,9 @@ int dt_process_spawn(const struct dt_process_opts *o, pid_t *ret, struct dt_err 
         errno = number;
         return dt_err_errno(err, "start a process");
     }
-    if (f->what != NULL) {
+    if (f.what != NULL) {
         (void)waitpid(pid, NULL, 0);
-        struct failure plain = {f->what, f->number};
+        struct failure plain = {f.what, f.number};
         return report(o, &plain, err);
     }
     *ret = pid;
