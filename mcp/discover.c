@@ -12,7 +12,7 @@
 
 enum { START_MS = 30000, CHECK_MS = 10, CONFIG_MAX = 1024 * 1024 };
 
-static const char *const sockets[] = {"/run/daytona/runnerd.sock",
+static const char *const sockets[] = {"/run/daytona-runnerd/runnerd.sock",
                                       "/var/lib/daytona/run/runnerd.sock"};
 
 void dt_server_done(struct dt_server *s)
@@ -41,35 +41,37 @@ static int bad_url(const char *url, struct dt_err *err)
                       "the API URL '%.200s' must look like https://host[:port]/api", url);
 }
 
+/* Splits `host[:port]`; *port keeps its value without one. False when malformed. */
+static bool split_authority(struct dt_str *host, unsigned long long *port)
+{
+    bool literal = host->n > 0 && host->p[0] == '[';
+    const char *bracket = literal ? memchr(host->p, ']', host->n) : NULL;
+    size_t from = bracket != NULL ? (size_t)(bracket - host->p) + 1 : 0;
+    const char *colon = memchr(host->p + from, ':', host->n - from);
+    if (colon != NULL) {
+        struct dt_str digits = dt_str(colon + 1, (size_t)(host->p + host->n - colon - 1));
+        if (dt_str_u64(digits, 65535, port) < 0 || *port == 0)
+            return false;
+        host->n = (size_t)(colon - host->p);
+    }
+    if (bracket != NULL)
+        *host = dt_str(host->p + 1, (size_t)(bracket - host->p) - 1);
+    return host->n > 0 && memchr(host->p, '@', host->n) == NULL;
+}
+
 int dt_server_parse_url(const char *url, struct dt_server *ret, struct dt_err *err)
 {
-    struct dt_str rest = dt_str_z(url);
-    bool tls = dt_str_starts(rest, DT_STR("https://"));
-    if (!tls && !dt_str_starts(rest, DT_STR("http://")))
+    bool tls = strncmp(url, "https://", 8) == 0;
+    if ((!tls && strncmp(url, "http://", 7) != 0) || strpbrk(url, "?# \r\n\t") != NULL)
         return bad_url(url, err);
-    rest.p += tls ? 8 : 7;
-    rest.n -= tls ? 8 : 7;
-    size_t authority = strcspn(rest.p, "/?#");
-    struct dt_str host = dt_str(rest.p, authority);
-    struct dt_str base = dt_str(rest.p + authority, rest.n - authority);
+    const char *rest = url + (tls ? 8 : 7);
+    struct dt_str host = dt_str(rest, strcspn(rest, "/"));
+    struct dt_str base = dt_str_z(rest + host.n);
     unsigned long long port = tls ? 443 : 80;
-    const char *bracket = host.n > 0 && host.p[0] == '[' ? memchr(host.p, ']', host.n) : NULL;
-    size_t from = bracket != NULL ? (size_t)(bracket - host.p) + 1 : 0;
-    const char *colon = memchr(host.p + from, ':', host.n - from);
-    if (colon != NULL) {
-        struct dt_str digits = dt_str(colon + 1, (size_t)(host.p + host.n - colon - 1));
-        if (dt_str_u64(digits, 65535, &port) < 0 || port == 0)
-            return bad_url(url, err);
-        host.n = (size_t)(colon - host.p);
-    }
-    if (bracket != NULL) {
-        host.p++;
-        host.n = (size_t)(bracket - host.p);
-    }
+    if (!split_authority(&host, &port))
+        return bad_url(url, err);
     while (base.n > 0 && base.p[base.n - 1] == '/')
         base.n--;
-    if (host.n == 0 || memchr(host.p, '@', host.n) != NULL || strpbrk(url, "?# \r\n\t") != NULL)
-        return bad_url(url, err);
     ret->host = strndup(host.p, host.n);
     ret->base = strndup(base.n > 0 ? base.p : "", base.n);
     ret->port = (uint16_t)port;

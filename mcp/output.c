@@ -47,28 +47,36 @@ void dt_output_fit(struct dt_output *a, struct dt_output *b, size_t budget)
     shorten(b, for_b > LEAST ? for_b : LEAST);
 }
 
+/* Moves i over bytes from `low` up to, not including, `high`. */
+static size_t skip_range(const char *p, size_t n, size_t i, unsigned low, unsigned high)
+{
+    while (i < n && (unsigned char)p[i] >= low && (unsigned char)p[i] < high)
+        i++;
+    return i;
+}
+
+/* An operating system command or another string: up to BEL or ESC \, never over a line's end. */
+static size_t string_length(const char *p, size_t n)
+{
+    size_t i = 2;
+    while (i < n && p[i] != '\a' && p[i] != '\x1b' && p[i] != '\n')
+        i++;
+    if (i < n && p[i] == '\a')
+        return i + 1;
+    return i + 1 < n && p[i] == '\x1b' && p[i + 1] == '\\' ? i + 2 : i;
+}
+
 /* The length of the escape sequence that starts at p (p[0] is ESC). */
 static size_t escape_length(const char *p, size_t n)
 {
-    size_t i = 2;
     if (n < 2)
         return n;
-    if (p[1] == '[') {
-        while (i < n && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x40)
-            i++;
-        return i < n && (unsigned char)p[i] < 0x80 ? i + 1 : i;
-    }
-    if (strchr("]PX^_", p[1]) != NULL) {
-        while (i < n && p[i] != '\a' && p[i] != '\x1b' && p[i] != '\n')
-            i++;
-        if (i < n && p[i] == '\a')
-            return i + 1;
-        return i + 1 < n && p[i] == '\x1b' && p[i + 1] == '\\' ? i + 2 : i;
-    }
-    i = 1;
-    while (i < n && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x30)
-        i++;
-    return i < n && (unsigned char)p[i] >= 0x30 && (unsigned char)p[i] < 0x7f ? i + 1 : i;
+    if (strchr("]PX^_", p[1]) != NULL)
+        return string_length(p, n);
+    bool control = p[1] == '[';
+    size_t i = control ? skip_range(p, n, 2, 0x20, 0x40) : skip_range(p, n, 1, 0x20, 0x30);
+    unsigned char last = i < n ? (unsigned char)p[i] : 0;
+    return last >= (control ? 1 : 0x30) && last < (control ? 0x80 : 0x7f) ? i + 1 : i;
 }
 
 int dt_output_plain(struct dt_buf *out, struct dt_str text, struct dt_err *err)

@@ -3,7 +3,7 @@
 #
 # Usage: install.sh install BIN_DIR ROOTFS_TAR TOOLS_TAR | install.sh uninstall [--purge]
 # daytona-launcher runs as root, daytona-runnerd as user daytona; members of group daytona may use the
-# socket /run/daytona/runnerd.sock.
+# socket /run/daytona-runnerd/runnerd.sock.
 set -euo pipefail
 
 PREFIX=/usr/local
@@ -41,12 +41,14 @@ Requires=daytona-launcher.service
 After=daytona-launcher.service network.target
 
 [Service]
-ExecStart=$PREFIX/bin/daytona-runnerd --data-dir $DATA --launcher-socket /run/daytona/launcher.sock --socket /run/daytona/runnerd.sock
+ExecStart=$PREFIX/bin/daytona-runnerd --data-dir $DATA --launcher-socket /run/daytona/launcher.sock --socket /run/daytona-runnerd/runnerd.sock
 User=daytona
 Group=daytona
+RuntimeDirectory=daytona-runnerd
+RuntimeDirectoryMode=0755
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths=$DATA /run/daytona
+ReadWritePaths=$DATA
 ProtectHome=yes
 PrivateDevices=yes
 CapabilityBoundingSet=
@@ -68,7 +70,6 @@ do_install() {
     install -m 755 "$bin"/daytona "$bin"/daytona-runnerd "$bin"/daytona-launcher "$bin"/daytona-toolbox \
         "$PREFIX/bin/"
     install -d -m 711 "$DATA"
-    install -d -m 755 -o daytona -g daytona /run/daytona
     "$PREFIX/bin/daytona-runnerd" snapshot import .tools "$tools" --data-dir "$DATA"
     "$PREFIX/bin/daytona-runnerd" snapshot import daytona-debian-12 "$rootfs" --data-dir "$DATA"
     write_units
@@ -92,7 +93,7 @@ do_uninstall() {
     fi
     rm -f "$PREFIX"/bin/daytona "$PREFIX"/bin/daytona-runnerd "$PREFIX"/bin/daytona-launcher \
         "$PREFIX"/bin/daytona-toolbox
-    rm -rf /run/daytona
+    rm -rf /run/daytona /run/daytona-runnerd
     if [ "${1:-}" = --purge ]; then
         rm -rf "$DATA"
         userdel daytona 2>/dev/null || true

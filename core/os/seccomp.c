@@ -235,6 +235,7 @@ static unsigned make_ranges(struct range *ranges)
 #endif
     unsigned n = 0;
     for (unsigned nr = 0; nr <= NR_END; nr++)
+        /* cppcheck-suppress uninitvar -- n - 1 was written before */
         if (n == 0 || ranges[n - 1].action != by_nr[nr])
             ranges[n++] = (struct range){nr, by_nr[nr]};
     return n;

@@ -12,41 +12,56 @@ enum { FEED_MAX = 64 * 1024, PADDING_MAX = 256 };
  */
 enum state { PREAMBLE, AFTER, HEAD, BODY, EPILOGUE };
 
-/* Finds `key=` among the parameters of a header value and decodes a quoted or plain value. */
+/* Moves *i behind a parameter's value, quoted or plain, and decodes it into out (NULL: only skips).
+ * False when it does not fit. */
+static bool take_value(struct dt_str value, size_t *i, char *out, size_t size)
+{
+    bool quoted = *i < value.n && value.p[*i] == '"';
+    *i += quoted;
+    size_t n = 0;
+    for (; *i < value.n && value.p[*i] != (quoted ? '"' : ';'); (*i)++) {
+        /* Only \" and \\ are escapes: browsers send Windows paths as they are. */
+        if (quoted && value.p[*i] == '\\' && *i + 1 < value.n &&
+            (value.p[*i + 1] == '"' || value.p[*i + 1] == '\\'))
+            (*i)++;
+        if (out != NULL && n + 1 >= size)
+            return false;
+        if (out != NULL)
+            out[n++] = value.p[*i];
+    }
+    *i += quoted && *i < value.n;
+    if (out != NULL)
+        out[n] = '\0';
+    return out == NULL || memchr(out, '\0', n) == NULL;
+}
+
+/* Moves i to the first character of `stop`, or to the end. */
+static size_t skip_to(struct dt_str value, size_t i, const char *stop)
+{
+    while (i < value.n && (value.p[i] == '\0' || strchr(stop, value.p[i]) == NULL))
+        i++;
+    return i;
+}
+
+/* Finds `key=` among the parameters of a header value and decodes its value. */
 static bool parameter(struct dt_str value, const char *key, char *out, size_t size)
 {
     size_t kn = strlen(key);
-    size_t i = 0;
+    size_t i = skip_to(value, 0, ";");
     while (i < value.n) {
-        while (i < value.n && value.p[i] != ';')
-            i++;
-        while (i < value.n && (value.p[i] == ';' || value.p[i] == ' ' || value.p[i] == '\t'))
+        while (i < value.n && value.p[i] != '\0' && strchr("; \t", value.p[i]) != NULL)
             i++;
         bool ours = value.n - i > kn && value.p[i + kn] == '=' &&
                     dt_str_eq_nocase(dt_str(value.p + i, kn), dt_str(key, kn));
-        while (i < value.n && value.p[i] != '=' && value.p[i] != ';')
+        i = skip_to(value, i, "=;");
+        if (i < value.n && value.p[i] == '=') {
             i++;
-        if (i == value.n || value.p[i] == ';')
-            continue;
-        i++;
-        bool quoted = i < value.n && value.p[i] == '"';
-        i += quoted;
-        size_t n = 0;
-        for (; i < value.n && value.p[i] != (quoted ? '"' : ';'); i++) {
-            /* Only \" and \\ are escapes: browsers send Windows paths as they are. */
-            if (quoted && value.p[i] == '\\' && i + 1 < value.n &&
-                (value.p[i + 1] == '"' || value.p[i + 1] == '\\'))
-                i++;
-            if (ours && n + 1 < size)
-                out[n++] = value.p[i];
-            else if (ours)
+            if (!take_value(value, &i, ours ? out : NULL, size))
                 return false;
+            if (ours)
+                return true;
         }
-        i += quoted && i < value.n;
-        if (ours) {
-            out[n] = '\0';
-            return memchr(out, '\0', n) == NULL;
-        }
+        i = skip_to(value, i, ";");
     }
     return false;
 }
