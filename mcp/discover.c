@@ -59,24 +59,6 @@ static bool split_authority(struct dt_str *host, unsigned long long *port)
     return host->n > 0 && memchr(host->p, '@', host->n) == NULL;
 }
 
-/* Takes `:port` and the brackets of an IPv6 address off. */
-static int cut_port(struct dt_str *host, unsigned long long *port)
-{
-    bool six = host->n > 0 && host->p[0] == '[';
-    const char *bracket = six ? memchr(host->p, ']', host->n) : NULL;
-    size_t from = bracket != NULL ? (size_t)(bracket - host->p) + 1 : 0;
-    const char *colon = memchr(host->p + from, ':', host->n - from);
-    if (colon != NULL) {
-        struct dt_str digits = dt_str(colon + 1, (size_t)(host->p + host->n - colon - 1));
-        if (dt_str_u64(digits, 65535, port) < 0 || *port == 0)
-            return -1;
-        host->n = (size_t)(colon - host->p);
-    }
-    if (bracket != NULL)
-        *host = dt_str(host->p + 1, (size_t)(bracket - host->p) - 1);
-    return 0;
-}
-
 int dt_server_parse_url(const char *url, struct dt_server *ret, struct dt_err *err)
 {
     bool tls = strncmp(url, "https://", 8) == 0;
@@ -86,7 +68,7 @@ int dt_server_parse_url(const char *url, struct dt_server *ret, struct dt_err *e
     struct dt_str host = dt_str(rest, strcspn(rest, "/"));
     struct dt_str base = dt_str_z(rest + host.n);
     unsigned long long port = tls ? 443 : 80;
-    if (cut_port(&host, &port) < 0)
+    if (!split_authority(&host, &port))
         return bad_url(url, err);
     while (base.n > 0 && base.p[base.n - 1] == '/')
         base.n--;
