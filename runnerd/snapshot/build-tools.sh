@@ -77,6 +77,7 @@ done
 install -m 755 "$(library "$linker")" "$tree/lib/ld.so"
 ln -s git-remote-http "$tree/libexec/git-core/git-remote-https"
 ln -s ../../bin/git "$tree/libexec/git-core/git"
+ln -s ../../bin/git "$tree/libexec/git-core/git-upload-pack" # for file URLs
 install -m 644 "$root/etc/ssl/certs/ca-certificates.crt" "$tree/ca-certificates.crt"
 chmod -R u+rwX,go+rX,go-w "$work/tree"
 tar -C "$work/tree" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf "$out" .

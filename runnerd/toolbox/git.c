@@ -44,23 +44,55 @@ struct clone {
  * `run` is its own loader for images with another libc or none. Then the image's. */
 struct git {
     const char *argv0;
-    const char *argv1;     /* NULL: argv0 is git itself */
-    const char *exec_path; /* "GIT_EXEC_PATH=…" or NULL */
+    const char *argv1;  /* NULL: argv0 is git itself */
+    const char *env[4]; /* of ours, which finds nothing at the places of an installed one */
 };
+
+#define OWN_GIT "/.daytona/git"
+
+/* What the image has is left in charge: its certificates may be a company's own. */
+static void own_env(struct git *out)
+{
+#define CAINFO "GIT_SSL_CAINFO="
+    static const char *const settings[] = {
+        CAINFO "/etc/ssl/certs/ca-certificates.crt", CAINFO "/etc/pki/tls/certs/ca-bundle.crt",
+        CAINFO "/etc/ssl/cert.pem", CAINFO "/etc/ssl/ca-bundle.pem",
+        CAINFO OWN_GIT "/ca-certificates.crt"};
+    size_t i = 0;
+    while (i < 4 && access(settings[i] + strlen(CAINFO), R_OK) < 0)
+        i++;
+    out->env[0] = "GIT_EXEC_PATH=" OWN_GIT "/libexec/git-core";
+    out->env[1] = "GIT_TEMPLATE_DIR=" OWN_GIT "/templates";
+    out->env[2] = settings[i];
+}
+
+/* The image's ssh, or ours. */
+static const char *ssh_command(void)
+{
+#define SSH_OPTIONS                                                                                \
+    " -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30 "                  \
+    "-o ServerAliveInterval=30"
+    static const char *const images[] = {"/usr/bin/ssh", "/usr/local/bin/ssh", "/bin/ssh"};
+    for (size_t i = 0; i < 3; i++) {
+        if (access(images[i], X_OK) == 0)
+            return "GIT_SSH_COMMAND=ssh" SSH_OPTIONS;
+    }
+    return "GIT_SSH_COMMAND=" OWN_GIT "/bin/ssh" SSH_OPTIONS;
+}
 
 static int git_program(struct git *out, struct dt_err *err)
 {
     static const char *const images[] = {"/usr/bin/git", "/usr/local/bin/git", "/bin/git"};
-    const char *own = "/.daytona/git/bin/git", *loader = "/.daytona/git/run";
+    const char *own = OWN_GIT "/bin/git", *loader = OWN_GIT "/run";
     if (access(own, X_OK) == 0) {
         bool wrapped = access(loader, X_OK) == 0;
-        *out = (struct git){wrapped ? loader : own, wrapped ? own : NULL,
-                            "GIT_EXEC_PATH=/.daytona/git/libexec/git-core"};
+        *out = (struct git){.argv0 = wrapped ? loader : own, .argv1 = wrapped ? own : NULL};
+        own_env(out);
         return 0;
     }
     for (size_t i = 0; i < 3; i++) {
         if (access(images[i], X_OK) == 0) {
-            *out = (struct git){images[i], NULL, NULL};
+            *out = (struct git){.argv0 = images[i]};
             return 0;
         }
     }
@@ -224,10 +256,19 @@ static void add_settings(struct args *a, const struct git *g)
 {
     static const char *const settings[] = {
         "credential.helper=", /* or a helper of the user's would write the password down */
-        "http.followRedirects=initial", "core.hooksPath=/dev/null",   "core.askPass=",
-        "protocol.allow=never",         "protocol.http.allow=always", "protocol.https.allow=always",
-        "protocol.ssh.allow=always",    "protocol.git.allow=always",  "protocol.file.allow=always",
+        "http.followRedirects=initial",
+        "core.hooksPath=/dev/null",
+        "core.askPass=",
+        "protocol.allow=never",
+        "protocol.http.allow=always",
+        "protocol.https.allow=always",
+        "protocol.ssh.allow=always",
+        "protocol.git.allow=always",
+        "protocol.file.allow=always",
         "advice.detachedHead=false",
+        /* A server that makes a pack says so every few seconds; one this silent is gone. */
+        "http.lowSpeedLimit=1",
+        "http.lowSpeedTime=120",
     };
     add(a, g->argv0, g->argv1);
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
@@ -261,7 +302,7 @@ static void add_step(struct args *a, const struct clone *c, enum step step)
 
 static int run_step(struct clone *c, enum step step, struct dt_err *err)
 {
-    struct git g = {NULL, NULL, NULL};
+    struct git g = {.argv0 = NULL};
     struct args a = {.n = 0};
     if (git_program(&g, err) < 0)
         return -1;
@@ -272,10 +313,12 @@ static int run_step(struct clone *c, enum step step, struct dt_err *err)
         "GIT_TERMINAL_PROMPT=0",
         "LC_ALL=C.UTF-8",
         "LANGUAGE=C",
-        "GIT_SSH_COMMAND=ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new",
+        ssh_command(),
         ask ? DT_ASKPASS_PROGRAM : "GIT_ASKPASS=",
         ask ? DT_ASKPASS_ENV : "SSH_ASKPASS=",
-        g.exec_path,
+        g.env[0],
+        g.env[1],
+        g.env[2],
         NULL,
     };
     c->step = step;
