@@ -1,0 +1,1 @@
+dt_pytest(mcp.git mcp/test_git.py 600)
