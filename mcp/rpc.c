@@ -49,6 +49,18 @@ void dt_rpc_classify(json_t *one, struct dt_rpc_msg *ret)
         ret->kind = DT_RPC_RESPONSE;
 }
 
+json_t *dt_rpc_salvage_id(struct dt_str line)
+{
+    DT_AUTO_JSON json_t *root =
+        json_loadb(line.p, line.n, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+    json_t *id = json_object_get(root, "id");
+    if (!json_is_real(id))
+        return json_is_string(id) ? json_incref(id) : NULL;
+    double v = json_real_value(id);
+    bool whole = v > -9e15 && v < 9e15 && (double)(int64_t)v == v;
+    return whole ? json_integer((int64_t)v) : json_incref(id);
+}
+
 int dt_rpc_err_set(struct dt_rpc_err *err, int code, const char *fmt, ...)
 {
     va_list ap;

@@ -35,6 +35,10 @@ struct dt_rpc_msg {
     const char *why;
 };
 
+/* The id in a line that dt_json_parse refuses for a number too large or a name given twice, so that
+ * the client learns which of its calls failed; NULL when there is none. A new reference. */
+json_t *dt_rpc_salvage_id(struct dt_str line);
+
 /* `one` is one element of a batch or a whole line that is no array. */
 void dt_rpc_classify(json_t *one, struct dt_rpc_msg *ret);
 

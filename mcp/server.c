@@ -247,7 +247,8 @@ void dt_server_line(struct dt_session *s, struct dt_str line)
     if (root == NULL) {
         (void)dt_rpc_err_set(&why, DT_RPC_PARSE_ERROR, "the line is not a JSON message: %.300s",
                              err.msg);
-        dt_session_send_error(s, NULL, NULL, &why);
+        DT_AUTO_JSON json_t *id = dt_rpc_salvage_id(line);
+        dt_session_send_error(s, NULL, id, &why);
     } else if (json_is_array(root)) {
         run_batch(s, root);
     } else {

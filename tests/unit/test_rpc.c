@@ -121,10 +121,41 @@ static void test_answers(void **state)
     assert_string_equal(out.p, "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":{}}");
 }
 
+static void test_salvage(void **state)
+{
+    static const struct {
+        const char *line, *id; /* as JSON; NULL: none */
+    } lines[] = {
+        {"{\"id\":7,\"a\":99999999999999999999}", "7"},
+        {"{\"id\":\"x\",\"a\":1,\"a\":2}", "\"x\""},
+        {"{\"id\":1.5,\"a\":1,\"a\":2}", "1.5"},
+        {"{\"id\":null,\"a\":1,\"a\":2}", NULL},
+        {"{\"id\":{},\"a\":1,\"a\":2}", NULL},
+        {"{\"a\":1,\"a\":2}", NULL},
+        {"[{\"id\":7,\"a\":99999999999999999999}]", NULL},
+        {"{\"id\":7,", NULL},
+        {"", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct dt_err err;
+        DT_AUTO_BUF struct dt_buf out;
+        dt_buf_init(&out, 100);
+        DT_AUTO_JSON json_t *id = dt_rpc_salvage_id(dt_str_z(lines[i].line));
+        if (lines[i].id == NULL) {
+            assert_null(id);
+            continue;
+        }
+        assert_int_equal(dt_json_write(id, &out, &err), 0);
+        assert_string_equal(out.p, lines[i].id);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classify),
+        cmocka_unit_test(test_salvage),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_answers),
     };
