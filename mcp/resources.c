@@ -193,6 +193,12 @@ static void on_listing(struct dt_call *c, const struct dt_api_reply *reply,
 {
     const struct reading *r = c->state;
     struct dt_err why;
+    if (err != NULL && err->code == DT_E_TOO_LARGE) {
+        dt_call_rejectf(c, DT_RPC_INVALID_PARAMS,
+                        "the directory has too many entries to read; call execute_command with "
+                        "`ls | head` or `find`");
+        return;
+    }
     if (err != NULL) {
         read_failed(c, err);
         return;
