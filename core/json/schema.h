@@ -52,8 +52,9 @@ struct dt_schema_object {
     size_t size;
 };
 
-/* Checks `in` (borrowed; a reference is kept in json_owner) and fills `out`, whose texts and trees point
- * into it. INVALID names every violation. On failure nothing is kept. NULL or JSON null count as
+/* Checks `in` (borrowed; a reference is kept in json_owner) and fills `out`, whose texts and trees
+ * point into it. INVALID names every violation. On failure nothing is kept. NULL or JSON null count
+ * as
  * {}. */
 int dt_schema_parse(const struct dt_schema_object *o, json_t *in, void *out,
                     struct dt_err *err) DT_MUST_CHECK;

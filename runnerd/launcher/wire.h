@@ -2,10 +2,11 @@
  * What daytona-runnerd may ask of daytona-launcher, over one SOCK_SEQPACKET connection.
  *
  * Fixed frames, no strings as paths, no JSON: a frame is struct dt_lw_request, an answer is
- * struct dt_lw_answer with the same `seq`. Answers come in any order (STOP and DESTROY wait). Events are
- * answers with seq 0. Every id, count, flag and size is range-checked; a frame of another size, an
- * unknown op, a bad version, or an op that is not allowed in the current state ends the connection.
- * Descriptors travel only where the op says so (SCM_RIGHTS); others are closed.
+ * struct dt_lw_answer with the same `seq`. Answers come in any order (STOP and DESTROY wait).
+ * Events are answers with seq 0. Every id, count, flag and size is range-checked; a frame of
+ * another size, an unknown op, a bad version, or an op that is not allowed in the current state
+ * ends the connection. Descriptors travel only where the op says so (SCM_RIGHTS); others are
+ * closed.
  */
 #ifndef DT_LAUNCHER_WIRE_H
 #define DT_LAUNCHER_WIRE_H
@@ -27,9 +28,9 @@ enum dt_lw_op {
      * descriptor 4 of the toolbox. Fails EXISTS when the id is on disk already. Answered when the
      * toolbox's listening socket exists and pid 1 was executed. */
     DT_LW_CREATE = 2,
-    DT_LW_START = 3,   /* the same with the disk it has; NOT_FOUND without one, BUSY when it runs */
-    DT_LW_STOP = 4,    /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone
-                          but the disk, and the disk is no longer in use */
+    DT_LW_START = 3, /* the same with the disk it has; NOT_FOUND without one, BUSY when it runs */
+    DT_LW_STOP = 4,  /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone
+                        but the disk, and the disk is no longer in use */
     DT_LW_DESTROY = 5, /* kill now, free everything; the files go to trash before the answer */
     DT_LW_LIST = 6,    /* ids on disk, running or not, from `cursor` on */
     DT_LW_STATS = 7,   /* one sandbox: memory, cpu time, pids, disk */
@@ -40,9 +41,9 @@ enum dt_lw_result {
     DT_LW_EXISTS = 1,
     DT_LW_NOT_FOUND = 2,
     DT_LW_BUSY = 3,
-    DT_LW_NO_LAYER = 4,  /* a layer that is not in the store */
-    DT_LW_NO_SPACE = 5,  /* disk, slots or memory of the host */
-    DT_LW_FAILED = 6,    /* `text` says what */
+    DT_LW_NO_LAYER = 4, /* a layer that is not in the store */
+    DT_LW_NO_SPACE = 5, /* disk, slots or memory of the host */
+    DT_LW_FAILED = 6,   /* `text` says what */
 };
 
 enum dt_lw_event {
@@ -64,7 +65,7 @@ struct dt_lw_spec {
     uint32_t net;          /* enum dt_lw_net */
     uint32_t ncidrs;
     struct dt_lw_cidr cidrs[DT_LW_CIDRS_MAX];
-    uint32_t nlayers; /* lowest first; 0 = an empty root */
+    uint32_t nlayers;                     /* lowest first; 0 = an empty root */
     uint8_t layers[DT_LW_LAYERS_MAX][32]; /* chain ids: layers/<hex> in the data directory */
     char hostname[64];                    /* [a-z0-9-], terminated */
 };
@@ -72,10 +73,10 @@ struct dt_lw_spec {
 struct dt_lw_request {
     uint32_t version;
     uint32_t op;
-    uint64_t seq; /* not 0 */
-    uint8_t id[16]; /* the sandbox's UUID; all zero for HELLO and LIST */
-    uint32_t grace_ms; /* STOP, at most 60,000 */
-    uint32_t cursor;   /* LIST */
+    uint64_t seq;           /* not 0 */
+    uint8_t id[16];         /* the sandbox's UUID; all zero for HELLO and LIST */
+    uint32_t grace_ms;      /* STOP, at most 60,000 */
+    uint32_t cursor;        /* LIST */
     struct dt_lw_spec spec; /* CREATE and START, else all zero */
 };
 
@@ -113,7 +114,8 @@ struct dt_lw_answer {
     uint32_t result; /* enum dt_lw_result */
     int32_t status;  /* EXITED */
     uint32_t oom;    /* EXITED: the memory limit killed it */
-    uint32_t addr;   /* CREATE, START: the sandbox's IPv4 address, host byte order, 0 without network */
+    uint32_t
+        addr; /* CREATE, START: the sandbox's IPv4 address, host byte order, 0 without network */
     char text[256];
     union {
         struct dt_lw_hello hello;

@@ -17,8 +17,8 @@ enum dt_job_op {
     DT_JOB_DISK_OPEN = 2, /* the same two for sandboxes/<id> */
     DT_JOB_DISK_FREE = 3, /* answered when the disk of sandboxes/<id> is in use no more */
     DT_JOB_SWEEP = 4,     /* deletes what is in trash/ */
-    /* Keeps the descriptor that comes along until CLOSE, by when the launcher has closed its own: the
-     * last one of a disk unmounts it, 10 ms or more. Neither is answered. */
+    /* Keeps the descriptor that comes along until CLOSE, by when the launcher has closed its own:
+     * the last one of a disk unmounts it, 10 ms or more. Neither is answered. */
     DT_JOB_KEEP = 5,
     DT_JOB_CLOSE = 6,
 };

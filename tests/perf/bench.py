@@ -72,7 +72,7 @@ def runc_bundle(rootfs, bundle):
     subprocess.run(["runc", "spec"], cwd=bundle, check=True)
     config = json.loads((bundle / "config.json").read_text())
     config["root"] = {"path": str(rootfs), "readonly": True}
-    config["process"].update(terminal=False, args=["echo", "hi"])
+    config["process"].update(terminal=False, args=["/bin/bash", "-c", "echo hi"])
     (bundle / "config.json").write_text(json.dumps(config))
 
 
@@ -99,7 +99,7 @@ def part_create(server, rounds=20, each=5):
                 ours.append(a), create.append(b), destroy.append(c)
                 time.sleep(0.05)
             bwrap += spawn(each, "bwrap", "--unshare-all", "--ro-bind", rootfs, "/", "--proc", "/proc", "--dev", "/dev",
-                           "--tmpfs", "/tmp", "/bin/echo", "hi")
+                           "--tmpfs", "/tmp", "/bin/bash", "-c", "echo hi")
             for i in range(2):
                 runc += spawn(1, "runc", "run", "-b", bundle, f"bench-{os.getpid()}-{r}-{i}")
     report("create_sandbox + first output", median(ours), median(bwrap), "bwrap", 1.0)
