@@ -11,7 +11,8 @@ uint64_t dt_clock_ns(void);
 int64_t dt_clock_real_ms(void);
 
 #define DT_CLOCK_ISO_SIZE 32
-/* Writes `2025-10-31T12:00:00.000Z` (ISO 8601, UTC, milliseconds) and returns `out`. */
+/* Writes `2025-10-31T12:00:00.000Z` (ISO 8601, UTC, milliseconds) and returns `out`.
+ * For times from 1970 on. */
 char *dt_clock_iso(int64_t real_ms, char out[DT_CLOCK_ISO_SIZE]);
 
 #endif

@@ -55,10 +55,13 @@ bool dt_is_uuid(const char *z)
 void dt_rand_alnum(char *out, size_t n)
 {
     static const char set[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    unsigned char bytes[64];
+    size_t left = 0;
     size_t done = 0;
     while (done < n) {
-        unsigned char b;
-        dt_rand_bytes(&b, 1);
+        if (left == 0)
+            dt_rand_bytes(bytes, left = sizeof(bytes));
+        unsigned char b = bytes[--left];
         if (b < 252) /* the largest multiple of 36 below 256 */
             out[done++] = set[b % 36];
     }

@@ -289,11 +289,7 @@ int dt_box_result(struct dt_box *box, struct dt_err *err)
             continue;
         if (n < 0 && errno == EAGAIN)
             return 0;
-        if (n == (ssize_t)sizeof(r) && r.kind == READY) {
-            box->ready = true;
-            continue;
-        }
-        if (n == 0 && box->ready)
+        if (n == (ssize_t)sizeof(r) && r.kind == READY)
             return 1;
         if (n == (ssize_t)sizeof(r)) {
             r.text[sizeof(r.text) - 1] = '\0';

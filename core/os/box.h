@@ -47,7 +47,6 @@ struct dt_box {
     int pidfd;
     int userns;
     int sock;
-    bool ready; /* about to execute the toolbox */
 };
 
 #define DT_BOX_NONE                                                                                \
@@ -59,9 +58,10 @@ int dt_box_clone(const struct dt_box_spec *spec, struct dt_box *box,
                  struct dt_err *err) DT_MUST_CHECK;
 int dt_box_go(struct dt_box *box, const struct dt_box_order *order,
               struct dt_err *err) DT_MUST_CHECK;
-/* 1 when the toolbox was executed, 0 when that is not known yet, -1 when it never will. The caller
- * closes `sock`, after it has stopped polling it: children that were cloned meanwhile may have
- * copies for a moment. */
+/* 1 when it is confined and about to execute the toolbox, 0 when that is not known yet, -1 when it
+ * never will. Nothing waits for exec itself, so that it runs beside the answer; should it fail, the
+ * process ends, which `pidfd` tells. The caller closes `sock`, after it has stopped polling it:
+ * children that were cloned meanwhile may have copies for a moment. */
 int dt_box_result(struct dt_box *box, struct dt_err *err) DT_MUST_CHECK;
 /* Kills and reaps a child that has not been told to go; closes everything. */
 void dt_box_abort(struct dt_box *box);

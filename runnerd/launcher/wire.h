@@ -26,7 +26,8 @@ enum dt_lw_op {
     /* Makes the sandbox's disk and starts it. One descriptor comes along: a sealed memfd with the
      * toolbox's configuration (JSON, at most 256 KiB), which the launcher does not read: it becomes
      * descriptor 4 of the toolbox. Fails EXISTS when the id is on disk already. Answered when the
-     * toolbox's listening socket exists and pid 1 was executed. */
+     * toolbox's listening socket exists and pid 1 is confined and executes it: connects queue in
+     * the kernel. Should that fail, EXITED follows. */
     DT_LW_CREATE = 2,
     DT_LW_START = 3, /* the same with the disk it has; NOT_FOUND without one, BUSY when it runs */
     DT_LW_STOP = 4,  /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone

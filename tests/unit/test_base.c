@@ -131,8 +131,21 @@ static void test_names(void **state)
     assert_int_equal(id[14], '4');
     assert_false(dt_is_uuid("00000000-0000-0000-0000-00000000000G"));
     assert_false(dt_is_uuid("short"));
-    char iso[DT_CLOCK_ISO_SIZE];
-    assert_string_equal(dt_clock_iso(1761912000123, iso), "2025-10-31T12:00:00.123Z");
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } times[] = {{0, "1970-01-01T00:00:00.000Z"},
+                 {1761912000123, "2025-10-31T12:00:00.123Z"},
+                 {951782399999, "2000-02-28T23:59:59.999Z"},
+                 {951782400000, "2000-02-29T00:00:00.000Z"},
+                 {951868800000, "2000-03-01T00:00:00.000Z"},
+                 {1709164800000, "2024-02-29T00:00:00.000Z"},
+                 {1735689599000, "2024-12-31T23:59:59.000Z"},
+                 {4107542400000, "2100-03-01T00:00:00.000Z"}};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        char iso[DT_CLOCK_ISO_SIZE];
+        assert_string_equal(dt_clock_iso(times[i].ms, iso), times[i].text);
+    }
 }
 
 static void test_remove_tree_stays_inside(void **state)
