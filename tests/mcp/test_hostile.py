@@ -19,6 +19,8 @@ import mcp_pipe
 import pytest
 
 MB = 1 << 20
+# AddressSanitizer keeps freed memory for a while and shadows all of it: then the bounds are wider.
+SLACK = 6 if b"libasan" in subprocess.run(["ldd", backend.program("daytona")], capture_output=True).stdout else 1
 NEXT = re.compile(r"Call |Correct |Check |Choose |Leave |Use |Read |Make sure|Try |try again|give it more time")
 
 
@@ -96,8 +98,8 @@ def goes_on(server, client, box):
     assert server.process.poll() is None
     assert server.request("GET", "/health")[0] == 200
     assert sh(client, box, "echo alive")["stdout"] == "alive\n"
-    assert peak(server.process.pid) < 64 * MB
-    assert peak(client.process.pid) < 64 * MB
+    assert peak(server.process.pid) < SLACK * 64 * MB
+    assert peak(client.process.pid) < SLACK * 64 * MB
 
 
 # --- arguments ---
@@ -329,7 +331,7 @@ def test_a_gigabyte_of_output(client, server, box):
     assert out["stdoutBytes"] == 1 << 30
     shown = out["stdout"].replace(re.search(r"\n\[.*left out.*\]\n", out["stdout"])[0], "")
     assert len(shown) + out["stdoutOmitted"] == 1 << 30
-    assert peak(client.process.pid) < 32 * MB and peak(server.process.pid) < 64 * MB and peak(toolbox) < 32 * MB
+    assert peak(client.process.pid) < SLACK * 32 * MB and peak(server.process.pid) < SLACK * 64 * MB and peak(toolbox) < SLACK * 32 * MB
     for offset in (0, 123 * MB + 7, (1 << 30) - 100):
         page = client.request("resources/read", {"uri": f"{out['stdoutUri']}?offset={offset}&length=100"})["result"]["contents"][0]
         expected = (b"0123456789abcde\n" * 10)[offset % 16:][:100].decode()
@@ -350,7 +352,7 @@ def test_a_crowded_folder(client, server, box):
     assert out["stdoutBytes"] > 10 * MB // 2 and len(out["stdout"]) < 12000
     read = client.request("resources/read", {"uri": f"sandbox://{box}/tmp/many"})
     assert "too many entries" in read["error"]["message"] and "execute_command" in read["error"]["message"]
-    assert peak(toolbox_of(client, box)) < 128 * MB
+    assert peak(toolbox_of(client, box)) < SLACK * 128 * MB
     client.tool("delete_file", id=box, file_path="/tmp/many")
 
 
@@ -426,7 +428,7 @@ def pipe(server):
     with Pipe(server) as p:
         yield p
         assert p.ask(b'{"jsonrpc":"2.0","id":"last","method":"ping"}') == {"jsonrpc": "2.0", "id": "last", "result": {}}
-        assert peak(p.process.pid) < 64 * MB
+        assert peak(p.process.pid) < SLACK * 64 * MB
 
 
 def call_line(id, name, arguments):
