@@ -50,6 +50,9 @@ static int apply_sysctls(int proc, struct dt_err *err)
     if (disable_ipv6(proc, "all", err) < 0 ||
         dt_fd_put(proc, "sys/net/ipv4/ip_unprivileged_port_start", "0", err) < 0)
         return -1;
+    /* A host that is silent is given up after half a minute, the kernel's own is over two. */
+    if (dt_fd_put(proc, "sys/net/ipv4/tcp_syn_retries", "4", err) < 0)
+        return -1;
     return dt_fd_put(proc, "sys/net/ipv4/ping_group_range", "0 2147483647", err);
 }
 

@@ -900,6 +900,7 @@ static void test_settings_inside(void **state)
     const int both[] = {routed, alone};
     for (size_t i = 0; i < 2; i++) {
         run_in(both[i], "test \"$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)\" = 0");
+        run_in(both[i], "test \"$(cat /proc/sys/net/ipv4/tcp_syn_retries)\" = 4");
         run_in(both[i], "test \"$(tr '\\t' ' ' < /proc/sys/net/ipv4/ping_group_range)\" = "
                         "'0 2147483647'");
         run_in(both[i], "ip link show lo | grep -q ',UP'");
