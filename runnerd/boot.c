@@ -60,14 +60,14 @@ static int merge_env(json_t *into, const json_t *env, struct dt_err *err)
 }
 
 static json_t *make_boot(const struct dt_sandbox_row *row, const json_t *image, const json_t *env,
-                         struct dt_err *err)
+                         bool user_required, struct dt_err *err)
 {
     DT_AUTO_JSON json_t *all = json_object();
     if (merge_env(all, json_object_get(image, "env"), err) < 0 || merge_env(all, env, err) < 0)
         return NULL;
-    json_t *boot =
-        json_pack("{s:s, s:s, s:O, s:s, s:s}", "id", row->id, "user", row->user, "env", all,
-                  "workdir", dt_json_text(image, "workdir", ""), "hostname", row->id);
+    json_t *boot = json_pack("{s:s, s:s, s:b, s:O, s:s, s:s}", "id", row->id, "user", row->user,
+                             "userRequired", user_required, "env", all, "workdir",
+                             dt_json_text(image, "workdir", ""), "hostname", row->id);
     if (boot == NULL)
         (void)dt_err_set(err, DT_E_NOMEM, "sandbox");
     return boot;
@@ -103,16 +103,15 @@ int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snaps
     if (image == NULL)
         return dt_err_wrap(err, "configuration of snapshot %s", snapshot->name);
     const char *image_user = dt_json_text(image, "user", "");
-    const char *chosen = user != NULL && user[0] != '\0' ? user
-                         : image_user[0] != '\0'         ? image_user
-                                                         : "root";
+    bool named = user != NULL && user[0] != '\0';
+    const char *chosen = named ? user : image_user[0] != '\0' ? image_user : "root";
     if (dt_user_check(dt_str_z(chosen), err) < 0)
         return -1;
     row->user = strdup(chosen);
     row->layers = join_layers(tools, snapshot, err);
     if (row->user == NULL || row->layers == NULL)
         return dt_err_set(err, DT_E_NOMEM, "sandbox");
-    DT_AUTO_JSON json_t *boot = make_boot(row, image, env, err);
+    DT_AUTO_JSON json_t *boot = make_boot(row, image, env, named && strcmp(user, "root") != 0, err);
     if (boot == NULL)
         return -1;
     row->boot = write_json(boot, DT_BOOT_MAX - 4096, err);

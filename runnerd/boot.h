@@ -7,9 +7,9 @@
 
 enum { DT_BOOT_MAX = 256 * 1024 };
 
-/* Fills row->layers, boot, user and workdir of a new sandbox. `user` may be NULL (the image's);
- * `env` (an object of strings, may be NULL) goes over the image's. `tools` (may be NULL) is the
- * snapshot of layers that lie below every image. */
+/* Fills row->layers, boot, user and workdir of a new sandbox. `user` may be NULL (the image's); one
+ * that is given must be there (named_user.h); `env` (an object of strings, may be NULL) goes over
+ * the image's. `tools` (may be NULL) is the snapshot of layers that lie below every image. */
 int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snapshot,
                  const struct dt_snapshot_row *tools, const char *user, const json_t *env,
                  struct dt_err *err) DT_MUST_CHECK;

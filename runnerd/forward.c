@@ -193,7 +193,7 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received)
 
 /* --- the request --- */
 
-static int toolbox_of(struct dt_runnerd *rd, struct dt_live *l, struct dt_err *err)
+int dt_forward_toolbox(struct dt_runnerd *rd, struct dt_live *l, struct dt_err *err)
 {
     char path[108];
     if (l->toolbox != NULL)
@@ -235,7 +235,7 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
 {
     struct dt_err err;
     struct forward *f = calloc(1, sizeof(*f));
-    if (f == NULL || toolbox_of(rd, l, &err) < 0) {
+    if (f == NULL || dt_forward_toolbox(rd, l, &err) < 0) {
         free(f);
         (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
         dt_reply_error(req, &err, in->source);

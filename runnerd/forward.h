@@ -21,6 +21,9 @@ struct dt_forward {
 void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
                 const struct dt_forward *in);
 
+/* Makes l->toolbox, the client of a sandbox's toolbox, if there is none yet. */
+int dt_forward_toolbox(struct dt_runnerd *rd, struct dt_live *l, struct dt_err *err) DT_MUST_CHECK;
+
 /* The error body of every answer: {statusCode, timestamp, path, error, message, code, source}. A
  * text that browsers show when the request asks for HTML and `source` is the proxy. */
 void dt_reply_error(struct dt_http_req *req, const struct dt_err *err, const char *source);

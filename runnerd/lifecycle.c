@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/boot.h"
+#include "runnerd/named_user.h"
 
 enum { STOP_GRACE_MS = 5000, NAME_ROOM = 320 };
 
@@ -227,6 +228,23 @@ static void launcher_failed(struct op *op, const struct dt_err *why)
     }
 }
 
+static void op_worked(struct op *op)
+{
+    set_state(&op->row, kinds[op->kind].after, kinds[op->kind].desired);
+    op_end(op);
+}
+
+static void on_user(void *ctx, const struct dt_err *err)
+{
+    struct op *op = ctx;
+    if (err == NULL)
+        op_worked(op);
+    else if (err->code == DT_E_CANCELLED)
+        op_over(op, err); /* the program ends: the next one compares */
+    else
+        launcher_failed(op, err);
+}
+
 static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
 {
     struct op *op = ctx;
@@ -244,8 +262,10 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
         launcher_failed(op, &why);
         return;
     }
-    set_state(&op->row, kinds[op->kind].after, kinds[op->kind].desired);
-    op_end(op);
+    if (op->kind > START || !dt_named_user_is_set(&op->row))
+        op_worked(op);
+    else if (dt_named_user_ask(op->rd, &op->row, on_user, op, &why) < 0)
+        launcher_failed(op, &why);
 }
 
 static int call_launcher(struct op *op, struct dt_err *err)

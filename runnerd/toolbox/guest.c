@@ -194,8 +194,12 @@ int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err)
     *g = (struct dt_guest){.oom_fd = -1, .exe_fd = -1};
     if (read_config(config_fd, &c, err) < 0)
         return -1;
+    if (dt_user_load(c.user != NULL ? c.user : "", c.user_required, &g->user, err) < 0) {
+        dt_tb_config_done(&c);
+        g->no_user = true;
+        return -1;
+    }
     write_etc_files(&c);
-    dt_user_load(c.user != NULL ? c.user : "", &g->user);
     dt_user_make_home(&g->user);
     g->oom_fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     g->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);

@@ -11,6 +11,7 @@ struct dt_guest {
     char *workdir; /* absolute; where relative paths and commands without cwd begin */
     char **env;    /* of commands, ended by NULL */
     struct dt_user user;
+    bool no_user; /* dt_guest_init() failed because the image has not got the user */
     /* Opened while that was allowed; -1 if it was not. */
     int oom_fd; /* our own oom_score_adj */
     int exe_fd; /* our own program, for dt_askpass() */
@@ -18,7 +19,8 @@ struct dt_guest {
 
 /* Reads the configuration from `config_fd` (JSON, closes it), writes /etc/resolv.conf, /etc/hosts
  * and /etc/hostname, finds the user, makes its home and becomes it. Only a configuration that
- * cannot be read, or an identity that cannot be given up, is an error. */
+ * cannot be read, a required user that is not there, or an identity that cannot be given up, is an
+ * error. */
 int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err) DT_MUST_CHECK;
 void dt_guest_done(struct dt_guest *g);
 

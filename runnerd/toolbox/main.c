@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sysexits.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -118,7 +119,7 @@ int main(int argc, char **argv)
     dt_log_init("daytona-toolbox", DT_LOG_INFO);
     if (chdir("/") < 0 || start(uv_default_loop(), &err) < 0) {
         dt_log(DT_LOG_ERROR, "cannot start", "err", err.msg, NULL);
-        return 1;
+        return toolbox.guest.no_user ? EX_CONFIG : 1;
     }
     dt_log(DT_LOG_INFO, "ready", "user", toolbox.guest.user.name, "workdir", toolbox.guest.workdir,
            NULL);

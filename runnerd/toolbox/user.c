@@ -123,22 +123,25 @@ int dt_user_find(struct dt_str passwd, struct dt_str group, struct dt_str spec, 
     return 0;
 }
 
-void dt_user_load(const char *spec, struct dt_user *out)
+int dt_user_load(const char *spec, bool required, struct dt_user *out, struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf passwd, group;
-    struct dt_err err;
+    struct dt_err none;
     dt_buf_init(&passwd, DT_USER_FILE_MAX);
     dt_buf_init(&group, DT_USER_FILE_MAX);
-    if (dt_fd_read_file(AT_FDCWD, "/etc/passwd", &passwd, &err) < 0)
+    if (dt_fd_read_file(AT_FDCWD, "/etc/passwd", &passwd, &none) < 0)
         dt_buf_clear(&passwd);
-    if (dt_fd_read_file(AT_FDCWD, "/etc/group", &group, &err) < 0)
+    if (dt_fd_read_file(AT_FDCWD, "/etc/group", &group, &none) < 0)
         dt_buf_clear(&group);
-    if (dt_user_find(dt_buf_str(&passwd), dt_buf_str(&group), dt_str_z(spec), out, &err) == 0)
-        return;
+    if (dt_user_find(dt_buf_str(&passwd), dt_buf_str(&group), dt_str_z(spec), out, err) == 0)
+        return 0;
+    if (required)
+        return -1;
     dt_log(DT_LOG_WARN, "the sandbox's user is not in the image, root is used", "user", spec, "err",
-           err.msg, NULL);
-    if (dt_user_find(dt_buf_str(&passwd), dt_buf_str(&group), DT_STR("root"), out, &err) < 0)
+           err->msg, NULL);
+    if (dt_user_find(dt_buf_str(&passwd), dt_buf_str(&group), DT_STR("root"), out, &none) < 0)
         *out = (struct dt_user){.name = "root", .home = "/root", .shell = "/bin/sh"};
+    return 0;
 }
 
 void dt_user_make_home(const struct dt_user *u)

@@ -29,8 +29,9 @@ int dt_user_find(struct dt_str passwd, struct dt_str group, struct dt_str spec, 
 int dt_user_group(struct dt_str text, struct dt_str who, gid_t *ret,
                   struct dt_err *err) DT_MUST_CHECK;
 /* dt_user_find() in /etc; files that are missing or too large count as empty. When there is no such
- * user, root is taken, and the log says so. */
-void dt_user_load(const char *spec, struct dt_user *out);
+ * user: an error when it is `required`, else root is taken, and the log says so. */
+int dt_user_load(const char *spec, bool required, struct dt_user *out,
+                 struct dt_err *err) DT_MUST_CHECK;
 /* Makes the home folder and its parents when it is missing. Failing is logged only. */
 void dt_user_make_home(const struct dt_user *u);
 /* Gives up root for good, except CAP_KILL: a command that became root through sudo must still be

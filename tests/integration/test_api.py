@@ -30,8 +30,8 @@ def rootfs(tmp_path_factory):
     shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
     for applet in APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
-    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (root / "etc" / "group").write_text("root:x:0:\n")
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\nusers:x:100:\n")
     (root / "www" / "index.html").write_text("hello from the sandbox\n")
     (root / "www" / "big").write_bytes(bytes(range(256)) * 4096 * 4)
     file = tmp_path_factory.mktemp("tar") / "busybox.tar"
@@ -334,6 +334,39 @@ def test_create_answers_started(api):
     assert api.request("GET", f"/sandbox/{made['id']}")[0] == 404
     assert api.request("GET", "/sandbox")[1]["items"] == []
     assert not (api.data / "sandboxes" / made["id"]).exists()
+
+
+@pytest.mark.parametrize("user", ["nobody-here", "alice:no-group", "65534x"])
+def test_a_user_that_the_image_does_not_have(api, user):
+    status, e = api.request("POST", "/sandbox", {"user": user})
+    assert status == 400 and e["code"] == "BAD_REQUEST", e
+    assert f"user '{user}' does not exist in snapshot 'busybox'; name a user of the image" in e["message"]
+    assert api.request("GET", "/sandbox")[1]["items"] == [] and not on_disk(api)
+
+
+@pytest.mark.parametrize(("user", "uid"), [("root", 0), ("alice", 1000), ("1000", 1000), ("4242", 4242), ("", 0)])
+def test_a_user_by_name(api, user, uid):
+    status, made = api.request("POST", "/sandbox", {"user": user})
+    assert status == 200 and made["user"] == (user or "root"), made
+    try:
+        assert execute(api, made["id"], "id -u")["result"] == f"{uid}\n"
+    finally:
+        delete(api, made["id"])
+
+
+def test_a_user_that_went_away(api):
+    """Who can write the image's list of users can only stop the sandbox with it, not become root."""
+    box = api.request("POST", "/sandbox", {"user": "0:users"})[1]["id"]
+    try:
+        assert execute(api, box, "echo root:x:0: > /etc/group; id -g")["result"] == "100\n"
+        assert api.request("POST", f"/sandbox/{box}/stop")[0] == 200
+        wait_state(api, box, "stopped")
+        status, e = api.request("POST", f"/sandbox/{box}/start")
+        assert status == 400 and "user '0:users' does not exist" in e["message"], e
+        now = wait_state(api, box, "stopped")
+        assert "user '0:users' does not exist" in now["errorReason"]
+    finally:
+        delete(api, box)
 
 
 def test_a_name_is_free_again(api):

@@ -105,6 +105,21 @@ static void test_groups_have_a_limit(void **state)
     assert_int_equal(u.ngroups, DT_USER_GROUPS_MAX);
 }
 
+/* The machine's own files. */
+static void test_a_required_user_is_never_replaced(void **state)
+{
+    (void)state;
+    struct dt_user u;
+    struct dt_err err;
+    assert_int_equal(dt_user_load("no such user", true, &u, &err), -1);
+    assert_int_equal(err.code, DT_E_NOT_FOUND);
+    assert_int_equal(dt_user_load("no such user", false, &u, &err), 0);
+    assert_int_equal(u.uid, 0);
+    assert_string_equal(u.name, "root");
+    assert_int_equal(dt_user_load("12345", true, &u, &err), 0);
+    assert_int_equal(u.uid, 12345);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_image_without_files),
         cmocka_unit_test(test_groups_have_a_limit),
+        cmocka_unit_test(test_a_required_user_is_never_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
