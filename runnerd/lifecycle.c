@@ -113,6 +113,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     l->timers.auto_delete_min = row->auto_delete;
     if (row->activity_ms > l->timers.activity_ms)
         l->timers.activity_ms = row->activity_ms;
+    dt_live_changed(l);
     return l;
 }
 

@@ -39,7 +39,8 @@ void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event
 /* Brings a sandbox that is not busy to what reconciliation or its timers ask for. */
 void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_repair what,
                          const char *reason);
-/* The entry of a row, new or changed. NULL without memory. */
+/* After every commit that changes a row: its entry, new or changed. NULL when it is destroyed, and
+ * without memory. */
 struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
 /* reconcile.c: asks the launcher for its list and compares; at the start, after each new

@@ -32,6 +32,7 @@ struct dt_live *dt_live_add(struct dt_live_table *t, const char *id, const char 
 static void release(struct dt_live *l)
 {
     (void)dt_http_client_free(l->toolbox);
+    free(l->answer);
     free(l->name);
     free(l);
 }
@@ -93,4 +94,27 @@ void dt_live_touch(struct dt_live *l)
 {
     l->timers.activity_ms = dt_clock_real_ms();
     l->activity_dirty = true;
+    dt_live_changed(l);
+}
+
+void dt_live_changed(struct dt_live *l)
+{
+    free(l->answer);
+    l->answer = NULL;
+    l->answer_size = 0;
+    l->version++;
+}
+
+void dt_live_keep(struct dt_live *l, uint64_t version, struct dt_str answer)
+{
+    if (l->version != version || answer.n > DT_LIVE_ANSWER_MAX)
+        return;
+    char *copy = malloc(answer.n + 1);
+    if (copy == NULL)
+        return;
+    memcpy(copy, answer.p, answer.n);
+    copy[answer.n] = '\0';
+    free(l->answer);
+    l->answer = copy;
+    l->answer_size = answer.n;
 }

@@ -9,7 +9,7 @@
 #include "model/sandbox.h"
 #include "net/http_client.h"
 
-enum { DT_LIVE_BUCKETS = 1024 };
+enum { DT_LIVE_BUCKETS = 1024, DT_LIVE_ANSWER_MAX = 8192 };
 
 struct dt_live {
     struct dt_live *next; /* in its bucket */
@@ -30,6 +30,9 @@ struct dt_live {
     bool oom;
     int exit_status;
     struct dt_http_client *toolbox; /* made at first use */
+    uint64_t version;               /* counts dt_live_changed() */
+    char *answer;                   /* what GET says, NULL when it must ask the store */
+    size_t answer_size;
 };
 
 struct dt_live_table {
@@ -51,5 +54,10 @@ struct dt_live *dt_live_find(const struct dt_live_table *t, const char *org,
 struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live *l);
 /* Counts as activity now. */
 void dt_live_touch(struct dt_live *l);
+/* Whoever changes what GET shows of it calls this, before the change is answered. */
+void dt_live_changed(struct dt_live *l);
+/* Keeps a copy of GET's answer until the next change. Does nothing when there was one since
+ * `version` was read, above DT_LIVE_ANSWER_MAX bytes, and without memory. */
+void dt_live_keep(struct dt_live *l, uint64_t version, struct dt_str answer);
 
 #endif

@@ -95,10 +95,17 @@ void dt_api_reply(struct dt_api_req *a, json_t *body)
         dt_api_fail(a, &err);
         return;
     }
+    dt_api_reply_text(a, dt_buf_str(&b));
+}
+
+void dt_api_reply_text(struct dt_api_req *a, struct dt_str json)
+{
+    if (a->http == NULL)
+        return;
     int status = dt_rest_routes[a->op].status;
     log_request(a, status, NULL);
-    dt_http_req_reply(a->http, status, owned != NULL ? "application/json; charset=utf-8" : NULL,
-                      b.p, b.n);
+    dt_http_req_reply(a->http, status, json.n > 0 ? "application/json; charset=utf-8" : NULL,
+                      json.p, json.n);
 }
 
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
@@ -285,6 +292,8 @@ void dt_api_handle(void *ctx, struct dt_http_req *req)
 {
     static uint64_t count;
     struct dt_runnerd *rd = ctx;
+    if (dt_api_socket(req))
+        return;
     struct dt_api_req *a = calloc(1, sizeof(*a));
     if (a == NULL) {
         dt_http_req_reply(req, 503, NULL, NULL, 0);

@@ -30,6 +30,8 @@ void dt_api_unref(struct dt_api_req *a);
 /* Answers with the route's status and the object (stolen; NULL = an empty body). A NULL made by a
  * printer without memory must be checked by the caller. */
 void dt_api_reply(struct dt_api_req *a, json_t *body);
+/* The same with an object that is text already. */
+void dt_api_reply_text(struct dt_api_req *a, struct dt_str json);
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 import uuid
 
@@ -432,6 +433,95 @@ def test_edits(api, box):
     assert api.request("GET", f"/sandbox/{box}")[1]["lastActivityAt"] > before
 
 
+def listed(api, box):
+    """What the list says of it; lists always ask the store."""
+    found = [b for b in api.request("GET", "/sandbox?limit=200")[1]["items"] if b["id"] == box]
+    return found[0] if found else None
+
+
+def read(api, box):
+    """What GET says, also when it says so again: the same as the list."""
+    answers = [api.request("GET", f"/sandbox/{box}") for _ in range(3)]
+    assert answers == [(200, listed(api, box))] * 3
+    return answers[0][1]
+
+
+def wait_listed(api, box, state):
+    """Waits without GET, so that GET is asked the first time behind the change."""
+    end = time.monotonic() + 30
+    while listed(api, box)["state"] != state:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_get_after_each_edit(api, box):
+    big = {f"text{n}": "x" * 4096 for n in range(3)}  # more than is kept in memory
+    for method, path, body, field, want in (
+            ("PUT", "labels", {"labels": {"a": "1"}}, "labels", {"a": "1"}),
+            ("PUT", "labels", {"labels": big}, "labels", big), ("PUT", "labels", {"labels": {}}, "labels", {}),
+            ("POST", "public/true", None, "public", True), ("POST", "public/false", None, "public", False),
+            ("POST", "autostop/7", None, "autoStopInterval", 7),
+            ("POST", "autoarchive/9", None, "autoArchiveInterval", 9),
+            ("POST", "autodelete/5", None, "autoDeleteInterval", 5)):
+        before = read(api, box)
+        assert before[field] != want
+        status, now = api.request(method, f"/sandbox/{box}/{path}", body)
+        assert status in (200, 201) and read(api, box) == now and now[field] == want
+    for touch in (lambda: api.request("POST", f"/sandbox/{box}/last-activity"), lambda: execute(api, box, "id")):
+        before = read(api, box)["lastActivityAt"]
+        time.sleep(0.002)
+        touch()
+        assert read(api, box)["lastActivityAt"] > before
+
+
+def test_get_after_each_step(api):
+    box = api.request("POST", "/sandbox", {"name": "steps"})[1]["id"]
+    try:
+        assert read(api, box)["state"] == "started" and read(api, box) == api.request("GET", "/sandbox/steps")[1]
+        assert api.request("POST", f"/sandbox/{box}/stop")[0] == 200
+        assert api.request("GET", f"/sandbox/{box}")[1]["desiredState"] == "stopped"
+        wait_listed(api, box, "stopped")
+        assert read(api, box)["state"] == "stopped"
+        status, now = api.request("POST", f"/sandbox/{box}/start")
+        assert status == 200 and read(api, box) == now and now["state"] == "started"
+        assert api.request("POST", f"/sandbox/{box}/start") == (200, now)  # it is so already
+        assert kill_pid1(box) == 1
+        wait_listed(api, box, "stopped")
+        assert "ended by itself" in read(api, box)["errorReason"]
+        assert api.request("POST", f"/sandbox/{box}/start")[0] == 200 and "errorReason" not in read(api, box)
+    finally:
+        delete(api, box)
+    for name in (box, "steps"):
+        status, e = api.request("GET", f"/sandbox/{name}")
+        assert status == 404 and e["message"] == f"Sandbox with ID or name {name} not found"
+    assert listed(api, box) is None
+
+
+def test_gets_beside_edits(api, box):
+    """None is older than an edit that was answered before it was asked."""
+    answered, over = [0], threading.Event()
+
+    def reader():
+        count = 0
+        while not over.is_set():
+            least = answered[0]
+            assert api.request("GET", f"/sandbox/{box}")[1]["autoStopInterval"] >= least
+            count += 1
+        return count
+
+    assert api.request("POST", f"/sandbox/{box}/autostop/0")[0] == 201
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(reader) for _ in range(4)]
+        try:
+            for minutes in range(1, 200):
+                assert api.request("POST", f"/sandbox/{box}/autostop/{minutes}")[0] == 201
+                answered[0] = minutes
+        finally:
+            over.set()
+        assert all(r.result() > 0 for r in readers)
+    assert read(api, box)["autoStopInterval"] == 199
+
+
 def test_stop_ends_an_ephemeral_one(api):
     box = api.request("POST", "/sandbox", {"autoDeleteInterval": 0})[1]["id"]
     assert api.request("POST", f"/sandbox/{box}/stop")[0] == 200
@@ -440,12 +530,18 @@ def test_stop_ends_an_ephemeral_one(api):
 
 def test_one_that_ends_by_itself(api, box):
     execute(api, box, "echo x")
-    for pid in (p for p in pathlib.Path("/proc").glob("[0-9]*") if is_pid1_of(p, box)):
-        os.kill(int(pid.name), signal.SIGKILL)
+    assert kill_pid1(box) == 1
     now = wait_state(api, box, "stopped")
     assert "ended by itself" in now["errorReason"]
     status, now = api.request("POST", f"/sandbox/{box}/start")
     assert status == 200 and now["state"] == "started" and "errorReason" not in now
+
+
+def kill_pid1(box):
+    found = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if is_pid1_of(p, box)]
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return len(found)
 
 
 def is_pid1_of(process, box):
