@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "runnerd/api/api_socket.h"
 #include "runnerd/forward.h"
 
 struct handler {
