@@ -56,7 +56,7 @@ struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live
 void dt_live_touch(struct dt_live *l);
 /* Whoever changes what GET shows of it calls this, before the change is answered. */
 void dt_live_changed(struct dt_live *l);
-/* Keeps a copy of GET's answer until the next change. Does nothing when there was one since
+/* Keeps a copy of the GET answer until the next change. Does nothing when there was one since
  * `version` was read, above DT_LIVE_ANSWER_MAX bytes, and without memory. */
 void dt_live_keep(struct dt_live *l, uint64_t version, struct dt_str answer);
 
