@@ -306,8 +306,9 @@ def main():
     parser.add_argument("parts", nargs="*", default=[])
     options = parser.parse_args()
     for name in options.parts or PARTS:
-        quotas = ["--default-org-quota-total-cpu-quota", "100000", "--default-org-quota-total-memory-quota", "100000"]
-        with backend.Backend(settings=quotas if name == "scale" else ()) as server:
+        quotas = ["--total-cpu", "100000", "--total-memory", "100000"]
+        data = os.environ.get("DAYTONA_BENCH_DATA", "/var/cache/daytona-bench")  # keeps the layers between runs
+        with backend.Backend(data=data, keep_data=True, settings=quotas if name == "scale" else ()) as server:
             server.import_default()
             server.start()
             PARTS[name](server)
