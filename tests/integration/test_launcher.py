@@ -541,8 +541,9 @@ def test_launcher_killed_and_restarted(own_host):
     (own_host.data / "sandboxes" / str(uuid.uuid4())).mkdir()  # half-made
     l.start()
     assert l.hello.hello()["instance"] == own_host.instance
-    found = l.list()
-    assert found == {**{one: (1, 1) for one in running}, stopped: (0, 1), dies: (0, 1)}
+    # the one that dies may still be on its way out when the new launcher looks
+    wanted = {**{one: (1, 1) for one in running}, stopped: (0, 1), dies: (0, 1)}
+    wait_for(lambda: l.list() == wanted)
     wait_for(lambda: len(loops(own_host.data / "sandboxes")) == 3)
     for i, one in enumerate(running):
         assert l.run(one, "R/mine") == f"{i}\n"
