@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -13,12 +14,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/fdpass.h"
 #include "os/caps.h"
 #include "os/rootfs.h"
 #include "os/seccomp.h"
 #include "os/userns.h"
 
-/* What the child writes before exec; the end of the connection then means that exec happened. */
+/* What the child writes before exec. */
 #define READY '+'
 
 enum {
@@ -29,7 +31,7 @@ enum {
     FD_SYSFS = 5,
     FD_REST = 6,
     FD_ASIDE = 16,
-    NFDS = 3,
+    NFDS = 2,
 };
 
 struct report {
@@ -39,7 +41,6 @@ struct report {
 
 struct order {
     uint64_t shm_bytes;
-    char hostname[DT_BOX_HOSTNAME_SIZE];
 };
 
 static int become_root(struct dt_err *err)
@@ -103,41 +104,28 @@ static int keep_own(const struct dt_box_spec *s, int sock, struct dt_err *err)
     return 0;
 }
 
-/* `fds`: overlay, listener, configuration. */
+/* `fds`: overlay, listener. */
 static int await_order(struct order *o, int fds[NFDS])
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * NFDS)];
-    } control;
-    struct iovec iov = {o, sizeof(*o)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    if (recvmsg(FD_SOCK, &m, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*o))
-        return -1;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (c == NULL || c->cmsg_len != CMSG_LEN(sizeof(int) * NFDS))
-        return -1;
-    memcpy(fds, CMSG_DATA(c), sizeof(int) * NFDS);
-    return 0;
+    unsigned n = NFDS;
+    return dt_fdpass_recv(FD_SOCK, o, sizeof(*o), fds, &n, 0) == (ssize_t)sizeof(*o) && n == NFDS
+               ? 0
+               : -1;
 }
 
 /* Everything that exec needs moves out of the way of the numbers it will have. */
 static int place_descriptors(const int fds[NFDS], int *sock, int *toolbox, struct dt_err *err)
 {
     int listener = fcntl(fds[1], F_DUPFD_CLOEXEC, FD_ASIDE);
-    int config = fcntl(fds[2], F_DUPFD_CLOEXEC, FD_ASIDE);
     int say_to = fcntl(FD_SOCK, F_DUPFD_CLOEXEC, FD_ASIDE);
     int program = fcntl(FD_TOOLBOX, F_DUPFD_CLOEXEC, FD_ASIDE);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (listener < 0 || config < 0 || say_to < 0 || program < 0 || null < 0)
+    if (listener < 0 || say_to < 0 || program < 0 || null < 0)
         return dt_err_errno(err, "copy descriptors");
     *sock = say_to;
     *toolbox = program;
     if (dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
-        dup2(listener, FD_LISTENER) < 0 || dup2(config, FD_CONFIG) < 0 ||
+        dup2(listener, FD_LISTENER) < 0 || dup2(say_to, FD_CONFIG) < 0 ||
         syscall(SYS_close_range, FD_CONFIG + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
         return dt_err_errno(err, "place descriptors");
     return 0;
@@ -193,8 +181,6 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
         rc = unshare(CLONE_NEWCGROUP) < 0 ? dt_err_errno(&err, "new control group namespace")
                                           : dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
     }
-    if (rc == 0 && sethostname(order.hostname, strlen(order.hostname)) < 0)
-        rc = dt_err_errno(&err, "set the host name");
     if (rc == 0 && place_descriptors(fds, &sock, &toolbox, &err) == 0 &&
         confine(s->filter, &err) == 0) {
         say(sock, READY, "");
@@ -255,29 +241,40 @@ int dt_box_clone(const struct dt_box_spec *spec, struct dt_box *box, struct dt_e
 
 int dt_box_go(struct dt_box *box, const struct dt_box_order *order, struct dt_err *err)
 {
-    struct order o = {.shm_bytes = order->shm_bytes};
-    (void)snprintf(o.hostname, sizeof(o.hostname), "%s", order->hostname);
-    const int fds[NFDS] = {order->overlay, order->listener, order->config};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(fds))];
-    } control = {.bytes = {0}};
-    struct iovec iov = {&o, sizeof(o)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(fds));
-    memcpy(CMSG_DATA(c), fds, sizeof(fds));
-    if (sendmsg(box->sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(o))
+    const struct order o = {.shm_bytes = order->shm_bytes};
+    const int fds[NFDS] = {order->overlay, order->listener};
+    if (dt_fdpass_send(box->sock, &o, sizeof(o), fds, NFDS, MSG_DONTWAIT) == (ssize_t)sizeof(o))
         return 0;
     /* It may have said why it ended. */
     if (errno != EPIPE || dt_box_result(box, err) == 0)
         return dt_err_errno(err, "wake the sandbox's first process");
     return -1;
+}
+
+static int set_name(const struct dt_box *box, int host_uts, const char *hostname,
+                    struct dt_err *err)
+{
+    if (setns(box->pidfd, CLONE_NEWUTS) < 0)
+        return errno == ESRCH ? dt_err_set(err, DT_E_GONE, "the sandbox's first process ended")
+                              : dt_err_errno(err, "enter the sandbox's host name");
+    int rc = sethostname(hostname, strlen(hostname));
+    int saved = errno;
+    int back = setns(host_uts, CLONE_NEWUTS);
+    assert(back == 0); /* nothing else may happen with a sandbox's name */
+    (void)back;
+    errno = saved;
+    return rc < 0 ? dt_err_errno(err, "set the host name") : 0;
+}
+
+int dt_box_own(struct dt_box *box, int host_uts, const char *hostname, int config,
+               struct dt_err *err)
+{
+    if (set_name(box, host_uts, hostname, err) < 0)
+        return -1;
+    if (dt_fdpass_send(box->sock, "", 1, &config, 1, MSG_DONTWAIT) == 1)
+        return 0;
+    return errno == EPIPE ? dt_err_set(err, DT_E_GONE, "the sandbox's first process ended")
+                          : dt_err_errno(err, "configure the sandbox's first process");
 }
 
 int dt_box_result(struct dt_box *box, struct dt_err *err)

@@ -63,7 +63,7 @@ static int set_network(struct dt_sandbox *s, struct dt_err *err)
 }
 
 /* From here on the next launcher knows of it. A fresh sandbox appears with all it has. */
-static int publish(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+static int publish(struct dt_sandbox *s, struct dt_err *err)
 {
     struct dt_launcher *l = s->l;
     char id[DT_ID_TEXT_SIZE];
@@ -85,32 +85,35 @@ static int publish(struct dt_sandbox *s, bool *moved, struct dt_err *err)
         return -1;
     if (s->fresh && renameat(l->pool_dir, serial, l->sandboxes, id) < 0)
         return dt_err_errno(err, "put the sandbox's folder in its place");
-    *moved = s->fresh;
+    s->moved = s->fresh;
     return 0;
 }
 
-static int launch(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+static int launch(struct dt_sandbox *s, struct dt_err *err)
 {
     DT_AUTO_FD int root = -1;
-    if (root_new(s, &root, err) < 0 || limit(s, err) < 0 || set_network(s, err) < 0 ||
-        publish(s, moved, err) < 0)
+    if (root_new(s, &root, err) < 0 || limit(s, err) < 0)
         return -1;
     const struct dt_box_order order = {
         .overlay = root,
         .listener = s->disk.listener,
-        .config = s->config,
         .shm_bytes = s->spec->memory_bytes / 2,
-        .hostname = s->spec->hostname,
     };
     return dt_box_go(&s->box, &order, err);
 }
 
-int dt_launch(struct dt_sandbox *s, bool *moved, struct dt_err *err)
+int dt_launch(struct dt_sandbox *s, struct dt_err *err)
 {
-    *moved = false;
-    if (launch(s, moved, err) < 0) {
+    if (launch(s, err) < 0) {
         dt_box_abort(&s->box);
         return -1;
     }
     return 0;
+}
+
+int dt_launch_own(struct dt_sandbox *s, struct dt_err *err)
+{
+    if (set_network(s, err) < 0 || publish(s, err) < 0)
+        return -1;
+    return dt_box_own(&s->box, s->l->host_uts, s->spec->hostname, s->config, err);
 }

@@ -22,7 +22,7 @@ struct dt_launcher {
     int data, sandboxes, layers, trash, pool_dir; /* folders */
     uint32_t uid, gid;                            /* runnerd's */
     unsigned instance;
-    int host_netns;
+    int host_netns, host_uts;
     int toolbox;
     struct sock_fprog filter;
     struct dt_cgroup_root *cgroups;
@@ -35,6 +35,8 @@ struct dt_launcher {
     struct dt_sandbox *sandboxes_by_id[DT_SANDBOX_BUCKETS];
     unsigned nsandboxes;
     struct dt_sandbox *first_waiting; /* for a kit, in turn */
+    struct dt_sandbox *warm;          /* started, or being started, for nobody yet */
+    unsigned nwarm;
     bool sweeping, sweep_again;
     bool stop;
 };

@@ -185,8 +185,9 @@ static int open_kernel(struct dt_launcher *l, struct dt_err *err)
     const struct dt_sandbox_net_opts net = {.instance = l->instance};
     (void)snprintf(name, sizeof(name), "%u", l->instance);
     l->host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (l->host_netns < 0)
-        return dt_err_errno(err, "open the network namespace");
+    l->host_uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+    if (l->host_netns < 0 || l->host_uts < 0)
+        return dt_err_errno(err, "open the launcher's own namespaces");
     if (dt_cgroup_root_open(name, &l->cgroups, err) < 0 ||
         dt_disk_store_open(l->data, &l->disks, err) < 0 || dt_seccomp_build(0, &l->filter, err) < 0)
         return -1;
@@ -356,6 +357,7 @@ static void drain(struct dt_launcher *l)
 static void finish(struct dt_launcher *l, const struct dt_instance *in)
 {
     dt_peer_done(l);
+    dt_sandbox_cool(l, NULL);
     drain(l);
     bool last = l->nsandboxes == 0;
     dt_sandbox_forget_all(l);

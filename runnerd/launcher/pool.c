@@ -49,6 +49,20 @@ void dt_pool_init(struct dt_pool *p)
     dt_rand_bytes(&p->serial, sizeof(p->serial));
 }
 
+bool dt_pool_same_kind(const struct dt_lw_spec *a, const struct dt_lw_spec *b)
+{
+    return a->memory_bytes == b->memory_bytes && a->disk_bytes == b->disk_bytes &&
+           a->cpu_millis == b->cpu_millis && a->pids == b->pids && a->nlayers == b->nlayers &&
+           memcmp(a->layers, b->layers, a->nlayers * sizeof(a->layers[0])) == 0;
+}
+
+void dt_pool_note(struct dt_pool *p, const struct dt_lw_spec *spec)
+{
+    if (dt_pool_same_kind(&p->last_kind, spec))
+        p->kind = *spec;
+    p->last_kind = *spec;
+}
+
 void dt_pool_busy(struct dt_launcher *l)
 {
     l->pool.request_ms = dt_clock_ms();
@@ -388,6 +402,17 @@ static bool ask_for_disk(struct dt_launcher *l)
     return true;
 }
 
+static bool warm_up(struct dt_launcher *l)
+{
+    struct dt_pool *p = &l->pool;
+    if (p->kind.memory_bytes == 0)
+        return false; /* none was asked for twice yet */
+    if (dt_sandbox_cool(l, &p->kind))
+        return true;
+    return l->nwarm < DT_POOL_WARM && p->nkits - p->nmaking > KITS_LOW &&
+           dt_sandbox_warm_up(l, &p->kind);
+}
+
 bool dt_pool_fill(struct dt_launcher *l)
 {
     struct dt_pool *p = &l->pool;
@@ -399,7 +424,7 @@ bool dt_pool_fill(struct dt_launcher *l)
         dt_loop_timer(&l->loop, &p->wake, QUIET_MS - quiet);
         return false;
     }
-    if (l->first_waiting == NULL && (drop_other_size(l) || ask_for_disk(l)))
+    if (l->first_waiting == NULL && (drop_other_size(l) || ask_for_disk(l) || warm_up(l)))
         return true;
     if (p->nkits >= DT_POOL_KITS || p->nmaking >= KITS_AT_ONCE)
         return false;

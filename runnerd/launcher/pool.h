@@ -1,6 +1,7 @@
 /*
  * What sandboxes are made of, made ahead and never used twice: kits of kernel objects (made here,
- * when nothing else is to be done) and disks (made by the maker).
+ * when nothing else is to be done) and disks (made by the maker); and sandboxes of the kind that is
+ * asked for most, started of these.
  */
 #ifndef DT_LAUNCHER_POOL_H
 #define DT_LAUNCHER_POOL_H
@@ -20,6 +21,7 @@ enum {
     DT_SLOTS = 4000, /* 1..4000 */
     DT_POOL_KITS = 16,
     DT_POOL_DISKS = 16,
+    DT_POOL_WARM = 8,
 };
 
 /* A process that waits for its root file system, with its network, control group and user
@@ -48,6 +50,7 @@ struct dt_pool {
     unsigned disks_asked;
     uint64_t disk_bytes; /* the size kept ready: the one asked for twice in a row */
     uint64_t last_bytes;
+    struct dt_lw_spec kind, last_kind; /* likewise, of sandboxes that are started ahead */
     uint64_t serial;
     bool used[DT_SLOTS + 1];
     unsigned last_slot;
@@ -59,6 +62,12 @@ struct dt_pool {
 void dt_pool_init(struct dt_pool *p);
 /* Releases what is ready. */
 void dt_pool_done(struct dt_launcher *l);
+
+/* A sandbox like this was asked for. */
+void dt_pool_note(struct dt_pool *p, const struct dt_lw_spec *spec);
+/* They differ in nothing but name and network, which are set when a sandbox is given to somebody.
+ */
+bool dt_pool_same_kind(const struct dt_lw_spec *a, const struct dt_lw_spec *b);
 
 /* Something was asked: what is not urgent waits until that is over. */
 void dt_pool_busy(struct dt_launcher *l);

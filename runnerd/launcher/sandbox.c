@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rand.h"
 #include "runnerd/launcher/launch.h"
 #include "runnerd/launcher/launcher.h"
 
@@ -25,7 +26,8 @@ enum {
 
 static const unsigned allowed[] = {
     [DT_WAITING] = 1u << DT_STARTING | 1u << DT_ENDED,
-    [DT_STARTING] = 1u << DT_RUNNING | 1u << DT_KILLED,
+    [DT_STARTING] = 1u << DT_RUNNING | 1u << DT_WARM | 1u << DT_KILLED,
+    [DT_WARM] = 1u << DT_RUNNING | 1u << DT_KILLED,
     [DT_RUNNING] = 1u << DT_STOPPING | 1u << DT_KILLED | 1u << DT_ENDED,
     [DT_STOPPING] = 1u << DT_KILLED | 1u << DT_ENDED,
     [DT_KILLED] = 1u << DT_ENDED,
@@ -53,6 +55,21 @@ struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16])
     return s;
 }
 
+static void link_id(struct dt_sandbox *s)
+{
+    struct dt_sandbox **b = bucket(s->l, s->id);
+    s->next = *b;
+    *b = s;
+}
+
+static void unlink_id(struct dt_sandbox *s)
+{
+    struct dt_sandbox **at = bucket(s->l, s->id);
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+}
+
 static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16])
 {
     struct dt_sandbox *s = calloc(1, sizeof(*s));
@@ -63,9 +80,7 @@ static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16
     s->config = -1;
     s->disk = (struct dt_pool_disk){.mount = -1, .listener = -1};
     s->box = (struct dt_box)DT_BOX_NONE;
-    struct dt_sandbox **b = bucket(l, id);
-    s->next = *b;
-    *b = s;
+    link_id(s);
     l->nsandboxes++;
     return s;
 }
@@ -76,12 +91,17 @@ static void close_fd(int *fd)
         (void)close(dt_take_fd(fd));
 }
 
-/* What is only needed until the sandbox runs. */
+/* What is only needed until the first process has it. */
 static void drop_materials(struct dt_sandbox *s)
 {
-    close_fd(&s->config);
     close_fd(&s->box.userns);
     dt_pool_disk_close(&s->disk);
+}
+
+/* What is only needed until it is owned. */
+static void drop_request(struct dt_sandbox *s)
+{
+    close_fd(&s->config);
     free(dt_take(s->spec));
 }
 
@@ -110,18 +130,26 @@ static void sandbox_free(struct dt_sandbox *s)
 {
     if (s->waits_for_kit)
         wait_no_more(s);
-    struct dt_sandbox **at = bucket(s->l, s->id);
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
+    unlink_id(s);
     s->l->nsandboxes--;
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
     dt_loop_unwatch(&s->l->loop, &s->on_said);
     drop_materials(s);
+    drop_request(s);
     close_fd(&s->box.pidfd);
     close_fd(&s->box.sock);
     free(s);
+}
+
+static void leave_warm(struct dt_sandbox *s)
+{
+    struct dt_sandbox **at = &s->l->warm;
+    while (*at != s)
+        at = &(*at)->next_warm;
+    *at = s->next_warm;
+    s->l->nwarm--;
+    s->ahead = false;
 }
 
 bool dt_sandbox_any_ending(const struct dt_launcher *l)
@@ -233,6 +261,7 @@ static void end(struct dt_sandbox *s)
     close_fd(&s->box.pidfd);
     close_fd(&s->box.sock);
     drop_materials(s);
+    drop_request(s);
     release(s);
 }
 
@@ -245,17 +274,33 @@ static void kill_all(struct dt_sandbox *s)
     dt_loop_timer(&s->l->loop, &s->timer, DEATH_MS);
 }
 
-/* Ends a CREATE or START that cannot succeed. `moved`: the folder is in its place. */
-static void fail(struct dt_sandbox *s, bool moved, const struct dt_err *why)
+/* A fresh sandbox that will not be. */
+static void drop_folder(struct dt_sandbox *s)
 {
     struct dt_err err;
-    if (s->fresh) {
-        s->gone = true;
-        if (!moved && s->disk.mount >= 0)
-            dt_pool_disk_drop(s->l, &s->disk);
-        else if (moved && throw_away(s->l, s->id, &err) < 0)
-            dt_log(DT_LOG_ERROR, "cannot throw a sandbox away", "err", err.msg, NULL);
-    }
+    s->gone = true;
+    if (!s->moved && s->disk.serial != 0)
+        dt_pool_disk_drop(s->l, &s->disk);
+    else if (s->moved && throw_away(s->l, s->id, &err) < 0)
+        dt_log(DT_LOG_ERROR, "cannot throw a sandbox away", "err", err.msg, NULL);
+    s->disk.serial = 0;
+    s->moved = false;
+}
+
+/* One that was started ahead will not be needed. */
+static void give_up(struct dt_sandbox *s)
+{
+    leave_warm(s);
+    drop_folder(s);
+}
+
+/* Ends a CREATE or START that cannot succeed. */
+static void fail(struct dt_sandbox *s, const struct dt_err *why)
+{
+    if (s->ahead)
+        leave_warm(s);
+    if (s->fresh)
+        drop_folder(s);
     dt_peer_reply(s->l, &s->asked, s->id, why);
     if (s->state == DT_WAITING)
         end(s);
@@ -288,6 +333,8 @@ static void started(struct dt_sandbox *s)
     if (s->fresh)
         mark_created(s);
     s->fresh = false;
+    close_fd(&s->box.sock);
+    drop_request(s);
 }
 
 static void on_said(void *ctx, uint32_t events)
@@ -299,13 +346,16 @@ static void on_said(void *ctx, uint32_t events)
     if (rc == 0)
         return;
     dt_loop_unwatch(&s->l->loop, &s->on_said);
-    close_fd(&s->box.sock);
     if (s->state != DT_STARTING)
         return;
-    if (rc == 1)
+    if (rc < 0) {
+        fail(s, &err);
+    } else if (s->ahead) {
+        step(s, DT_WARM);
+        dt_loop_untimer(&s->l->loop, &s->timer);
+    } else {
         started(s);
-    else
-        fail(s, true, &err);
+    }
 }
 
 static void reap(struct dt_sandbox *s)
@@ -323,14 +373,16 @@ static void on_exit_event(void *ctx, uint32_t events)
 {
     (void)events;
     struct dt_sandbox *s = ctx;
-    if (s->state == DT_STARTING && s->box.sock >= 0)
+    if (s->state == DT_STARTING)
         on_said(s, 0); /* it says why */
     if (s->state == DT_STARTING) {
         struct dt_err err;
         (void)dt_err_set(&err, DT_E_SYSTEM, "the sandbox's first process ended too early");
-        fail(s, true, &err);
+        fail(s, &err);
     }
     reap(s);
+    if (s->ahead)
+        give_up(s);
     s->by_itself = s->state == DT_RUNNING;
     if (s->state != DT_KILLED)
         kill_all(s); /* nothing may outlive the first process */
@@ -350,7 +402,7 @@ static void on_timer(void *ctx)
     } else if (s->state == DT_STARTING) {
         (void)dt_err_set(&err, DT_E_TIMEOUT, "setting the sandbox up took longer than %d s",
                          SETUP_MS / 1000);
-        fail(s, true, &err);
+        fail(s, &err);
     } else if (s->state == DT_KILLED) {
         (void)dt_err_set(&err, DT_E_TIMEOUT, "the sandbox's processes do not end");
         dt_log(DT_LOG_ERROR, err.msg, "cgroup", s->kit.cgroup, NULL);
@@ -376,16 +428,15 @@ static void launch(struct dt_sandbox *s)
     if (s->waits_for_kit || s->disk.mount < 0)
         return;
     struct dt_err err = {.code = DT_OK};
-    bool moved = false;
-    if (dt_launch(s, &moved, &err) < 0) {
-        fail(s, moved, &err);
+    if (dt_launch(s, &err) < 0) {
+        fail(s, &err);
         return;
     }
     step(s, DT_STARTING);
     drop_materials(s);
     dt_loop_timer(&s->l->loop, &s->timer, SETUP_MS);
-    if (watch_box(s, &err) < 0)
-        fail(s, true, &err);
+    if (watch_box(s, &err) < 0 || (!s->ahead && dt_launch_own(s, &err) < 0))
+        fail(s, &err);
 }
 
 /* The first half of CREATE and START: afterwards a disk is missing, or nothing. */
@@ -414,7 +465,7 @@ static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_requ
             wait_for_kit(s);
         return s;
     }
-    fail(s, false, &err);
+    fail(s, &err);
     return NULL;
 }
 
@@ -430,10 +481,51 @@ static void ask_for_disk(struct dt_sandbox *s, uint32_t op)
                          .bytes = s->spec->disk_bytes};
     memcpy(job.id, s->id, sizeof(job.id));
     if (dt_worker_send(&l->maker, &job, &err) < 0) {
-        fail(s, false, &err);
+        fail(s, &err);
         return;
     }
     s->disk_job = job.serial;
+}
+
+bool dt_sandbox_warm_up(struct dt_launcher *l, const struct dt_lw_spec *kind)
+{
+    struct dt_lw_request r = {.op = DT_LW_CREATE, .spec = *kind};
+    struct dt_asked nobody = {.seq = 0};
+    struct dt_pool_disk disk;
+    int none = -1;
+    if (!dt_pool_disk(l, kind->disk_bytes, &disk))
+        return false;
+    dt_rand_bytes(r.id, sizeof(r.id)); /* nobody knows it */
+    struct dt_sandbox *s = prepare(l, &r, &nobody, &none);
+    if (s == NULL) {
+        dt_pool_disk_drop(l, &disk);
+        return false;
+    }
+    s->gone = true;
+    s->ahead = true;
+    s->next_warm = l->warm;
+    l->warm = s;
+    l->nwarm++;
+    s->disk = disk;
+    launch(s);
+    return true;
+}
+
+bool dt_sandbox_cool(struct dt_launcher *l, const struct dt_lw_spec *kind)
+{
+    bool any = false;
+    for (struct dt_sandbox *s = l->warm, *next; s != NULL && !(any && kind != NULL); s = next) {
+        next = s->next_warm;
+        if (kind != NULL && dt_pool_same_kind(s->spec, kind))
+            continue;
+        any = true;
+        give_up(s);
+        if (s->state == DT_WAITING)
+            end(s);
+        else
+            kill_all(s);
+    }
+    return any;
 }
 
 static bool on_disk(struct dt_launcher *l, const uint8_t id[16])
@@ -453,6 +545,38 @@ static void refuse(struct dt_launcher *l, const struct dt_lw_request *r, struct 
     dt_peer_answer(l, asked, &a);
 }
 
+static struct dt_sandbox *find_warm(struct dt_launcher *l, const struct dt_lw_spec *spec)
+{
+    struct dt_sandbox *s = l->warm;
+    while (s != NULL && (s->state != DT_WARM || !dt_pool_same_kind(s->spec, spec)))
+        s = s->next_warm;
+    return s;
+}
+
+/* A warm one gets the id that is asked for. False when it has just ended; then nothing was taken.
+ */
+static bool own(struct dt_sandbox *s, const struct dt_lw_request *r, struct dt_asked *asked,
+                int *config)
+{
+    struct dt_err err = {.code = DT_OK};
+    leave_warm(s);
+    unlink_id(s);
+    memcpy(s->id, r->id, sizeof(s->id));
+    link_id(s);
+    s->gone = false;
+    s->config = *config;
+    *s->spec = r->spec;
+    if (dt_launch_own(s, &err) < 0) {
+        s->config = -1;
+        fail(s, &err);
+        return false;
+    }
+    *config = -1;
+    s->asked = *asked;
+    started(s);
+    return true;
+}
+
 void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
                        int config)
 {
@@ -461,8 +585,13 @@ void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, str
         refuse(l, r, asked, DT_LW_EXISTS, "a sandbox with this id exists");
         return;
     }
-    struct dt_sandbox *s = prepare(l, r, asked, &conf);
-    if (s == NULL)
+    dt_pool_note(&l->pool, &r->spec);
+    struct dt_sandbox *s;
+    while ((s = find_warm(l, &r->spec)) != NULL) {
+        if (own(s, r, asked, &conf))
+            return;
+    }
+    if ((s = prepare(l, r, asked, &conf)) == NULL)
         return;
     if (dt_pool_disk(l, r->spec.disk_bytes, &s->disk))
         launch(s);
@@ -590,7 +719,7 @@ void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err)
         return;
     wait_no_more(s);
     if (err != NULL) {
-        fail(s, false, err);
+        fail(s, err);
         return;
     }
     s->box = s->kit.box;
@@ -609,7 +738,7 @@ bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, c
         enum dt_err_code code =
             done->code == DT_E_NOT_FOUND ? DT_E_GONE : (enum dt_err_code)done->code;
         (void)dt_err_set(&err, code, "%s", done->text);
-        fail(s, false, &err);
+        fail(s, &err);
         return true;
     }
     s->disk = (struct dt_pool_disk){done->job.serial, done->job.bytes, fds[0], fds[1]};
@@ -643,7 +772,7 @@ void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker)
             if (s->disk_job != 0 && s->state == state) {
                 s->disk_job = 0;
                 if (maker)
-                    fail(s, false, &err);
+                    fail(s, &err);
                 else
                     finish(s);
             }

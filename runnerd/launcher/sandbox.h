@@ -2,7 +2,8 @@
  * Sandboxes that have a process, or are about to.
  *
  *   WAITING  -> STARTING | ENDED         for a kit, for the maker's disk
- *   STARTING -> RUNNING | KILLED         the first process sets itself up
+ *   STARTING -> RUNNING | WARM | KILLED  the first process sets itself up
+ *   WARM     -> RUNNING | KILLED         started ahead, belongs to nobody yet
  *   RUNNING  -> STOPPING | KILLED | ENDED
  *   STOPPING -> KILLED | ENDED           asked to end, until the grace is over
  *   KILLED   -> ENDED                    waits for the end of the first process
@@ -10,6 +11,10 @@
  *                                        the struct is freed
  *
  * A sandbox without one is nothing but a folder on disk.
+ *
+ * Those of the kind asked for last are started ahead (dt_sandbox_warm_up): all that does not depend
+ * on whose it will be is done, and its toolbox waits for its configuration. Its folder stays in
+ * pool/ and no id leads to it until then. It ends with the launcher.
  */
 #ifndef DT_LAUNCHER_SANDBOX_H
 #define DT_LAUNCHER_SANDBOX_H
@@ -23,7 +28,15 @@
 #include "runnerd/launcher/pool.h"
 #include "runnerd/launcher/record.h"
 
-enum dt_sandbox_state { DT_WAITING, DT_STARTING, DT_RUNNING, DT_STOPPING, DT_KILLED, DT_ENDED };
+enum dt_sandbox_state {
+    DT_WAITING,
+    DT_STARTING,
+    DT_WARM,
+    DT_RUNNING,
+    DT_STOPPING,
+    DT_KILLED,
+    DT_ENDED
+};
 
 struct dt_sandbox {
     struct dt_launcher *l;
@@ -32,8 +45,11 @@ struct dt_sandbox {
     bool waits_for_kit;
     uint8_t id[16];
     enum dt_sandbox_state state;
-    bool gone;               /* destroyed: its id may be used again, its folder is in trash */
-    bool fresh;              /* CREATE, not answered yet: without a process there is no sandbox */
+    bool gone;  /* destroyed: its id may be used again, its folder is in trash; or not owned yet */
+    bool fresh; /* CREATE, not answered yet: without a process there is no sandbox */
+    bool moved; /* fresh, and its folder is in its place */
+    bool ahead; /* nobody owns it: in l->warm */
+    struct dt_sandbox *next_warm;
     bool adopted;            /* not our child */
     struct dt_asked asked;   /* who waits for the end of CREATE, START or STOP */
     struct dt_lw_spec *spec; /* until it runs */
@@ -67,6 +83,12 @@ void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struc
 void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
                         struct dt_asked *asked);
 void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
+
+/* Starts one of that kind ahead, of a kit and a disk from the pools. False when it cannot. */
+bool dt_sandbox_warm_up(struct dt_launcher *l, const struct dt_lw_spec *kind);
+/* Ends one that was started ahead and is of another kind, or (NULL) all of them; false when there
+ * was none. */
+bool dt_sandbox_cool(struct dt_launcher *l, const struct dt_lw_spec *kind);
 
 /* A kit is ready, or (`err`) none can be made now: for whoever waits longest. */
 void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err);

@@ -17,7 +17,11 @@ struct dt_guest {
     int exe_fd; /* our own program, for dt_askpass() */
 };
 
-/* Reads the configuration from `config_fd` (JSON, closes it), writes /etc/resolv.conf, /etc/hosts
+/* What dt_guest_init() and the first command will need of the disk is looked up once, so that they
+ * need not wait for it. Runs nothing of the image. */
+void dt_guest_prepare(void);
+/* Reads the configuration (JSON) from `config_fd`, a file, or a socket over which the descriptor of
+ * one comes (waits for it), and closes it; writes /etc/resolv.conf, /etc/hosts
  * and /etc/hostname, finds the user, makes its home and becomes it. Only a configuration that
  * cannot be read, a required user that is not there, or an identity that cannot be given up, is an
  * error. */

@@ -98,15 +98,17 @@ static void save_memory(void)
 static int start(uv_loop_t *loop, struct dt_err *err)
 {
     struct dt_http_server *server;
-    if (dt_guest_init(&toolbox.guest, CONFIG_FD, err) < 0)
-        return -1;
     toolbox.loop = loop;
     toolbox.output_dir = DT_CAPTURE_DIR;
+    /* Whose the sandbox is may not be known for a while: all else comes before. */
     if (dt_process_init(loop, err) < 0 || dt_work_init(loop, err) < 0 ||
         dt_http_server_new(loop, NULL, dt_toolbox_handle, &toolbox, &server, err) < 0 ||
-        dt_http_server_listen_fd(server, LISTEN_FD, err) < 0)
+        watch_term(loop, err) < 0)
         return -1;
-    return watch_term(loop, err);
+    dt_guest_prepare();
+    if (dt_guest_init(&toolbox.guest, CONFIG_FD, err) < 0)
+        return -1;
+    return dt_http_server_listen_fd(server, LISTEN_FD, err);
 }
 
 int main(int argc, char **argv)

@@ -32,6 +32,27 @@ static void on_term(int sig)
     _exit(0);
 }
 
+/* The configuration comes over CONFIG once the sandbox is somebody's; its file takes its place. */
+static void receive_config(void)
+{
+    char byte;
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    if (recvmsg(CONFIG, &m, 0) != 1 || CMSG_FIRSTHDR(&m) == NULL)
+        _exit(2);
+    int fd;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+    (void)dup2(fd, CONFIG);
+    (void)close(fd);
+}
+
 static void read_file(int out, const char *path)
 {
     char buf[4096];
@@ -142,6 +163,7 @@ int main(int argc, char **argv)
     }
     /* As the toolbox does: nothing of pid 1 is for others. */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    receive_config();
     (void)fcntl(LISTENER, F_SETFD, FD_CLOEXEC);
     (void)fcntl(CONFIG, F_SETFD, FD_CLOEXEC);
     (void)signal(SIGTERM, on_term);

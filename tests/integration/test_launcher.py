@@ -601,12 +601,92 @@ def test_a_program_that_is_no_toolbox():
     data = pathlib.Path(tempfile.mkdtemp(prefix="dtl-", dir="/var/tmp"))
     l = Launcher(data, PROGRAM, "/bin/true").start()  # dynamic: no loader in an empty image
     one = uuid.uuid4().bytes
-    assert l.call(CREATE, one, [config()], body=spec()).result == OK
-    assert l.event().status != 0
-    assert l.call(DESTROY, one).result == OK
+    a = l.call(CREATE, one, [config()], body=spec())
+    if a.result == OK:  # it was confined; that it cannot be executed came out later
+        assert l.event().status != 0
+        assert l.call(DESTROY, one).result == OK
+    else:
+        assert a.result == FAILED and "ended" in a.text or "killed" in a.text, a
     assert not list((data / "sandboxes").iterdir())
     l.stop()
     shutil.rmtree(data)
+
+
+def warm_pids(h):
+    """First processes that run the toolbox already, whoever they belong to."""
+    found = set()
+    for pid in group_pids(h.instance):
+        try:
+            if os.readlink(f"/proc/{pid}/exe").startswith("/memfd:daytona-toolbox"):
+                found.add(pid)
+        except OSError:
+            pass
+    return found
+
+
+def warmed(h, **kind):
+    """Two of a kind in a row, and more of it are started ahead. Returns them."""
+    for _ in range(2):
+        h.l.destroy(h.l.create(**kind))
+    wait_for(lambda: len(warm_pids(h)) == 8)
+    return warm_pids(h)
+
+
+def test_started_ahead(own_host):
+    """One that was started before anybody asked is as good as any other."""
+    h, l = own_host, own_host.l
+    ahead = warmed(h, layers=[h.box], net=FULL)
+    assert l.list() == {}
+    one = l.create(layers=[h.box], net=NONE, hostname=b"mine", text=b'{"id":"mine"}')
+    assert l.run(one, "G") == '{"id":"mine"}'
+    assert l.shell(one, "hostname; ip -4 addr show eth0 2>/dev/null | grep -c inet; ip route | wc -l")[1].split()[0] == "mine"
+    if h.l.hello.hello()["network"]:
+        gateway = socket.inet_ntoa(struct.pack("!I", h.l.hello.hello()["base"] + 1))
+        assert l.shell(one, f"ping -c 1 -W 1 {gateway}")[0] != 0  # its network is the one asked for
+    assert l.call(STATS, one).stats()["memory_limit"] == 256 * MIB
+    status = dict(line.split(":\t", 1) for line in l.run(one, "R/proc/1/status").splitlines() if ":\t" in line)
+    assert status["Seccomp"] == "2" and int(status["CapBnd"], 16) == 0x800405fb
+    assert (h.data / "sandboxes" / str(uuid.UUID(bytes=one)) / "disk.img").exists() or \
+        (h.data / "sandboxes" / str(uuid.UUID(bytes=one))).is_dir()
+    assert l.shell(one, "echo kept > /kept")[0] == 0
+    assert l.call(STOP, one, grace=5000).result == OK
+    l.create(one, op=START, layers=[h.box])
+    assert l.run(one, "R/kept") == "kept\n"
+    assert len(ahead & warm_pids(h)) >= 7
+    # the host keeps its own name
+    assert os.uname().nodename != "mine"
+
+
+def test_started_ahead_and_ended(own_host):
+    """Those that wait may end: nobody notices, and others take their place."""
+    h, l = own_host, own_host.l
+    for pid in warmed(h, layers=[h.box]):
+        os.kill(pid, 9)
+    assert l.shell(l.create(layers=[h.box]), "echo hi") == (0, "hi\n")
+    wait_for(lambda: len(warm_pids(h)) == 9)
+    assert len(list((h.data / "sandboxes").iterdir())) == 1
+
+
+def test_started_ahead_of_another_kind(own_host):
+    h, l = own_host, own_host.l
+    before = warmed(h, layers=[h.box])
+    larger = l.create(layers=[h.box], memory=512 * MIB)
+    assert l.call(STATS, larger).stats()["memory_limit"] == 512 * MIB
+    after = warmed(h, layers=[h.box], memory=512 * MIB) if l.destroy(larger) is None else None
+    wait_for(lambda: not before & warm_pids(h))
+    assert after
+
+
+def test_launcher_killed_while_some_are_ahead(own_host):
+    h, l = own_host, own_host.l
+    ahead = warmed(h, layers=[h.box])
+    one = l.create(layers=[h.box])
+    l.kill()
+    wait_for(lambda: len(warm_pids(h) & ahead) <= 1)  # they do not outlive it
+    l.start()
+    assert l.list() == {one: (1, 1)}
+    assert l.shell(one, "echo lives")[1] == "lives\n"
+    assert not list((h.data / "pool").iterdir()) or len(warm_pids(h)) >= 1
 
 
 def test_overlay_by_path():
