@@ -138,10 +138,29 @@ static void set_state(struct dt_sandbox_row *r, enum dt_sandbox_state state,
 
 /* --- third step: what came of it --- */
 
+/* Other fields of the row may have been edited since the operation read it. */
+static int take_edits(struct dt_db_conn *c, struct dt_sandbox_row *r, struct dt_err *err)
+{
+    struct dt_sandbox_row now;
+    if (dt_store_sandbox_get(c, r->id, &now, err) < 0)
+        return -1;
+    free(now.error_reason);
+    now.error_reason = dt_take(r->error_reason);
+    now.state = r->state;
+    now.desired = r->desired;
+    now.updated_ms = r->updated_ms;
+    now.activity_ms = r->activity_ms;
+    dt_sandbox_row_done(r);
+    *r = now;
+    return 0;
+}
+
 static int end_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct op *op = arg;
     struct dt_sandbox_row *r = &op->row;
+    if (take_edits(c, r, err) < 0)
+        return -1;
     if (r->state == DT_SANDBOX_DESTROYED) {
         char name[NAME_ROOM];
         (void)snprintf(name, sizeof(name), "DESTROYED_%s_%" PRId64, r->name, r->updated_ms);

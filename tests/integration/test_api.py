@@ -415,6 +415,19 @@ def test_the_same_name_at_once(api):
     assert api.request("DELETE", "/sandbox/race")[0] == 200
 
 
+def test_edits_while_it_starts(api, box):
+    """Neither the answer of the start nor what is shown afterwards forgets them."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for i in range(8):
+            api.request("POST", f"/sandbox/{box}/stop")
+            wait_state(api, box, "stopped")
+            start = pool.submit(api.request, "POST", f"/sandbox/{box}/start")
+            edit = pool.submit(api.request, "POST", f"/sandbox/{box}/autostop/{20 + i}")
+            assert start.result()[0] == 200 and edit.result()[0] in (200, 201)
+            assert api.request("GET", f"/sandbox/{box}")[1]["autoStopInterval"] == 20 + i
+            assert api.request("POST", f"/sandbox/{box}/start")[1]["autoStopInterval"] == 20 + i
+
+
 def test_edits(api, box):
     status, now = api.request("PUT", f"/sandbox/{box}/labels", {"labels": {"a": "1", "b": "2"}})
     assert status == 200 and now["labels"] == {"a": "1", "b": "2"}
