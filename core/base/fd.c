@@ -96,11 +96,54 @@ int dt_fd_openat2(int dirfd, const char *path, int flags, mode_t mode, uint64_t 
     return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 }
 
+enum { NAME_SIZE = 256 };
+
+/* The folder `name` of `dirfd`, or -1 with errno. */
+static int step_into(int dirfd, const char *name, mode_t mode)
+{
+    enum { RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    int fd = dt_fd_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    /* Somebody else may make it just now, or put a link there: what counts is what opens. */
+    if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
+        return -1;
+    return dt_fd_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE);
+}
+
+int dt_fd_make_folders(int dirfd, const char *path, mode_t mode, int *ret, struct dt_err *err)
+{
+    DT_AUTO_FD int at = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct dt_str rest = dt_str_z(path), name;
+    if (at < 0)
+        return dt_err_errno(err, "open a folder");
+    while (rest.n > 0 && dt_str_cut(&rest, '/', &name)) {
+        char text[NAME_SIZE];
+        size_t behind = rest.p == NULL ? strlen(path) : (size_t)(rest.p - path) - 1;
+        if (snprintf(text, sizeof(text), "%.*s", (int)name.n, name.p) >= (int)sizeof(text))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "a name is longer than %d bytes",
+                              NAME_SIZE - 1);
+        int next = step_into(at, text, mode);
+        if (next < 0 && (errno == ENOENT || errno == EAGAIN))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "%.*s changes while it is opened", (int)behind,
+                              path);
+        if (next < 0 && (errno == ELOOP || errno == ENOTDIR))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "%.*s is a link or a file, not a folder",
+                              (int)behind, path);
+        if (next < 0)
+            return dt_err_errno(err, "make %.*s", (int)behind, path);
+        (void)close(at);
+        at = next;
+    }
+    *ret = dt_take_fd(&at);
+    return 0;
+}
+
 /* One folder that is being emptied; the stack is on the heap, so that depth costs no C stack. */
 struct level {
     struct level *up;
     DIR *dir;
-    char name[256];
+    char name[NAME_SIZE];
 };
 
 static struct level *level_open(int dirfd, const char *name, struct level *up)
@@ -157,7 +200,7 @@ int dt_fd_remove_tree(int dirfd_top, const char *name, struct dt_err *err)
                 l = down;
             continue;
         }
-        char self[256];
+        char self[NAME_SIZE];
         (void)snprintf(self, sizeof(self), "%s", l->name);
         l = level_close(l);
         (void)unlinkat(l != NULL ? dirfd(l->dir) : dirfd_top, self, AT_REMOVEDIR);

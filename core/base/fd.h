@@ -21,6 +21,12 @@ int dt_fd_replace(int dirfd, const char *path, const void *p, size_t n, mode_t m
                   struct dt_err *err) DT_MUST_CHECK;
 /* openat2(2) with RESOLVE_* flags; returns the descriptor (always CLOEXEC) or -1 with errno. */
 int dt_fd_openat2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
+/* Opens (O_PATH) the folder `path` below `dirfd` and makes what is missing of it, with `mode` less
+ * the umask. `path` is relative, without `.`, `..` and empty names. Follows no link of any kind,
+ * whatever others do there meanwhile: BAD_REQUEST names the part that is one, or no folder. The
+ * caller owns *ret. */
+int dt_fd_make_folders(int dirfd, const char *path, mode_t mode, int *ret,
+                       struct dt_err *err) DT_MUST_CHECK;
 /* Removes a tree below `dirfd` without following links or crossing mounts. A missing tree is fine.
  */
 int dt_fd_remove_tree(int dirfd, const char *name, struct dt_err *err) DT_MUST_CHECK;

@@ -176,6 +176,48 @@ static void test_remove_tree_stays_inside(void **state)
     assert_int_equal(rmdir(top), 0);
 }
 
+static void test_folders_are_made_without_following(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/dt-folders-XXXXXX";
+    struct dt_err err;
+    struct stat st;
+    assert_non_null(mkdtemp(top));
+    DT_AUTO_FD int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(fd, "there", 0700), 0);
+    assert_int_equal(symlinkat("/etc", fd, "link"), 0);
+    assert_int_equal(symlinkat("nowhere", fd, "there/dangling"), 0);
+    DT_AUTO_FD int file = openat(fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    mode_t old = umask(0);
+    static const char *const good[] = {"there", "there/a/b", "new", "there/a/b/c/d"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        DT_AUTO_FD int got = -1;
+        struct stat want;
+        assert_int_equal(dt_fd_make_folders(fd, good[i], 0777, &got, &err), 0);
+        assert_int_equal(fstat(got, &st), 0);
+        assert_int_equal(fstatat(fd, good[i], &want, AT_SYMLINK_NOFOLLOW), 0);
+        assert_int_equal(st.st_ino, want.st_ino);
+        assert_int_equal(st.st_mode & 0777, i == 0 ? 0700 : 0777);
+    }
+    (void)umask(old);
+    static const char *const bad[] = {"link", "link/x", "there/dangling", "file", "file/x"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        int got = -1;
+        assert_int_equal(dt_fd_make_folders(fd, bad[i], 0777, &got, &err), -1);
+        assert_int_equal(err.code, DT_E_BAD_REQUEST);
+        assert_int_equal(got, -1);
+    }
+    static const char *const outside[] = {"..", "there/../..", "/etc"};
+    for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+        int got = -1;
+        assert_int_equal(dt_fd_make_folders(fd, outside[i], 0777, &got, &err), -1);
+        assert_int_equal(got, -1);
+    }
+    int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(dt_fd_remove_tree(tmp, top + sizeof("/tmp/") - 1, &err), 0);
+    (void)close(tmp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_remove_tree_stays_inside),
+        cmocka_unit_test(test_folders_are_made_without_following),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
