@@ -146,6 +146,15 @@ int dt_disk_mount(struct dt_disk_store *s, int sandbox_dirfd, int *mount_fd, str
     return 0;
 }
 
+int dt_disk_share(struct dt_disk_store *s, int dirfd, int *mount_fd, struct dt_err *err)
+{
+    if (is_there(dirfd, dt_disk_folder, S_IFDIR))
+        return dt_disk_project_mount(dirfd, mount_fd, err);
+    if (is_there(dirfd, dt_disk_image, S_IFREG))
+        return dt_disk_loop_share(s, dirfd, mount_fd, err);
+    return no_disk(err);
+}
+
 /* -1 in *fd for a project's directory, which needs no such proof. */
 static int open_image(int sandbox, int *fd, struct dt_err *err)
 {

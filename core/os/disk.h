@@ -54,6 +54,13 @@ bool dt_disk_exists(int sandbox_dirfd);
 int dt_disk_mount(struct dt_disk_store *s, int sandbox_dirfd, int *mount_fd,
                   struct dt_err *err) DT_MUST_CHECK;
 
+/* Mounts a disk that several may have mounted at once (a volume): joins the mounts that there are.
+ * Flags as dt_disk_mount, but no folders are made and *mount_fd is the disk's whole root. Calls for
+ * one disk must not run beside each other. CONFLICT when a program other than ours has the image
+ * open, or the disk is read-only after an error, which ends with its last mount. */
+int dt_disk_share(struct dt_disk_store *s, int dirfd, int *mount_fd,
+                  struct dt_err *err) DT_MUST_CHECK;
+
 /* Whether a loop device still has the image open: two mounts of one image would destroy it. The
  * last process of a sandbox may be gone a little before its disk is. Always false for projects. */
 int dt_disk_in_use(struct dt_disk_store *s, int sandbox_dirfd, bool *in_use,

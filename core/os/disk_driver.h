@@ -25,6 +25,8 @@ int dt_disk_loop_probe(struct dt_disk_store *s, struct dt_err *err) DT_MUST_CHEC
 int dt_disk_loop_lease(int fd, bool *in_use, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd,
                        struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_loop_share(struct dt_disk_store *s, int dir, int *mount_fd,
+                       struct dt_err *err) DT_MUST_CHECK;
 
 /* disk_image.c */
 int dt_disk_image_probe(struct dt_err *err) DT_MUST_CHECK;

@@ -9,9 +9,18 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
-enum { ATTACH_TRIES = 64, DEVICE_NAME_MAX = 32 };
+#define LOOP      "/dev/loop"
+#define NAME_FILE "device"
+
+enum {
+    ATTACH_TRIES = 64,
+    DEVICE_NAME_MAX = 32,
+    SHARE_WAIT_MS = 2000,
+    SHARE_PAUSE_US = 1000,
+};
 
 const char dt_disk_image[] = "disk.img";
 
@@ -104,7 +113,7 @@ static int attach(struct dt_disk_store *s, int image, char device[DEVICE_NAME_MA
         int nr = ioctl(s->loop_control, LOOP_CTL_GET_FREE);
         if (nr < 0)
             return dt_err_errno(err, "find a free loop device");
-        (void)snprintf(device, DEVICE_NAME_MAX, "/dev/loop%d", nr);
+        (void)snprintf(device, DEVICE_NAME_MAX, LOOP "%d", nr);
         DT_AUTO_FD int fd = open_device(nr, device);
         if (fd >= 0 && configure(fd, image) == 0)
             return dt_take_fd(&fd);
@@ -143,18 +152,22 @@ static int mount_device(const char *device, struct dt_err *err)
     return fd < 0 ? mount_error(fs, device, err) : fd;
 }
 
-int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, struct dt_err *err)
+static int open_image(struct dt_disk_store *s, int dir, struct dt_err *err)
 {
-    char device[DEVICE_NAME_MAX];
-    bool in_use = true;
     if (s->loop_control < 0)
         return dt_err_set(err, DT_E_UNSUPPORTED,
                           "the disk is an image and the host has no loop "
                           "devices");
-    DT_AUTO_FD int image = openat(sandbox, dt_disk_image, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (image < 0)
-        return dt_err_errno(err, "open %s", dt_disk_image);
-    if (dt_disk_loop_lease(image, &in_use, err) < 0)
+    int image = openat(dir, dt_disk_image, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return image < 0 ? dt_err_errno(err, "open %s", dt_disk_image) : image;
+}
+
+int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, struct dt_err *err)
+{
+    char device[DEVICE_NAME_MAX];
+    bool in_use = true;
+    DT_AUTO_FD int image = open_image(s, sandbox, err);
+    if (image < 0 || dt_disk_loop_lease(image, &in_use, err) < 0)
         return -1;
     if (in_use)
         return dt_err_set(err, DT_E_CONFLICT, "the disk is in use: wait until it is free");
@@ -168,4 +181,80 @@ int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, stru
         return -1;
     *mount_fd = fd;
     return 0;
+}
+
+/* --- one image, several mounts: all of them of one loop device, whose name is kept beside it ---
+ */
+
+static int keep_name(int dir, const char *device, struct dt_err *err)
+{
+    DT_AUTO_FD int fd =
+        openat(dir, NAME_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return dt_err_errno(err, "create " NAME_FILE);
+    return dt_fd_write_all(fd, device, strlen(device), err);
+}
+
+/* What the name leads to counts only if it is a loop device on this very image: as long as it is
+ * open here, it stays one. */
+static int open_kept(int dir, int image, char device[DEVICE_NAME_MAX])
+{
+    struct dt_err ignored;
+    struct dt_buf DT_AUTO_BUF text;
+    struct loop_info64 info;
+    struct stat st;
+    unsigned long long nr;
+    dt_buf_init(&text, DEVICE_NAME_MAX - 1);
+    if (dt_fd_read_file(dir, NAME_FILE, &text, &ignored) < 0 ||
+        !dt_str_starts(dt_buf_str(&text), DT_STR(LOOP)) ||
+        dt_str_u64(dt_str(text.p + strlen(LOOP), text.n - strlen(LOOP)), 1 << 20, &nr) < 0)
+        return -1;
+    (void)snprintf(device, DEVICE_NAME_MAX, LOOP "%llu", nr);
+    DT_AUTO_FD int fd = open(device, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(image, &st) < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0 ||
+        info.lo_inode != st.st_ino || info.lo_device != st.st_dev)
+        return -1;
+    return dt_take_fd(&fd);
+}
+
+/* 1 = mounted, 0 = just ending: try again. */
+static int join_or_mount(struct dt_disk_store *s, int dir, int image, int *mount_fd,
+                         struct dt_err *err)
+{
+    char device[DEVICE_NAME_MAX];
+    bool in_use = true;
+    if (dt_disk_loop_lease(image, &in_use, err) < 0 ||
+        (!in_use && dt_disk_image_check(image, err) < 0))
+        return -1;
+    DT_AUTO_FD int loop = in_use ? open_kept(dir, image, device) : attach(s, image, device, err);
+    if (loop < 0)
+        return in_use ? 0 : -1;
+    if (!in_use && keep_name(dir, device, err) < 0)
+        return -1;
+    *mount_fd = mount_device(device, err);
+    if (*mount_fd < 0 && err->sys_errno == EBUSY)
+        return 0;
+    return *mount_fd < 0 ? -1 : 1;
+}
+
+int dt_disk_loop_share(struct dt_disk_store *s, int dir, int *mount_fd, struct dt_err *err)
+{
+    const uint64_t deadline = dt_clock_ms() + SHARE_WAIT_MS;
+    DT_AUTO_FD int image = open_image(s, dir, err);
+    if (image < 0)
+        return -1;
+    for (;;) {
+        int fd = -1;
+        int rc = join_or_mount(s, dir, image, &fd, err);
+        if (rc == 1)
+            *mount_fd = fd;
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
+        if (dt_clock_ms() >= deadline)
+            return dt_err_set(err, DT_E_CONFLICT,
+                              "%s is open in another program, or read-only after an error: end "
+                              "what uses it",
+                              dt_disk_image);
+        (void)usleep(SHARE_PAUSE_US);
+    }
 }

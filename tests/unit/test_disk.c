@@ -393,6 +393,90 @@ static void test_devices_do_nothing_on_a_disk(void **state)
     unmount(f, fd);
 }
 
+static bool sees(int dir, const char *name)
+{
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void test_a_shared_disk_is_one_file_system(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    int one = -1, two = -1;
+    bool in_use = false;
+    OK(dt_disk_make(f->store, f->sandbox, 64 * MIB, 0, &err));
+    OK(dt_disk_share(f->store, f->sandbox, &one, &err));
+    OK(dt_disk_share(f->store, f->sandbox, &two, &err));
+    assert_int_equal(put_file(one, "of-one", "x"), 0);
+    assert_true(sees(two, "of-one"));
+    (void)close(one);
+    assert_int_equal(put_file(two, "of-two", "x"), 0);
+    OK(dt_disk_share(f->store, f->sandbox, &one, &err));
+    assert_true(sees(one, "of-two"));
+    (void)close(two);
+    OK(dt_disk_in_use(f->store, f->sandbox, &in_use, &err));
+    assert_true(in_use || strcmp(dt_disk_driver(f->store), "project") == 0);
+    unmount(f, one);
+    OK(dt_disk_share(f->store, f->sandbox, &one, &err));
+    assert_true(sees(one, "of-one") && sees(one, "of-two"));
+    unmount(f, one);
+}
+
+/* The last mount goes away at the very moment when another is wanted. */
+static void test_a_shared_disk_that_just_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    int fd = -1, next = -1;
+    OK(dt_disk_make(f->store, f->sandbox, 64 * MIB, 0, &err));
+    OK(dt_disk_share(f->store, f->sandbox, &fd, &err));
+    for (int i = 0; i < 60; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "f%d", i);
+        assert_int_equal(put_file(fd, name, "x"), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            (void)usleep((useconds_t)i * 100);
+            _exit(0); /* with its copy of the mount */
+        }
+        (void)close(fd);
+        OK(dt_disk_share(f->store, f->sandbox, &next, &err));
+        assert_true(sees(next, name));
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        fd = next;
+    }
+    assert_true(sees(fd, "f0"));
+    unmount(f, fd);
+}
+
+/* What is written beside the image is a hint, no more: another device's name does no harm. */
+static void test_a_wrong_name_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    static const char *const wrong[] = {
+        "",          "/dev/loop",        "/dev/loop0 ", "/dev/loop99999999999999",
+        "/dev/null", "/dev/loop1048575", "/etc/passwd"};
+    if (strcmp(dt_disk_driver(f->store), "loop") != 0)
+        return; /* projects have no device */
+    OK(dt_disk_make(f->store, f->sandbox, 64 * MIB, 0, &err));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        int fd = -1;
+        OK(dt_fd_replace(f->sandbox, "device", wrong[i], strlen(wrong[i]), 0600, &err));
+        OK(dt_disk_share(f->store, f->sandbox, &fd, &err));
+        unmount(f, fd);
+    }
+    int fd = -1, none = -1;
+    OK(dt_disk_share(f->store, f->sandbox, &fd, &err));
+    OK(dt_fd_replace(f->sandbox, "device", "/dev/loop1048575", 16, 0600, &err));
+    assert_int_equal(dt_disk_share(f->store, f->sandbox, &none, &err), -1);
+    assert_int_equal(err.code, DT_E_CONFLICT);
+    assert_int_equal(none, -1);
+    unmount(f, fd);
+}
+
 /* A file system that is full, or gone: an error, and nothing is left. */
 static void test_a_failed_make_leaves_nothing(void **state)
 {
@@ -445,6 +529,9 @@ int main(void)
         TEST(test_an_unclean_image_is_repaired_by_its_journal),
         TEST(test_an_image_with_errors_is_checked),
         TEST(test_devices_do_nothing_on_a_disk),
+        TEST(test_a_shared_disk_is_one_file_system),
+        TEST(test_a_shared_disk_that_just_ends),
+        TEST(test_a_wrong_name_is_not_believed),
         TEST(test_a_failed_make_leaves_nothing),
         TEST(test_speed),
     };
