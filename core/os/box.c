@@ -21,7 +21,9 @@
 #include "os/userns.h"
 
 /* What the child writes before exec. */
-#define READY '+'
+#define READY   '+'
+#define FAILED  '-'
+#define REFUSED '!' /* what it was told to do cannot be done */
 
 enum {
     FD_LISTENER = 3, /* after exec */
@@ -35,12 +37,23 @@ enum {
 };
 
 struct report {
-    char kind; /* READY or '-' */
+    char kind; /* READY, FAILED or REFUSED */
     char text[255];
 };
 
 struct order {
     uint64_t shm_bytes;
+    uint32_t nvolumes; /* so many struct volume_order follow */
+};
+
+/* One descriptor comes along. */
+struct volume_order {
+    char path[DT_BOX_PATH_SIZE];
+};
+
+struct volumes {
+    struct volume_order orders[DT_BOX_VOLUMES_MAX];
+    struct dt_rootfs_volume list[DT_BOX_VOLUMES_MAX];
 };
 
 static int become_root(struct dt_err *err)
@@ -104,13 +117,24 @@ static int keep_own(const struct dt_box_spec *s, int sock, struct dt_err *err)
     return 0;
 }
 
-/* `fds`: overlay, listener. */
-static int await_order(struct order *o, int fds[NFDS])
+/* One message of exactly that size and that many descriptors. */
+static int receive(void *p, size_t size, int *fds, unsigned nfds)
 {
-    unsigned n = NFDS;
-    return dt_fdpass_recv(FD_SOCK, o, sizeof(*o), fds, &n, 0) == (ssize_t)sizeof(*o) && n == NFDS
-               ? 0
-               : -1;
+    unsigned n = nfds;
+    return dt_fdpass_recv(FD_SOCK, p, size, fds, &n, 0) == (ssize_t)size && n == nfds ? 0 : -1;
+}
+
+/* `fds`: overlay, listener. */
+static int await_order(struct order *o, int fds[NFDS], struct volumes *v)
+{
+    if (receive(o, sizeof(*o), fds, NFDS) < 0 || o->nvolumes > DT_BOX_VOLUMES_MAX)
+        return -1;
+    for (uint32_t i = 0; i < o->nvolumes; i++) {
+        if (receive(&v->orders[i], sizeof(v->orders[i]), &v->list[i].mount, 1) < 0)
+            return -1;
+        v->list[i].path = v->orders[i].path;
+    }
+    return 0;
 }
 
 /* Everything that exec needs moves out of the way of the numbers it will have. */
@@ -163,6 +187,7 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
     int toolbox = -1;
     int fds[NFDS];
     struct order order;
+    struct volumes volumes;
     struct dt_err err = {.code = DT_OK};
     struct dt_rootfs root = {.sysfs = s->sysfs < 0 ? -1 : FD_SYSFS};
     reset_signals();
@@ -175,11 +200,12 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
         rc = become_root(&err) < 0 || set_limits(&err) < 0 || dt_rootfs_prepare(&root, &err) < 0;
     }
     if (rc == 0) {
-        if (await_order(&order, fds) < 0)
+        if (await_order(&order, fds, &volumes) < 0)
             _exit(1); /* the launcher has gone, or has no use for this one */
         /* Only now is it in all its groups, which become the roots of the namespace. */
         rc = unshare(CLONE_NEWCGROUP) < 0 ? dt_err_errno(&err, "new control group namespace")
-                                          : dt_rootfs_enter(&root, fds[0], order.shm_bytes, &err);
+                                          : dt_rootfs_enter(&root, fds[0], order.shm_bytes,
+                                                            volumes.list, order.nvolumes, &err);
     }
     if (rc == 0 && place_descriptors(fds, &sock, &toolbox, &err) == 0 &&
         confine(s->filter, &err) == 0) {
@@ -187,7 +213,7 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
         execute(toolbox);
         (void)dt_err_errno(&err, "execute the toolbox (it must be a static program)");
     }
-    say(sock, '-', err.msg);
+    say(sock, err.code == DT_E_BAD_REQUEST ? REFUSED : FAILED, err.msg);
     _exit(1);
 }
 
@@ -239,23 +265,44 @@ int dt_box_clone(const struct dt_box_spec *spec, struct dt_box *box, struct dt_e
     return 0;
 }
 
+static bool send_with(const struct dt_box *box, const void *p, size_t n, const int *fds,
+                      unsigned nfds)
+{
+    return dt_fdpass_send(box->sock, p, n, fds, nfds, MSG_DONTWAIT) == (ssize_t)n;
+}
+
 int dt_box_go(struct dt_box *box, const struct dt_box_order *order, struct dt_err *err)
 {
-    const struct order o = {.shm_bytes = order->shm_bytes};
+    const struct order o = {.shm_bytes = order->shm_bytes, .nvolumes = order->nvolumes};
     const int fds[NFDS] = {order->overlay, order->listener};
-    if (dt_fdpass_send(box->sock, &o, sizeof(o), fds, NFDS, MSG_DONTWAIT) == (ssize_t)sizeof(o))
+    assert(order->nvolumes <= DT_BOX_VOLUMES_MAX);
+    bool sent = send_with(box, &o, sizeof(o), fds, NFDS);
+    for (unsigned i = 0; sent && i < order->nvolumes; i++) {
+        const struct dt_rootfs_volume *v = &order->volumes[i];
+        struct volume_order one = {.path = ""};
+        (void)snprintf(one.path, sizeof(one.path), "%s", v->path);
+        sent = send_with(box, &one, sizeof(one), &v->mount, 1);
+    }
+    if (sent)
         return 0;
     /* It may have said why it ended. */
-    if (errno != EPIPE || dt_box_result(box, err) == 0)
+    if ((errno != EPIPE && errno != ECONNRESET) || dt_box_result(box, err) == 0)
         return dt_err_errno(err, "wake the sandbox's first process");
     return -1;
 }
 
-static int set_name(const struct dt_box *box, int host_uts, const char *hostname,
-                    struct dt_err *err)
+/* For an end that shows while it is told more. */
+static int why_it_ended(struct dt_box *box, struct dt_err *err)
+{
+    return dt_box_result(box, err) < 0
+               ? -1
+               : dt_err_set(err, DT_E_SYSTEM, "the sandbox's first process ended");
+}
+
+static int set_name(struct dt_box *box, int host_uts, const char *hostname, struct dt_err *err)
 {
     if (setns(box->pidfd, CLONE_NEWUTS) < 0)
-        return errno == ESRCH ? dt_err_set(err, DT_E_GONE, "the sandbox's first process ended")
+        return errno == ESRCH ? why_it_ended(box, err)
                               : dt_err_errno(err, "enter the sandbox's host name");
     int rc = sethostname(hostname, strlen(hostname));
     int saved = errno;
@@ -273,8 +320,9 @@ int dt_box_own(struct dt_box *box, int host_uts, const char *hostname, int confi
         return -1;
     if (dt_fdpass_send(box->sock, "", 1, &config, 1, MSG_DONTWAIT) == 1)
         return 0;
-    return errno == EPIPE ? dt_err_set(err, DT_E_GONE, "the sandbox's first process ended")
-                          : dt_err_errno(err, "configure the sandbox's first process");
+    return errno == EPIPE || errno == ECONNRESET
+               ? why_it_ended(box, err)
+               : dt_err_errno(err, "configure the sandbox's first process");
 }
 
 int dt_box_result(struct dt_box *box, struct dt_err *err)
@@ -282,7 +330,8 @@ int dt_box_result(struct dt_box *box, struct dt_err *err)
     for (;;) {
         struct report r;
         ssize_t n = recv(box->sock, &r, sizeof(r), MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
+        /* Reset: it ended without having read all it was told. What it said comes next. */
+        if (n < 0 && (errno == EINTR || errno == ECONNRESET))
             continue;
         if (n < 0 && errno == EAGAIN)
             return 0;
@@ -290,7 +339,8 @@ int dt_box_result(struct dt_box *box, struct dt_err *err)
             return 1;
         if (n == (ssize_t)sizeof(r)) {
             r.text[sizeof(r.text) - 1] = '\0';
-            return dt_err_set(err, DT_E_SYSTEM, "%s", r.text);
+            return dt_err_set(err, r.kind == REFUSED ? DT_E_BAD_REQUEST : DT_E_SYSTEM, "%s",
+                              r.text);
         }
         return dt_err_set(err, DT_E_SYSTEM,
                           "the sandbox's first process was killed while it was set up");

@@ -22,6 +22,9 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "os/rootfs.h"
+
+enum { DT_BOX_VOLUMES_MAX = 8, DT_BOX_PATH_SIZE = 256 };
 
 /* Borrowed, and only used during dt_box_clone; the child has copies. */
 struct dt_box_spec {
@@ -39,6 +42,8 @@ struct dt_box_order {
     int overlay;  /* from dt_overlay_new */
     int listener; /* becomes 3 */
     uint64_t shm_bytes;
+    const struct dt_rootfs_volume *volumes; /* paths shorter than DT_BOX_PATH_SIZE */
+    unsigned nvolumes;                      /* at most DT_BOX_VOLUMES_MAX */
 };
 
 /* -1 = not there. */
@@ -59,12 +64,14 @@ int dt_box_clone(const struct dt_box_spec *spec, struct dt_box *box,
 int dt_box_go(struct dt_box *box, const struct dt_box_order *order,
               struct dt_err *err) DT_MUST_CHECK;
 /* 1 when it is confined and about to execute the toolbox, 0 when that is not known yet, -1 when it
- * never will. Nothing waits for exec itself, so that it runs beside the answer; should it fail, the
- * process ends, which `pidfd` tells. The caller closes `sock` once it has been owned as well, after
- * it has stopped polling it: children that were cloned meanwhile may have copies for a moment. */
+ * never will (BAD_REQUEST: for what the order says). Nothing waits for exec itself, so that it runs
+ * beside the answer; should it fail, the process ends, which `pidfd` tells. The caller closes
+ * `sock` once it has been owned as well, after it has stopped polling it: children that were cloned
+ * meanwhile may have copies for a moment. */
 int dt_box_result(struct dt_box *box, struct dt_err *err) DT_MUST_CHECK;
 /* Any time after dt_box_go. `host_uts` is the caller's own namespace of host names, which it has
- * left for a moment and is in again, or aborts; `config` is borrowed. GONE: the process ended. */
+ * left for a moment and is in again, or aborts; `config` is borrowed. When the process has ended it
+ * fails as dt_box_result() does. */
 int dt_box_own(struct dt_box *box, int host_uts, const char *hostname, int config,
                struct dt_err *err) DT_MUST_CHECK;
 /* Kills and reaps a child that has not been told to go; closes everything. */

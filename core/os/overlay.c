@@ -27,7 +27,7 @@ void dt_overlay_by_path(int dir, bool always)
     by_path.set = true;
 }
 
-static int idmap(int mount, int userns, struct dt_err *err)
+int dt_overlay_idmap(int mount, int userns, struct dt_err *err)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
     if (mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
@@ -55,7 +55,7 @@ static int layer_open(const struct dt_overlay *o, unsigned i, int *ret, struct d
         return dt_err_set(err, DT_E_NOT_FOUND, "layer %s is not in the store", name);
     if (tree < 0)
         return dt_err_errno(err, "open layer %s", name);
-    if (idmap(tree, o->userns, err) < 0)
+    if (dt_overlay_idmap(tree, o->userns, err) < 0)
         return dt_err_wrap(err, "layer %s", name);
     *ret = dt_take_fd(&tree);
     return 0;
@@ -203,7 +203,7 @@ int dt_overlay_new(const struct dt_overlay *o, int *ret, struct dt_err *err)
     assert(o->nlayers <= DT_OVERLAY_LAYERS_MAX);
     struct layers l = {.n = 0};
     int rc = layers_open(o, &l, err);
-    if (rc == 0 && (rc = idmap(o->disk, o->userns, err)) < 0)
+    if (rc == 0 && (rc = dt_overlay_idmap(o->disk, o->userns, err)) < 0)
         (void)dt_err_wrap(err, "disk");
     if (rc == 0) {
         (void)setfsgid(o->base);

@@ -32,6 +32,9 @@ struct dt_overlay {
  * better (for tests). Keeps `dir`, does not own it. */
 void dt_overlay_by_path(int dir, bool always);
 
+/* Shows a detached mount shifted into the range of `userns`. */
+int dt_overlay_idmap(int mount, int userns, struct dt_err *err) DT_MUST_CHECK;
+
 /* The caller owns *ret, a detached mount (nodev). Fails NOT_FOUND when a layer is missing. */
 int dt_overlay_new(const struct dt_overlay *o, int *ret, struct dt_err *err) DT_MUST_CHECK;
 

@@ -357,14 +357,28 @@ static int pivot(int root, struct dt_err *err)
     return check_root(err);
 }
 
-int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes, struct dt_err *err)
+static int mount_volume(int root, const struct dt_rootfs_volume *v, struct dt_err *err)
+{
+    DT_AUTO_FD int target = -1;
+    if (dt_fd_make_folders(root, v->path + 1, 0755, &target, err) < 0)
+        return dt_err_wrap(err, "mount path %s", v->path);
+    return attach(v->mount, target, v->path, err);
+}
+
+int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes,
+                    const struct dt_rootfs_volume *volumes, unsigned nvolumes, struct dt_err *err)
 {
     (void)umask(0);
     if (move_mount(root, "", r->scratch, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return dt_err_errno(err, "mount the root file system");
-    if (make_usual_folders(root, err) < 0 || move_to(r->proc, root, "proc", err) < 0 ||
-        move_to(r->sys, root, "sys", err) < 0 || move_to(r->dev, root, "dev", err) < 0 ||
-        resize(r->shm, shm_bytes, err) < 0 ||
+    if (make_usual_folders(root, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < nvolumes; i++) {
+        if (mount_volume(root, &volumes[i], err) < 0)
+            return -1;
+    }
+    if (move_to(r->proc, root, "proc", err) < 0 || move_to(r->sys, root, "sys", err) < 0 ||
+        move_to(r->dev, root, "dev", err) < 0 || resize(r->shm, shm_bytes, err) < 0 ||
         dt_fd_put(r->counts, "max_cgroup_namespaces", "0", err) < 0 || pivot(root, err) < 0)
         return -1;
     (void)umask(022);

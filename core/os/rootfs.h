@@ -23,9 +23,17 @@ struct dt_rootfs {
  * Afterwards no mount can be made any more, but those that are there can be moved; of new
  * namespaces, only control group ones. */
 int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err) DT_MUST_CHECK;
+/* A detached mount and where it goes: an absolute path without `.`, `..` and empty names, which
+ * exists or is made, never through a link (BAD_REQUEST). One inside another comes after it. */
+struct dt_rootfs_volume {
+    int mount;
+    const char *path;
+};
+
 /* `root` is the detached overlay. Afterwards the host's mounts are gone and the working folder is
- * /. */
+ * /. Volumes are mounted before /proc, /sys and /dev: those cannot be covered. */
 int dt_rootfs_enter(const struct dt_rootfs *r, int root, uint64_t shm_bytes,
+                    const struct dt_rootfs_volume *volumes, unsigned nvolumes,
                     struct dt_err *err) DT_MUST_CHECK;
 
 #endif
