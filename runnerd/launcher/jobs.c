@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "os/disk.h"
+#include "runnerd/launcher/volume_disk.h"
 #include "runnerd/launcher/worker.h"
 
 enum { BACKLOG = 128, FREE_WAIT_MS = 30000 };
@@ -92,6 +93,19 @@ static int disk_free(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FD
     return dt_disk_wait_free(j->disks, dir, dt_clock_ms() + FREE_WAIT_MS, err);
 }
 
+static int volume_new(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
+                      struct dt_err *err)
+{
+    (void)fds;
+    return dt_volume_disk_make(j->disks, j->data, job->serial, job->volume, job->bytes, err);
+}
+
+static int volume_open(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
+                       struct dt_err *err)
+{
+    return dt_volume_disk_open(j->disks, j->data, job->volume, job->subpath, &fds[0], err);
+}
+
 static int sweep(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
 {
     (void)job;
@@ -116,10 +130,9 @@ static int sweep(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], 
 }
 
 static int (*const handlers[])(struct jobs *, const struct dt_job *, int *, struct dt_err *) = {
-    [DT_JOB_DISK_NEW] = disk_new,
-    [DT_JOB_DISK_OPEN] = disk_open,
-    [DT_JOB_DISK_FREE] = disk_free,
-    [DT_JOB_SWEEP] = sweep,
+    [DT_JOB_DISK_NEW] = disk_new,     [DT_JOB_DISK_OPEN] = disk_open,
+    [DT_JOB_DISK_FREE] = disk_free,   [DT_JOB_SWEEP] = sweep,
+    [DT_JOB_VOLUME_NEW] = volume_new, [DT_JOB_VOLUME_OPEN] = volume_open,
 };
 
 /* Closes the descriptors, sent or not. */
@@ -131,21 +144,24 @@ static int answer(int sock, const struct dt_job_done *done, int fds[DT_JOB_FDS])
     } control = {.bytes = {0}};
     struct iovec iov = {(void *)done, sizeof(*done)};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (done->code == DT_OK && fds[0] >= 0) {
+    size_t n = 0;
+    while (n < DT_JOB_FDS && fds[n] >= 0)
+        n++;
+    if (done->code == DT_OK && n > 0) {
         m.msg_control = &control;
-        m.msg_controllen = sizeof(control.bytes);
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * DT_JOB_FDS);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * DT_JOB_FDS);
+        c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
     }
-    ssize_t n = sendmsg(sock, &m, MSG_NOSIGNAL);
+    ssize_t sent = sendmsg(sock, &m, MSG_NOSIGNAL);
     for (int i = 0; i < DT_JOB_FDS; i++) {
         if (fds[i] >= 0)
             (void)close(fds[i]);
     }
-    return n < 0 ? -1 : 0;
+    return sent < 0 ? -1 : 0;
 }
 
 static void keep(struct jobs *j, int fd)

@@ -8,6 +8,10 @@
 #include "os/overlay.h"
 #include "runnerd/launcher/launcher.h"
 
+_Static_assert((int)DT_BOX_VOLUMES_MAX == DT_LW_VOLUMES_MAX &&
+                   (int)DT_BOX_PATH_SIZE == DT_LW_PATH_SIZE,
+               "what a request may name, a box can mount");
+
 int dt_launch_check_layers(const struct dt_launcher *l, const struct dt_lw_spec *spec,
                            struct dt_err *err)
 {
@@ -32,6 +36,15 @@ static int root_new(const struct dt_sandbox *s, int *ret, struct dt_err *err)
         .layers = s->spec->layers,
     };
     return dt_overlay_new(&o, ret, err);
+}
+
+static int idmap_volumes(const struct dt_sandbox *s, struct dt_err *err)
+{
+    for (unsigned i = 0; i < s->volumes.n; i++) {
+        if (dt_overlay_idmap(s->volumes.mounts[i], s->box.userns, err) < 0)
+            return dt_err_wrap(err, "volume");
+    }
+    return 0;
 }
 
 static int limit(struct dt_sandbox *s, struct dt_err *err)
@@ -81,6 +94,8 @@ static int publish(struct dt_sandbox *s, struct dt_err *err)
                           .ncidrs = s->spec->ncidrs};
     memcpy(r.cidrs, s->spec->cidrs, sizeof(r.cidrs));
     memcpy(r.cgroup, s->kit.cgroup, sizeof(r.cgroup));
+    r.nvolumes = s->volumes.n;
+    memcpy(r.volumes, s->volumes.ids, sizeof(r.volumes));
     if (dt_record_init(&r, s->box.pid, err) < 0 || dt_record_write(dir, &r, err) < 0)
         return -1;
     if (s->fresh && renameat(l->pool_dir, serial, l->sandboxes, id) < 0)
@@ -92,12 +107,17 @@ static int publish(struct dt_sandbox *s, struct dt_err *err)
 static int launch(struct dt_sandbox *s, struct dt_err *err)
 {
     DT_AUTO_FD int root = -1;
-    if (root_new(s, &root, err) < 0 || limit(s, err) < 0)
+    if (root_new(s, &root, err) < 0 || idmap_volumes(s, err) < 0 || limit(s, err) < 0)
         return -1;
+    struct dt_rootfs_volume volumes[DT_LW_VOLUMES_MAX];
+    for (unsigned i = 0; i < s->volumes.n; i++)
+        volumes[i] = (struct dt_rootfs_volume){s->volumes.mounts[i], s->spec->volumes[i].path};
     const struct dt_box_order order = {
         .overlay = root,
         .listener = s->disk.listener,
         .shm_bytes = s->spec->memory_bytes / 2,
+        .volumes = volumes,
+        .nvolumes = s->volumes.n,
     };
     return dt_box_go(&s->box, &order, err);
 }

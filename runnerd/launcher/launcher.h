@@ -19,8 +19,8 @@ enum { DT_SANDBOX_BUCKETS = 1024 };
 
 struct dt_launcher {
     struct dt_loop loop;
-    int data, sandboxes, layers, trash, pool_dir; /* folders */
-    uint32_t uid, gid;                            /* runnerd's */
+    int data, sandboxes, layers, volumes, trash, pool_dir; /* folders */
+    uint32_t uid, gid;                                     /* runnerd's */
     unsigned instance;
     int host_netns, host_uts;
     int toolbox;
@@ -31,6 +31,8 @@ struct dt_launcher {
     char net_text[256];
     struct dt_pool pool;
     struct dt_worker maker, reaper, sweeper;
+    struct dt_worker keeper; /* of volumes: repairing one must not hold up disks */
+    struct dt_volume_made *volumes_made;
     struct dt_peer peer;
     struct dt_sandbox *sandboxes_by_id[DT_SANDBOX_BUCKETS];
     unsigned nsandboxes;

@@ -141,6 +141,7 @@ static int open_folders(struct dt_launcher *l, const char *data_dir, struct dt_e
         return dt_err_errno(err, "open %s", data_dir);
     if (folder(l->data, "sandboxes", 0711, &l->sandboxes, err) < 0 ||
         folder(l->data, "layers", 0755, &l->layers, err) < 0 ||
+        folder(l->data, "volumes", 0700, &l->volumes, err) < 0 ||
         folder(l->data, "trash", 0700, &l->trash, err) < 0 ||
         folder(l->data, "pool", 0700, &l->pool_dir, err) < 0)
         return dt_err_wrap(err, "%s", data_dir);
@@ -207,6 +208,11 @@ static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS
         l->sweeping = false;
         if (l->sweep_again)
             dt_sweep(l);
+    } else if (done->job.op == DT_JOB_VOLUME_NEW) {
+        dt_volume_on_made(l, done);
+    } else if (done->job.op == DT_JOB_VOLUME_OPEN) {
+        if (!dt_sandbox_on_volume(l, done, fds[0]) && fds[0] >= 0)
+            dt_worker_close(&l->sweeper, fds[0]); /* destroyed meanwhile */
     } else if (done->job.tag == DT_JOB_FOR_POOL) {
         dt_pool_on_disk(l, done, fds);
     } else if (!dt_sandbox_on_disk(l, done, fds) && done->code == DT_OK) {
@@ -232,15 +238,23 @@ static void maker_died(void *ctx)
 {
     struct dt_launcher *l = ctx;
     l->pool.disks_asked = 0;
-    dt_sandbox_lost_jobs(l, true);
+    dt_sandbox_lost_jobs(l, &l->maker);
     restart(l, &l->maker);
 }
 
 static void reaper_died(void *ctx)
 {
     struct dt_launcher *l = ctx;
-    dt_sandbox_lost_jobs(l, false);
+    dt_sandbox_lost_jobs(l, &l->reaper);
     restart(l, &l->reaper);
+}
+
+static void keeper_died(void *ctx)
+{
+    struct dt_launcher *l = ctx;
+    dt_sandbox_lost_jobs(l, &l->keeper);
+    dt_volume_lost_jobs(l);
+    restart(l, &l->keeper);
 }
 
 static void sweeper_died(void *ctx)
@@ -258,13 +272,14 @@ static int start_workers(struct dt_launcher *l, const char *data_dir, const stru
                                      .keep = {in->data_lock, in->host_lock},
                                      .done = on_job,
                                      .ctx = l};
-    l->maker = l->reaper = l->sweeper = common;
+    l->maker = l->reaper = l->sweeper = l->keeper = common;
     l->maker.died = maker_died;
     l->reaper.died = reaper_died;
     l->sweeper.died = sweeper_died;
+    l->keeper.died = keeper_died;
     l->sweeper.nice = 10;
     if (dt_worker_start(&l->maker, err) < 0 || dt_worker_start(&l->reaper, err) < 0 ||
-        dt_worker_start(&l->sweeper, err) < 0)
+        dt_worker_start(&l->sweeper, err) < 0 || dt_worker_start(&l->keeper, err) < 0)
         return -1;
     dt_sweep(l);
     return 0;
@@ -365,6 +380,8 @@ static void finish(struct dt_launcher *l, const struct dt_instance *in)
     dt_worker_stop(&l->maker);
     dt_worker_stop(&l->reaper);
     dt_worker_stop(&l->sweeper);
+    dt_worker_stop(&l->keeper);
+    dt_volume_lost_jobs(l);
     if (last)
         leave_nothing(l, in);
     dt_seccomp_free(&l->filter);

@@ -58,9 +58,10 @@ static enum dt_lw_result result_of(enum dt_err_code code)
         enum dt_err_code code;
         enum dt_lw_result result;
     } rows[] = {
-        {DT_E_NOT_FOUND, DT_LW_NO_LAYER}, {DT_E_CONFLICT, DT_LW_BUSY},
-        {DT_E_LIMIT, DT_LW_NO_SPACE},     {DT_E_NOMEM, DT_LW_NO_SPACE},
-        {DT_E_UNAVAILABLE, DT_LW_BUSY},   {DT_E_GONE, DT_LW_NOT_FOUND},
+        {DT_E_NOT_FOUND, DT_LW_NO_LAYER},   {DT_E_CONFLICT, DT_LW_BUSY},
+        {DT_E_LIMIT, DT_LW_NO_SPACE},       {DT_E_NOMEM, DT_LW_NO_SPACE},
+        {DT_E_UNAVAILABLE, DT_LW_BUSY},     {DT_E_GONE, DT_LW_NOT_FOUND},
+        {DT_E_BAD_REQUEST, DT_LW_BAD_PATH},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         if (rows[i].code == code)
@@ -241,6 +242,12 @@ static void do_request(struct dt_launcher *l, const struct dt_lw_request *r, int
         break;
     case DT_LW_STATS:
         dt_sandbox_stats(l, r, &asked);
+        break;
+    case DT_LW_VOLUME_CREATE:
+        dt_volume_create(l, r, &asked);
+        break;
+    case DT_LW_VOLUME_DELETE:
+        dt_volume_delete(l, r, &asked);
         break;
     }
 }

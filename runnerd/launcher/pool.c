@@ -51,13 +51,16 @@ void dt_pool_init(struct dt_pool *p)
 
 bool dt_pool_same_kind(const struct dt_lw_spec *a, const struct dt_lw_spec *b)
 {
-    return a->memory_bytes == b->memory_bytes && a->disk_bytes == b->disk_bytes &&
-           a->cpu_millis == b->cpu_millis && a->pids == b->pids && a->nlayers == b->nlayers &&
+    return a->nvolumes == 0 && b->nvolumes == 0 && a->memory_bytes == b->memory_bytes &&
+           a->disk_bytes == b->disk_bytes && a->cpu_millis == b->cpu_millis && a->pids == b->pids &&
+           a->nlayers == b->nlayers &&
            memcmp(a->layers, b->layers, a->nlayers * sizeof(a->layers[0])) == 0;
 }
 
 void dt_pool_note(struct dt_pool *p, const struct dt_lw_spec *spec)
 {
+    if (spec->nvolumes > 0)
+        return; /* these cannot be started ahead */
     if (dt_pool_same_kind(&p->last_kind, spec))
         p->kind = *spec;
     p->last_kind = *spec;

@@ -65,8 +65,8 @@ void dt_pool_done(struct dt_launcher *l);
 
 /* A sandbox like this was asked for. */
 void dt_pool_note(struct dt_pool *p, const struct dt_lw_spec *spec);
-/* They differ in nothing but name and network, which are set when a sandbox is given to somebody.
- */
+/* They differ in nothing but name and network, which are set when a sandbox is given to somebody,
+ * and have no volumes. */
 bool dt_pool_same_kind(const struct dt_lw_spec *a, const struct dt_lw_spec *b);
 
 /* Something was asked: what is not urgent waits until that is over. */

@@ -77,7 +77,8 @@ int dt_record_read(int dir, struct dt_record *r, struct dt_err *err)
         return dt_err_errno(err, "open " NAME);
     if (read(fd, &got, sizeof(got)) != (ssize_t)sizeof(got) || got.magic != DT_RECORD_MAGIC ||
         got.size != sizeof(got) || memcmp(got.boot, boot, sizeof(boot)) != 0 ||
-        got.ncidrs > DT_LW_CIDRS_MAX || got.net > DT_LW_NET_ALLOW || got.pid <= 1)
+        got.ncidrs > DT_LW_CIDRS_MAX || got.nvolumes > DT_LW_VOLUMES_MAX ||
+        got.net > DT_LW_NET_ALLOW || got.pid <= 1)
         return dt_err_set(err, DT_E_NOT_FOUND, "the record is of another time");
     got.cgroup[sizeof(got.cgroup) - 1] = '\0';
     *r = got;

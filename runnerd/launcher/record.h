@@ -25,6 +25,8 @@ struct dt_record {
     uint32_t ncidrs;
     struct dt_lw_cidr cidrs[DT_LW_CIDRS_MAX];
     char cgroup[DT_CGROUP_NAME_SIZE];
+    uint32_t nvolumes;
+    uint8_t volumes[DT_LW_VOLUMES_MAX][16];
 };
 
 /* Fills magic, size, boot and, for a live `pid`, started. */

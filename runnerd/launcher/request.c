@@ -4,7 +4,15 @@
 
 #define MIB (1ULL << 20)
 
-enum { NEEDS_ID = 1, HAS_SPEC = 2, HAS_FD = 4, HAS_GRACE = 8, HAS_CURSOR = 16, FIRST = 32 };
+enum {
+    NEEDS_ID = 1,
+    HAS_SPEC = 2,
+    HAS_FD = 4,
+    HAS_GRACE = 8,
+    HAS_CURSOR = 16,
+    FIRST = 32,
+    HAS_BYTES = 64
+};
 
 static const unsigned rules[] = {
     [DT_LW_HELLO] = FIRST,
@@ -14,6 +22,8 @@ static const unsigned rules[] = {
     [DT_LW_DESTROY] = NEEDS_ID,
     [DT_LW_LIST] = HAS_CURSOR,
     [DT_LW_STATS] = NEEDS_ID,
+    [DT_LW_VOLUME_CREATE] = NEEDS_ID | HAS_BYTES,
+    [DT_LW_VOLUME_DELETE] = NEEDS_ID,
 };
 
 static bool is_zero(const void *p, size_t n)
@@ -44,6 +54,56 @@ static bool hostname_ok(const char name[64])
     return is_zero(name + n, 64 - n);
 }
 
+/* The names of a path, up to the zeros that must fill the rest. */
+static bool names_ok(const char *path, const char *end)
+{
+    const char *name = path;
+    for (;; path++) {
+        unsigned char c = path < end ? (unsigned char)*path : '\0';
+        if (c != '\0' && c != '/') {
+            if (c < 0x20 || c == 0x7f)
+                return false;
+            continue;
+        }
+        size_t n = (size_t)(path - name);
+        if (n == 0 || (n <= 2 && memcmp(name, "..", n) == 0))
+            return false;
+        if (c == '\0')
+            return path < end && is_zero(path, (size_t)(end - path));
+        name = path + 1;
+    }
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+static bool volume_ok(const struct dt_lw_volume *v)
+{
+    const char *end = v->path + sizeof(v->path);
+    const char *sub_end = v->subpath + sizeof(v->subpath);
+    return !is_zero(v->id, sizeof(v->id)) && v->path[0] == '/' && names_ok(v->path + 1, end) &&
+           !is_below(v->path, "/proc") && !is_below(v->path, "/sys") &&
+           !is_below(v->path, "/dev") &&
+           (is_zero(v->subpath, sizeof(v->subpath)) || names_ok(v->subpath, sub_end));
+}
+
+static int check_volumes(const struct dt_lw_spec *s, struct dt_err *err)
+{
+    if (s->nvolumes > DT_LW_VOLUMES_MAX)
+        return bad(err, "nvolumes");
+    for (uint32_t i = 0; i < s->nvolumes; i++) {
+        if (!volume_ok(&s->volumes[i]))
+            return bad(err, "volume");
+    }
+    return is_zero(s->volumes + s->nvolumes,
+                   sizeof(s->volumes) - s->nvolumes * sizeof(s->volumes[0]))
+               ? 0
+               : bad(err, "unused volumes");
+}
+
 static int check_cidrs(const struct dt_lw_spec *s, struct dt_err *err)
 {
     if (s->ncidrs > DT_LW_CIDRS_MAX || (s->net == DT_LW_NET_ALLOW) != (s->ncidrs > 0))
@@ -61,11 +121,16 @@ static int check_cidrs(const struct dt_lw_spec *s, struct dt_err *err)
                : bad(err, "unused ranges");
 }
 
+static bool disk_size_ok(uint64_t bytes)
+{
+    return bytes >= 64 * MIB && bytes <= MIB << 24 && bytes % MIB == 0;
+}
+
 static int check_spec(const struct dt_lw_spec *s, struct dt_err *err)
 {
     if (s->memory_bytes < 16 * MIB || s->memory_bytes > MIB << 20)
         return bad(err, "memory_bytes");
-    if (s->disk_bytes < 64 * MIB || s->disk_bytes > MIB << 24 || s->disk_bytes % MIB != 0)
+    if (!disk_size_ok(s->disk_bytes))
         return bad(err, "disk_bytes");
     if (s->cpu_millis < 10 || s->cpu_millis > 1024000)
         return bad(err, "cpu_millis");
@@ -79,7 +144,7 @@ static int check_spec(const struct dt_lw_spec *s, struct dt_err *err)
         return bad(err, "unused layers");
     if (!hostname_ok(s->hostname))
         return bad(err, "hostname");
-    return check_cidrs(s, err);
+    return check_volumes(s, err) < 0 ? -1 : check_cidrs(s, err);
 }
 
 int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, struct dt_err *err)
@@ -102,6 +167,8 @@ int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, s
         return bad(err, "grace_ms");
     if ((rule & HAS_CURSOR) == 0 && r->cursor != 0)
         return bad(err, "cursor");
+    if ((rule & HAS_BYTES) != 0 ? !disk_size_ok(r->bytes) : r->bytes != 0)
+        return bad(err, "bytes");
     if ((rule & HAS_SPEC) == 0)
         return is_zero(&r->spec, sizeof(r->spec)) ? 0 : bad(err, "spec");
     return check_spec(&r->spec, err);

@@ -79,6 +79,7 @@ static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16
     memcpy(s->id, id, sizeof(s->id));
     s->config = -1;
     s->disk = (struct dt_pool_disk){.mount = -1, .listener = -1};
+    dt_volumes_init(&s->volumes);
     s->box = (struct dt_box)DT_BOX_NONE;
     link_id(s);
     l->nsandboxes++;
@@ -96,6 +97,7 @@ static void drop_materials(struct dt_sandbox *s)
 {
     close_fd(&s->box.userns);
     dt_pool_disk_close(&s->disk);
+    dt_volumes_close(&s->volumes);
 }
 
 /* What is only needed until it is owned. */
@@ -253,6 +255,7 @@ static void end(struct dt_sandbox *s)
             wait_no_more(s);
         dt_box_abort(&s->box);
         dt_pool_disk_unmount(s->l, &s->disk);
+        dt_volumes_unmount(s->l, &s->volumes);
     }
     step(s, DT_ENDED);
     dt_loop_untimer(&s->l->loop, &s->timer);
@@ -425,7 +428,7 @@ static int watch_box(struct dt_sandbox *s, struct dt_err *err)
 /* Once it has all it waits for. */
 static void launch(struct dt_sandbox *s)
 {
-    if (s->waits_for_kit || s->disk.mount < 0)
+    if (s->waits_for_kit || s->disk.mount < 0 || s->volumes.waiting > 0)
         return;
     struct dt_err err = {.code = DT_OK};
     if (dt_launch(s, &err) < 0) {
@@ -463,7 +466,8 @@ static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_requ
             s->box = s->kit.box;
         else
             wait_for_kit(s);
-        return s;
+        if (dt_volumes_ask(s, &err) == 0)
+            return s;
     }
     fail(s, &err);
     return NULL;
@@ -746,6 +750,36 @@ bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, c
     return true;
 }
 
+bool dt_sandbox_on_volume(struct dt_launcher *l, const struct dt_job_done *done, int mount)
+{
+    struct dt_sandbox *s = *bucket(l, done->job.id);
+    while (s != NULL && (s->state != DT_WAITING || !dt_volumes_take(&s->volumes, done, mount)))
+        s = s->next;
+    if (s == NULL)
+        return false;
+    if (done->code == DT_OK) {
+        launch(s);
+        return true;
+    }
+    struct dt_err err;
+    (void)dt_err_set(&err, (enum dt_err_code)done->code, "%s", done->text);
+    fail(s, &err);
+    return true;
+}
+
+bool dt_sandbox_has_volume(const struct dt_launcher *l, const uint8_t id[16])
+{
+    for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
+        for (const struct dt_sandbox *s = l->sandboxes_by_id[i]; s != NULL; s = s->next) {
+            for (unsigned k = 0; !s->gone && k < s->volumes.n; k++) {
+                if (memcmp(s->volumes.ids[k], id, sizeof(s->volumes.ids[k])) == 0)
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
 void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done)
 {
     struct dt_sandbox *s = find_job(l, &done->job, DT_ENDED);
@@ -760,21 +794,28 @@ void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done)
     finish(s);
 }
 
-void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker)
+static bool lost_job(const struct dt_sandbox *s, const struct dt_worker *w)
 {
-    enum dt_sandbox_state state = maker ? DT_WAITING : DT_ENDED;
+    if (w == &s->l->reaper)
+        return s->disk_job != 0 && s->state == DT_ENDED;
+    return s->state == DT_WAITING &&
+           (w == &s->l->maker ? s->disk_job != 0 : s->volumes.waiting > 0);
+}
+
+void dt_sandbox_lost_jobs(struct dt_launcher *l, const struct dt_worker *w)
+{
     struct dt_err err;
     (void)dt_err_set(&err, DT_E_UNAVAILABLE, "a helper of the launcher ended; try again");
     for (unsigned i = 0; i < DT_SANDBOX_BUCKETS; i++) {
         struct dt_sandbox *s = l->sandboxes_by_id[i];
         while (s != NULL) {
             struct dt_sandbox *next = s->next;
-            if (s->disk_job != 0 && s->state == state) {
+            if (lost_job(s, w)) {
                 s->disk_job = 0;
-                if (maker)
-                    fail(s, &err);
-                else
+                if (w == &l->reaper)
                     finish(s);
+                else
+                    fail(s, &err);
             }
             s = next;
         }
@@ -793,6 +834,8 @@ int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct d
     s->addr = r->addr;
     s->kit.slot = r->slot;
     memcpy(s->kit.cgroup, r->cgroup, sizeof(s->kit.cgroup));
+    s->volumes.n = r->nvolumes;
+    memcpy(s->volumes.ids, r->volumes, sizeof(s->volumes.ids));
     s->box.pid = r->pid;
     s->box.pidfd = dt_take_fd(&fd);
     s->timer = (struct dt_timer){.fn = on_timer, .ctx = s};

@@ -1,7 +1,7 @@
 /*
  * Sandboxes that have a process, or are about to.
  *
- *   WAITING  -> STARTING | ENDED         for a kit, for the maker's disk
+ *   WAITING  -> STARTING | ENDED         for a kit, for the maker's disk, for volumes
  *   STARTING -> RUNNING | WARM | KILLED  the first process sets itself up
  *   WARM     -> RUNNING | KILLED         started ahead, belongs to nobody yet
  *   RUNNING  -> STOPPING | KILLED | ENDED
@@ -14,7 +14,8 @@
  *
  * Those of the kind asked for last are started ahead (dt_sandbox_warm_up): all that does not depend
  * on whose it will be is done, and its toolbox waits for its configuration. Its folder stays in
- * pool/ and no id leads to it until then. It ends with the launcher.
+ * pool/ and no id leads to it until then. It ends with the launcher. Those with volumes are not:
+ * their mounts must be there before they have a process.
  */
 #ifndef DT_LAUNCHER_SANDBOX_H
 #define DT_LAUNCHER_SANDBOX_H
@@ -27,6 +28,7 @@
 #include "runnerd/launcher/peer.h"
 #include "runnerd/launcher/pool.h"
 #include "runnerd/launcher/record.h"
+#include "runnerd/launcher/volume.h"
 
 enum dt_sandbox_state {
     DT_WAITING,
@@ -57,6 +59,7 @@ struct dt_sandbox {
     struct dt_kit kit; /* its box is `box` */
     struct dt_pool_disk disk;
     uint64_t disk_job; /* serial of the job at the maker, 0 = none */
+    struct dt_volumes volumes;
     struct dt_box box;
     struct dt_watch on_exit, on_said;
     struct dt_timer timer;
@@ -70,6 +73,7 @@ struct dt_sandbox {
 
 struct dt_launcher;
 struct dt_job_done;
+struct dt_worker;
 
 /* NULL when it has no process. */
 struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16]);
@@ -95,8 +99,12 @@ void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err);
 /* Workers' answers. dt_sandbox_on_disk returns false when no sandbox waits for it. */
 bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);
 void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done);
-/* The maker or the reaper died, and with it what sandboxes waited for. */
-void dt_sandbox_lost_jobs(struct dt_launcher *l, bool maker);
+/* False when no sandbox waits for it: `mount` is the caller's then. */
+bool dt_sandbox_on_volume(struct dt_launcher *l, const struct dt_job_done *done, int mount);
+/* A worker died, and with it what sandboxes waited for. */
+void dt_sandbox_lost_jobs(struct dt_launcher *l, const struct dt_worker *w);
+/* A process of a sandbox that is not destroyed has the volume, or will have. */
+bool dt_sandbox_has_volume(const struct dt_launcher *l, const uint8_t id[16]);
 
 /* Takes over a running process of an earlier launcher. Takes `pidfd`. */
 int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct dt_record *r,

@@ -18,7 +18,8 @@ enum {
     DT_LW_LAYERS_MAX = 64,
     DT_LW_CIDRS_MAX = 5,
     DT_LW_VOLUMES_MAX = 8,
-    DT_LW_LIST_MAX = 256, /* sandboxes in one LIST answer */
+    DT_LW_PATH_SIZE = 256, /* of a volume's paths, with the end */
+    DT_LW_LIST_MAX = 256,  /* sandboxes in one LIST answer */
 };
 
 enum dt_lw_op {
@@ -35,6 +36,8 @@ enum dt_lw_op {
     DT_LW_DESTROY = 5, /* kill now, free everything; the files go to trash before the answer */
     DT_LW_LIST = 6,    /* ids on disk, running or not, from `cursor` on */
     DT_LW_STATS = 7,   /* one sandbox: memory, cpu time, pids, disk */
+    DT_LW_VOLUME_CREATE = 8, /* `id` is the volume's, `bytes` its size; EXISTS when it is there */
+    DT_LW_VOLUME_DELETE = 9, /* its files go to trash; BUSY while a process of a sandbox has it */
 };
 
 enum dt_lw_result {
@@ -45,6 +48,7 @@ enum dt_lw_result {
     DT_LW_NO_LAYER = 4, /* a layer that is not in the store */
     DT_LW_NO_SPACE = 5, /* disk, slots or memory of the host */
     DT_LW_FAILED = 6,   /* `text` says what */
+    DT_LW_BAD_PATH = 7, /* a path of a volume leads through a link or a file */
 };
 
 enum dt_lw_event {
@@ -58,6 +62,15 @@ struct dt_lw_cidr {
     uint32_t prefix;
 };
 
+/* Every path is text without control characters in which '/' separates names that are neither empty
+ * nor `.` nor `..`; behind its end there are zeros. */
+struct dt_lw_volume {
+    uint8_t id[16];
+    char path[DT_LW_PATH_SIZE]; /* where it is mounted: absolute, not in /proc, /sys or /dev */
+    char
+        subpath[DT_LW_PATH_SIZE]; /* the folder of the volume that is mounted: relative, or empty */
+};
+
 struct dt_lw_spec {
     uint64_t memory_bytes; /* 16 MiB .. 1 TiB */
     uint64_t disk_bytes;   /* 64 MiB .. 16 TiB, multiple of 1 MiB */
@@ -69,15 +82,18 @@ struct dt_lw_spec {
     uint32_t nlayers;                     /* lowest first; 0 = an empty root */
     uint8_t layers[DT_LW_LAYERS_MAX][32]; /* chain ids: layers/<hex> in the data directory */
     char hostname[64];                    /* [a-z0-9-], terminated */
+    uint32_t nvolumes;
+    struct dt_lw_volume volumes[DT_LW_VOLUMES_MAX]; /* a path inside another's comes after it */
 };
 
 struct dt_lw_request {
     uint32_t version;
     uint32_t op;
     uint64_t seq;           /* not 0 */
-    uint8_t id[16];         /* the sandbox's UUID; all zero for HELLO and LIST */
+    uint8_t id[16];         /* the UUID of a sandbox or a volume; all zero for HELLO and LIST */
     uint32_t grace_ms;      /* STOP, at most 60,000 */
     uint32_t cursor;        /* LIST */
+    uint64_t bytes;         /* VOLUME_CREATE: as disk_bytes */
     struct dt_lw_spec spec; /* CREATE and START, else all zero */
 };
 

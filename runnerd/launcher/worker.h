@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "runnerd/launcher/loop.h"
+#include "runnerd/launcher/wire.h"
 
 enum dt_job_op {
     /* A folder pool/<serial> with a new disk and a listening socket: two descriptors come back, the
@@ -21,6 +22,8 @@ enum dt_job_op {
      * the last one of a disk unmounts it, 10 ms or more. Neither is answered. */
     DT_JOB_KEEP = 5,
     DT_JOB_CLOSE = 6,
+    DT_JOB_VOLUME_NEW = 7,  /* makes volumes/<volume> */
+    DT_JOB_VOLUME_OPEN = 8, /* one descriptor comes back: a mount of a folder of it */
 };
 
 enum { DT_JOB_FOR_POOL = 0, DT_JOB_FOR_SANDBOX = 1 };
@@ -30,8 +33,10 @@ struct dt_job {
     uint32_t uid, gid; /* of the socket */
     uint32_t tag;      /* handed back as it is */
     uint64_t serial;
-    uint64_t bytes; /* DISK_NEW */
-    uint8_t id[16]; /* DISK_OPEN, DISK_FREE */
+    uint64_t bytes; /* DISK_NEW, VOLUME_NEW */
+    uint8_t id[16]; /* the sandbox: DISK_OPEN, DISK_FREE, VOLUME_OPEN */
+    uint8_t volume[16];
+    char subpath[DT_LW_PATH_SIZE]; /* VOLUME_OPEN */
 };
 
 struct dt_job_done {

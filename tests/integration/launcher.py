@@ -13,13 +13,14 @@ import subprocess
 import time
 import uuid
 
-HELLO, CREATE, START, STOP, DESTROY, LIST, STATS = range(1, 8)
-OK, EXISTS, NOT_FOUND, BUSY, NO_LAYER, NO_SPACE, FAILED = range(7)
+HELLO, CREATE, START, STOP, DESTROY, LIST, STATS, VOLUME_CREATE, VOLUME_DELETE = range(1, 10)
+OK, EXISTS, NOT_FOUND, BUSY, NO_LAYER, NO_SPACE, FAILED, BAD_PATH = range(8)
 FULL, NONE, ALLOW = range(3)
 MIB = 1 << 20
 
-HEAD = struct.Struct("=IIQ16sII")
-SPEC = struct.Struct("=QQIIII40sI2048s64s4x")
+HEAD = struct.Struct("=IIQ16sIIQ")
+VOLUME = struct.Struct("=16s256s256s")
+SPEC = struct.Struct("=QQIIII40sI2048s64sI4224s")
 ANSWER = struct.Struct("=IIQ16sIiII256s")
 REQUEST_SIZE = HEAD.size + SPEC.size
 ANSWER_SIZE = ANSWER.size + 8 + 256 * 24
@@ -56,14 +57,18 @@ class Answer:
 
 
 def spec(memory=256 * MIB, disk=256 * MIB, cpu=1000, pids=128, net=NONE, cidrs=(), layers=(),
-         hostname=b"box"):
+         hostname=b"box", volumes=()):
     ranges = b"".join(struct.pack("=II", *c) for c in cidrs)
     return SPEC.pack(memory, disk, cpu, pids, net, len(cidrs), ranges, len(layers),
-                     b"".join(layers), hostname)
+                     b"".join(layers), hostname, len(volumes), b"".join(volumes))
 
 
-def request(op, seq, one=bytes(16), grace=0, cursor=0, body=None, version=1):
-    return HEAD.pack(version, op, seq, one, grace, cursor) + (body or bytes(SPEC.size))
+def volume(one, path, subpath=""):
+    return VOLUME.pack(one, path.encode(), subpath.encode())
+
+
+def request(op, seq, one=bytes(16), grace=0, cursor=0, size=0, body=None, version=1):
+    return HEAD.pack(version, op, seq, one, grace, cursor, size) + (body or bytes(SPEC.size))
 
 
 def config(text=b'{"id":"x"}', sealed=True):
@@ -152,6 +157,12 @@ class Launcher:
         one = one or uuid.uuid4().bytes
         a = self.call(op, one, [config(text)], body=spec(**fields))
         assert a.result == expect, a
+        return one
+
+    def volume(self, size=64 * MIB):
+        one = uuid.uuid4().bytes
+        a = self.call(VOLUME_CREATE, one, size=size)
+        assert a.result == OK, a
         return one
 
     def destroy(self, one):

@@ -4,10 +4,12 @@ target_compile_options(sandbox_guest PRIVATE -fno-sanitize=all)
 target_link_options(sandbox_guest PRIVATE -fno-sanitize=all -static)
 set_target_properties(sandbox_guest PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 
-add_test(NAME integration.launcher
-  COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider
-    ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_launcher.py)
-set_tests_properties(integration.launcher PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
-  "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
+foreach(suffix IN ITEMS "" _volumes)
+  add_test(NAME integration.launcher${suffix}
+    COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider
+      ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_launcher${suffix}.py)
+  set_tests_properties(integration.launcher${suffix} PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
+    "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
+endforeach()
 dt_unit(launcher_request launcher_parts)
 dt_unit(launcher_record launcher_parts)

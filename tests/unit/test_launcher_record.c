@@ -60,7 +60,7 @@ static void test_what_is_not_of_this_boot_is_not_found(void **state)
 {
     (void)state;
     struct dt_err err = {.code = DT_OK};
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct dt_record r = record_of(getpid());
         struct dt_record got;
         r.boot[0] = (char)(i == 0 ? r.boot[0] ^ 1 : r.boot[0]);
@@ -69,6 +69,7 @@ static void test_what_is_not_of_this_boot_is_not_found(void **state)
         r.ncidrs = i == 3 ? DT_LW_CIDRS_MAX + 1 : 0;
         r.net = i == 4 ? 3 : 0;
         r.pid = i == 5 ? 1 : r.pid;
+        r.nvolumes = i == 6 ? DT_LW_VOLUMES_MAX + 1 : 0;
         assert_int_equal(dt_record_write(dir, &r, &err), 0);
         assert_int_equal(dt_record_read(dir, &got, &err), -1);
         assert_int_equal(err.code, DT_E_NOT_FOUND);

@@ -18,6 +18,8 @@ static struct dt_lw_request good(uint32_t op)
     r.seq = 1;
     if (op != DT_LW_HELLO && op != DT_LW_LIST)
         r.id[15] = 1;
+    if (op == DT_LW_VOLUME_CREATE)
+        r.bytes = 64 * MIB;
     if (op == DT_LW_CREATE || op == DT_LW_START) {
         r.spec.memory_bytes = 256 * MIB;
         r.spec.disk_bytes = 1024 * MIB;
@@ -40,7 +42,7 @@ static bool passes(const struct dt_lw_request *r)
 static void test_every_op_in_its_state(void **state)
 {
     (void)state;
-    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_STATS; op++) {
+    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_VOLUME_DELETE; op++) {
         struct dt_lw_request r = good(op);
         bool has_fd = op == DT_LW_CREATE || op == DT_LW_START;
         struct dt_err err;
@@ -64,12 +66,13 @@ static const struct {
     }
     ROW(version, 2, false),
     ROW(op, 0, false),
-    ROW(op, 8, false),
+    ROW(op, DT_LW_VOLUME_DELETE + 1, false),
     ROW(op, UINT32_MAX, false),
     ROW(seq, 0, false),
     ROW(seq, UINT64_MAX, true),
     ROW(grace_ms, 1, false),
     ROW(cursor, 1, false),
+    ROW(bytes, 64 * MIB, false),
     ROW(spec.memory_bytes, 16 * MIB, true),
     ROW(spec.memory_bytes, 16 * MIB - 1, false),
     ROW(spec.memory_bytes, 1ULL << 40, true),
@@ -103,6 +106,11 @@ static const struct {
     ROW(spec.hostname[0], '.', false),
     ROW(spec.hostname[0], 0, false),
     ROW(spec.hostname[63], 'x', false),
+    ROW(spec.nvolumes, 1, false), /* of zeros */
+    ROW(spec.nvolumes, DT_LW_VOLUMES_MAX + 1, false),
+    ROW(spec.nvolumes, UINT32_MAX, false),
+    ROW(spec.volumes[0].path[0], '/', false), /* behind nvolumes */
+    ROW(spec.volumes[7].subpath[255], 1, false),
     ROW(id[15], 0, false),
 };
 
@@ -151,13 +159,93 @@ static void test_grace_and_cursor(void **state)
     assert_false(passes(&r));
 }
 
+static void test_the_size_of_a_volume(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        bool ok;
+    } sizes[] = {{64 * MIB, true},
+                 {63 * MIB, false},
+                 {64 * MIB + 1, false},
+                 {16ULL << 40, true},
+                 {(16ULL << 40) + MIB, false},
+                 {0, false},
+                 {UINT64_MAX, false}};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        struct dt_lw_request r = good(DT_LW_VOLUME_CREATE);
+        r.bytes = sizes[i].bytes;
+        if (passes(&r) != sizes[i].ok)
+            fail_msg("row %zu", i);
+    }
+}
+
+#define LONG_63  "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+#define LONG_252 LONG_63 LONG_63 LONG_63 LONG_63
+
+static void test_paths_of_volumes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *subpath;
+        bool ok;
+    } paths[] = {
+        {"/data", "", true},
+        {"/home/daytona/my volume/\xc3\xbc", "a/b.c/..d", true},
+        {"/" LONG_252 "/d", LONG_252 "/ab", true},
+        {"", "", false},
+        {"/", "", false},
+        {"//", "", false},
+        {"data", "", false},
+        {"/data/", "", false},
+        {"//data", "", false},
+        {"/a//b", "", false},
+        {"/.", "", false},
+        {"/a/./b", "", false},
+        {"/..", "", false},
+        {"/a/..", "", false},
+        {"/a/../b", "", false},
+        {"/a\nb", "", false},
+        {"/a\x7f", "", false},
+        {"/proc", "", false},
+        {"/proc/1", "", false},
+        {"/processes", "", true},
+        {"/sys/fs", "", false},
+        {"/dev", "", false},
+        {"/development", "", true},
+        {"/data", "/a", false},
+        {"/data", "a/", false},
+        {"/data", "a//b", false},
+        {"/data", "..", false},
+        {"/data", "a/../..", false},
+        {"/data", ".", false},
+        {"/data", "a\tb", false},
+    };
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        struct dt_lw_request r = good(DT_LW_CREATE);
+        struct dt_lw_volume *v = &r.spec.volumes[0];
+        r.spec.nvolumes = 1;
+        v->id[0] = 1;
+        memcpy(v->path, paths[i].path, strlen(paths[i].path));
+        memcpy(v->subpath, paths[i].subpath, strlen(paths[i].subpath));
+        if (passes(&r) != paths[i].ok)
+            fail_msg("row %zu: %s %s", i, paths[i].path, paths[i].subpath);
+        v->id[0] = 0;
+        assert_false(passes(&r));
+        v->id[0] = 1;
+        v->path[255] = 'x'; /* something behind the end */
+        assert_false(passes(&r));
+        memset(v->path + 1, 'x', sizeof(v->path) - 1); /* no end */
+        assert_false(passes(&r));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op_in_its_state),
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_allowed_ranges),
-        cmocka_unit_test(test_grace_and_cursor),
+        cmocka_unit_test(test_every_op_in_its_state), cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_allowed_ranges),        cmocka_unit_test(test_grace_and_cursor),
+        cmocka_unit_test(test_the_size_of_a_volume),  cmocka_unit_test(test_paths_of_volumes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
