@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "model/name.h"
+#include "runnerd/mounts.h"
 
 enum { CHAIN_ID_LEN = 64 };
 
@@ -162,7 +163,8 @@ int dt_boot_request(const struct dt_sandbox_row *row, uint32_t op, struct dt_lw_
             spec->cidrs[i] = (struct dt_lw_cidr){cidrs[i].addr, cidrs[i].prefix};
     }
     (void)snprintf(spec->hostname, sizeof(spec->hostname), "%s", row->id);
-    return fill_layers(spec, row->layers, err);
+    return fill_layers(spec, row->layers, err) < 0 ? -1
+                                                   : dt_mounts_request(row->volumes, spec, err);
 }
 
 int dt_boot_memfd(const struct dt_sandbox_row *row, uint32_t resolver, struct dt_err *err)

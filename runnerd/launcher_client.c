@@ -340,14 +340,14 @@ struct dt_launcher_client *dt_launcher_client_free(struct dt_launcher_client *l)
 
 bool dt_launcher_client_is_up(const struct dt_launcher_client *l)
 {
-    return l->up;
+    return l != NULL && l->up;
 }
 
 int dt_launcher_client_call(struct dt_launcher_client *l, const struct dt_lw_request *r, int fd,
                             uint64_t timeout_ms, dt_launcher_done *done, void *ctx,
                             struct dt_err *err)
 {
-    if (!l->up)
+    if (!dt_launcher_client_is_up(l))
         return dt_err_set(err, DT_E_UNAVAILABLE,
                           "the launcher (daytona-launcher) cannot be reached: try again soon; "
                           "when it stays so, see its log");
@@ -369,6 +369,7 @@ int dt_launcher_result(const struct dt_lw_answer *a, struct dt_err *err)
         [DT_LW_NO_SPACE] = {DT_E_UNAVAILABLE, "the host has no room for it: destroy a sandbox or "
                                               "ask for less"},
         [DT_LW_FAILED] = {DT_E_SYSTEM, "it could not be done"},
+        [DT_LW_BAD_PATH] = {DT_E_BAD_REQUEST, "a volume cannot be mounted there"},
     };
     if (a->result == DT_LW_OK)
         return 0;

@@ -33,9 +33,10 @@ int dt_launcher_client_new(uv_loop_t *loop, int fd, const char *path,
  * more. */
 struct dt_launcher_client *dt_launcher_client_free(struct dt_launcher_client *l);
 
+/* False for NULL, as after the end. */
 bool dt_launcher_client_is_up(const struct dt_launcher_client *l);
 /* `r` needs op, id and the op's fields only. `fd` (-1 = none) is borrowed and sent along. Fails
- * UNAVAILABLE while there is no connection. */
+ * UNAVAILABLE while there is no connection, or no client any more (NULL). */
 int dt_launcher_client_call(struct dt_launcher_client *l, const struct dt_lw_request *r, int fd,
                             uint64_t timeout_ms, dt_launcher_done *done, void *ctx,
                             struct dt_err *err) DT_MUST_CHECK;

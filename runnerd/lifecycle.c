@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/boot.h"
+#include "runnerd/mounts.h"
 #include "runnerd/named_user.h"
 
 enum { STOP_GRACE_MS = 5000, NAME_ROOM = 320 };
@@ -41,6 +42,7 @@ struct op {
     /* CREATE only */
     char *snapshot, *user;
     json_t *env;
+    struct dt_mounts *mounts;
     struct dt_create_ask ask;
     bool failed; /* the launcher could not; `err` says why */
     struct dt_err err;
@@ -53,6 +55,7 @@ static void op_free(struct op *op)
     free(op->user);
     free((char *)op->ask.allow_list);
     json_decref(op->env);
+    (void)dt_mounts_free(op->mounts);
     free(op);
 }
 
@@ -337,6 +340,8 @@ static int begin_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     if (op->kind == START) {
         op->row.starts++;
         (void)set_text(&op->row.error_reason, NULL);
+        if (dt_mounts_used(c, op->row.volumes, op->row.updated_ms, err) < 0)
+            return -1;
     }
     return dt_store_sandbox_move(c, &op->row, err);
 }
@@ -400,7 +405,8 @@ static int create_with(struct op *op, struct dt_db_conn *c, const struct dt_snap
     int ncidrs;
     struct dt_sandbox_row *r = &op->row;
     if (dt_create_check(&op->ask, &limits, &snapshot->res, &r->res, cidrs, &ncidrs, err) < 0 ||
-        dt_boot_make(r, snapshot, tools, op->user, op->env, err) < 0)
+        dt_boot_make(r, snapshot, tools, op->user, op->env, err) < 0 ||
+        dt_mounts_resolve(c, r->org, op->mounts, r->created_ms, &r->volumes, err) < 0)
         return -1;
     if (set_text(&r->snapshot, snapshot->name) < 0)
         return dt_err_set(err, DT_E_NOMEM, "sandbox");
@@ -454,6 +460,8 @@ static int fill_create(struct op *op, const struct dt_create *in, struct dt_err 
     op->ask = in->ask;
     op->ask.allow_list = NULL;
     op->env = json_incref(in->env);
+    if (dt_mounts_new(in->volumes, &op->mounts, err) < 0)
+        return -1;
     r->env = json_text(in->env, err);
     r->labels = json_text(in->labels, err);
     const char *list = in->ask.allow_list;

@@ -20,7 +20,8 @@ struct dt_create {
     const char *snapshot; /* NULL: the default */
     const char *user;     /* NULL: the image's */
     const char *target, *class_name;
-    json_t *env, *labels; /* NULL: none */
+    json_t *env, *labels;  /* NULL: none */
+    const json_t *volumes; /* NULL: none */
     bool is_public;
     struct dt_create_ask ask; /* resources and network */
     int64_t auto_stop, auto_archive, auto_delete;
@@ -43,8 +44,8 @@ void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandb
  * without memory. */
 struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
-/* reconcile.c: asks the launcher for its list and compares; at the start, after each new
- * connection, and now and then. One at a time. */
+/* reconcile.c: goes on with unfinished volumes, asks the launcher for its list and compares; at the
+ * start, after each new connection, and now and then. One at a time. */
 void dt_reconcile(struct dt_runnerd *rd);
 /* What is due by the clock: auto-stop, auto-delete, activity to the store, old rows. */
 void dt_timers_run(struct dt_runnerd *rd);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "runnerd/boot.h"
 #include "runnerd/lifecycle.h"
+#include "runnerd/volume.h"
 
 enum { LIST_MS = 30000, CALL_MS = 60000, FLUSH_TICKS = 6, LIST_TICKS = 6, SWEEP_TICKS = 360 };
 
@@ -126,6 +127,7 @@ static void ask(struct listing *list, uint32_t cursor)
 
 void dt_reconcile(struct dt_runnerd *rd)
 {
+    dt_volumes_resume(rd);
     if (current != NULL)
         return;
     struct listing *list = calloc(1, sizeof(*list));
@@ -186,7 +188,8 @@ static int sweep_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     (void)arg;
     int64_t now = dt_clock_real_ms();
-    return dt_store_sweep(c, now, now - (int64_t)24 * 3600 * 1000, err);
+    int64_t before = now - (int64_t)24 * 3600 * 1000;
+    return dt_store_sweep(c, now, before, err) < 0 ? -1 : dt_store_volume_sweep(c, before, err);
 }
 
 void dt_timers_run(struct dt_runnerd *rd)

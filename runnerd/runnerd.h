@@ -12,6 +12,8 @@
 #include "runnerd/live.h"
 #include "runnerd/signed.h"
 
+struct dt_volume_op;
+
 struct dt_runnerd {
     uv_loop_t *loop;
     const struct dt_config_runnerd *config;
@@ -29,6 +31,7 @@ struct dt_runnerd {
     struct dt_live_table live;
     struct dt_keys keys;
     struct dt_signed_table signed_urls;
+    struct dt_volume_op *volume_ops; /* that are under way */
     struct dt_http_server *api, *proxy;
     uv_timer_t tick;
     uint64_t last_request_ms; /* monotonic, for the idle exit */

@@ -12,7 +12,8 @@
 #include "model/sandbox.h"
 #include "model/token.h"
 
-/* Texts are owned (free()), NULL = SQL's NULL; env, labels and boot are JSON objects as text. */
+/* Texts are owned (free()), NULL = SQL's NULL; env, labels and boot are JSON objects as text,
+ * volumes is an array (mounts.h). */
 struct dt_sandbox_row {
     char id[DT_UUID_SIZE];
     char org[DT_UUID_SIZE];
@@ -34,6 +35,7 @@ struct dt_sandbox_row {
     int64_t starts;
     char *layers;
     char *boot;
+    char *volumes;
     int64_t created_ms, updated_ms, activity_ms;
 };
 

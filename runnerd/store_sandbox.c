@@ -6,12 +6,12 @@
     "id, organization_id, name, snapshot_name, state, desired, error_reason, user, env, labels, "  \
     "is_public, net_block_all, net_allow_list, target, class, cpu_millis, memory_mib, disk_mib, "  \
     "auto_stop, auto_archive, auto_delete, starts, layers, boot, created_ms, updated_ms, "         \
-    "activity_ms"
+    "activity_ms, volumes"
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r)
 {
-    char *owned[] = {r->name,       r->snapshot, r->error_reason, r->user,   r->env, r->labels,
-                     r->allow_list, r->target,   r->class_name,   r->layers, r->boot};
+    char *owned[] = {r->name,       r->snapshot, r->error_reason, r->user,   r->env,  r->labels,
+                     r->allow_list, r->target,   r->class_name,   r->layers, r->boot, r->volumes};
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         free(owned[i]);
     memset(r, 0, sizeof(*r));
@@ -56,6 +56,7 @@ static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_
         .created_ms = dt_db_int(q, 24),
         .updated_ms = dt_db_int(q, 25),
         .activity_ms = dt_db_int(q, 26),
+        .volumes = text(q, 27, &failed),
     };
     text_id(q, 0, r.id);
     text_id(q, 1, r.org);
@@ -103,13 +104,14 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
         dt_db_i(r->created_ms),
         dt_db_i(r->updated_ms),
         dt_db_i(r->activity_ms),
+        dt_db_t(r->volumes),
         {0},
     };
     struct dt_err why;
     if (dt_db_run(c,
                   "INSERT INTO sandbox (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
                   "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
-                  "?25, ?26, ?27)",
+                  "?25, ?26, ?27, ?28)",
                   args, NULL, &why) == 0)
         return 0;
     if (why.code == DT_E_CONFLICT)

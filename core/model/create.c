@@ -16,10 +16,6 @@ static int check_kind(const struct dt_create_ask *ask, struct dt_err *err)
         return dt_err_set(err, DT_E_BAD_REQUEST,
                           "buildInfo: this server cannot build images yet. Use a snapshot, or "
                           "import an image with `daytona-runnerd snapshot import NAME FILE`");
-    if (ask->nvolumes > 0)
-        return dt_err_set(err, DT_E_BAD_REQUEST,
-                          "volumes: this server has no volumes yet. Create the sandbox without "
-                          "them; its own disk is kept while it is stopped");
     if (ask->gpu > 0)
         return dt_err_set(err, DT_E_BAD_REQUEST,
                           "gpu: this server cannot give sandboxes a GPU yet. Leave it out or 0");

@@ -12,7 +12,6 @@ struct dt_create_ask {
     bool has_build_info;
     bool has_snapshot;
     bool has_domains; /* domainAllowList */
-    size_t nvolumes;
     double gpu;
     double cpu, memory_gib, disk_gib; /* 0 = not said */
     bool block_all;

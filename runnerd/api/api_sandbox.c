@@ -17,7 +17,7 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE];
     DT_AUTO_JSON json_t *env = object_of(row->env);
     DT_AUTO_JSON json_t *labels = object_of(row->labels);
-    DT_AUTO_JSON json_t *volumes = json_array();
+    DT_AUTO_JSON json_t *volumes = dt_json_parse(dt_str_z(row->volumes), 4, NULL);
     const struct dt_live *l = dt_live_by_id(&rd->live, row->id);
     int64_t activity = l != NULL && l->timers.activity_ms > row->activity_ms ? l->timers.activity_ms
                                                                              : row->activity_ms;
@@ -109,13 +109,13 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
         .class_name = in->class_name,
         .env = in->env,
         .labels = in->labels,
+        .volumes = in->volumes,
         .is_public = in->is_public,
         .ask =
             {
                 .has_build_info = in->build_info != NULL,
                 .has_snapshot = or_default(in->snapshot, NULL) != NULL,
                 .has_domains = or_default(in->domain_allow_list, NULL) != NULL,
-                .nvolumes = json_array_size(in->volumes),
                 .gpu = in->gpu,
                 .cpu = in->cpu,
                 .memory_gib = in->memory,

@@ -279,7 +279,7 @@ def test_a_slash_too_many(api):
     ({"cpu": 1000}, "exceeds maximum allowed per sandbox"),
     ({"memory": 100000}, "exceeds maximum allowed per sandbox"),
     ({"gpu": 1}, "GPU"),
-    ({"volumes": [{"volumeId": "v", "mountPath": "/v"}]}, "volumes"),
+    ({"volumes": [{"volumeId": "v", "mountPath": "/etc"}]}, "Invalid mount path /etc"),
     ({"buildInfo": {"dockerfileContent": "FROM x"}}, "cannot build images"),
     ({"snapshot": "no-such"}, "Snapshot no-such not found"),
     ({"networkAllowList": "10.0.0.0"}, "Missing CIDR prefix length"),

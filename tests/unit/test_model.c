@@ -11,6 +11,7 @@
 #include "model/preview.h"
 #include "model/sandbox.h"
 #include "model/token.h"
+#include "model/volume.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -305,7 +306,6 @@ static void test_create_rules(void **state)
         {{.cpu = 0.001}, "too small", {0}},
         {{.cpu = -1}, "out of range", {0}},
         {{.gpu = 1}, "GPU", {0}},
-        {{.nvolumes = 1}, "volumes", {0}},
         {{.has_build_info = true}, "cannot build", {0}},
         {{.has_build_info = true, .has_snapshot = true}, "Cannot specify a snapshot", {0}},
         {{.has_domains = true}, "domainAllowList", {0}},
@@ -324,6 +324,101 @@ static void test_create_rules(void **state)
             assert_non_null(strstr(err.msg, rows[i].error));
         else
             assert_memory_equal(&res, &rows[i].want, sizeof(res));
+    }
+}
+
+static void test_states_of_a_volume(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"pending_create", "creating", "ready", "pending_delete",
+                                        "deleting",       "deleted",  "error"};
+    enum dt_volume_state got;
+    for (int i = 0; i < DT_VOLUME_STATE_COUNT; i++) {
+        assert_string_equal(dt_volume_state_text((enum dt_volume_state)i), words[i]);
+        assert_int_equal(dt_volume_state_from_text(words[i], &got), 0);
+        assert_int_equal(got, i);
+    }
+    assert_int_equal(dt_volume_state_from_text("started", &got), -1);
+    assert_int_equal(dt_volume_state_from_text(NULL, &got), -1);
+}
+
+#define LONG_64  "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"
+#define LONG_256 LONG_64 LONG_64 LONG_64 LONG_64
+
+static void test_where_volumes_may_be(void **state)
+{
+    (void)state;
+    static const struct {
+        struct dt_mount mounts[2];
+        const char *error; /* NULL: allowed */
+    } rows[] = {
+        {{{"v", "/data", NULL}}, NULL},
+        {{{"v", "/home/daytona/volume", "users/alice"}}, NULL},
+        {{{"v", "//data/", "a/"}}, NULL},
+        {{{"v", "/..data/.x", "..a/b..c"}}, NULL},
+        {{{"v", "/processes", NULL}, {"v", "/library", ""}}, NULL},
+        {{{"v", "", NULL}}, "Invalid mount path  (must be absolute)"},
+        {{{"v", "data", NULL}}, "Invalid mount path data (must be absolute)"},
+        {{{"v", "/", NULL}}, "Invalid mount path / (must not be the root directory)"},
+        {{{"v", "//", NULL}}, "Invalid mount path // (must not be the root directory)"},
+        {{{"v", "/a/../b", NULL}}, "must not contain relative path components"},
+        {{{"v", "/a/./b", NULL}}, "must not contain relative path components"},
+        {{{"v", "/a/..", NULL}}, "must not contain relative path components"},
+        {{{"v", "/.", NULL}}, "must not contain relative path components"},
+        {{{"v", "/a//b", NULL}}, "must not contain consecutive slashes"},
+        {{{"v", "///a", NULL}}, "must not contain consecutive slashes"},
+        {{{"v", "/a\nb", NULL}}, "must not contain control characters"},
+        {{{"v", "/" LONG_256, NULL}}, "must be at most 255 bytes"},
+        {{{"v", "/data", "/a"}}, "Invalid subpath /a (must be relative to the volume)"},
+        {{{"v", "/data", "a/../b"}}, "Invalid subpath a/../b (must not contain relative"},
+        {{{"v", "/data", ".."}}, "Invalid subpath .. (must not contain relative"},
+        {{{"v", "/data", "a//b"}}, "Invalid subpath a//b (must not contain consecutive"},
+        {{{"v", "/data", LONG_256}}, "must be at most 255 bytes"},
+        {{{"v", "/data", NULL}, {"w", "//data/", NULL}},
+         "Invalid mount path //data/ (is there twice)"},
+        {{{"v", "x//", NULL}, {"w", "/etc/../a", NULL}},
+         "Invalid mount path x// (must be absolute), Invalid mount path x// (must not contain "
+         "consecutive slashes), Invalid mount path /etc/../a (must not contain relative path "
+         "components), Invalid mount path /etc/../a (must not be in a system directory)"},
+    };
+    struct dt_err err;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t n = rows[i].mounts[1].volume != NULL ? 2 : 1;
+        err = (struct dt_err){0};
+        if ((dt_mounts_check(rows[i].mounts, n, &err) == 0) != (rows[i].error == NULL) ||
+            (rows[i].error != NULL && strstr(err.msg, rows[i].error) == NULL))
+            fail_msg("row %zu: %s", i, err.msg);
+    }
+    static const char *const folders[] = {"proc", "sys",  "dev", "boot", "etc",
+                                          "bin",  "sbin", "lib", "lib64"};
+    static const char *const around[][2] = {{"/", ""}, {"//", ""}, {"/", "/"}, {"/", "/deeper"}};
+    for (size_t i = 0; i < COUNT(folders); i++) {
+        for (size_t k = 0; k < COUNT(around); k++) {
+            char path[64];
+            (void)snprintf(path, sizeof(path), "%s%s%s", around[k][0], folders[i], around[k][1]);
+            const struct dt_mount m = {"v", path, NULL};
+            assert_int_equal(dt_mounts_check(&m, 1, &err), -1);
+            assert_non_null(strstr(err.msg, "(must not be in a system directory)"));
+        }
+    }
+    const struct dt_mount many[9] = {{"v", "/a", NULL}};
+    assert_int_equal(dt_mounts_check(many, 9, &err), -1);
+}
+
+static void test_plain_paths(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"/data", "/data"},
+                                          {"//data", "/data"},
+                                          {"/a/b///", "/a/b"},
+                                          {"//", ""},
+                                          {"/", ""},
+                                          {"a/b/", "a/b"},
+                                          {"", ""}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char got[DT_MOUNT_PATH_SIZE];
+        dt_mount_path_plain(rows[i][0], got);
+        assert_string_equal(got, rows[i][1]);
     }
 }
 
@@ -395,6 +490,9 @@ int main(void)
         cmocka_unit_test(test_repairs),
         cmocka_unit_test(test_timers),
         cmocka_unit_test(test_create_rules),
+        cmocka_unit_test(test_states_of_a_volume),
+        cmocka_unit_test(test_where_volumes_may_be),
+        cmocka_unit_test(test_plain_paths),
         cmocka_unit_test(test_keys_and_tokens),
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_scopes),
