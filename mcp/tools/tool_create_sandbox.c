@@ -37,6 +37,11 @@ static void on_created(struct dt_call *c, const struct dt_api_reply *reply,
     else if (err->code == DT_E_CONFLICT)
         dt_tool_fail(c, err,
                      "Choose another name, or call list_sandboxes and reuse one by its id.");
+    else if (err->code == DT_E_NOT_FOUND && json_array_size(s->in.volumes) > 0)
+        dt_tool_fail(
+            c, err,
+            "Choose one that exists (the SDK's volume.create() and POST /volumes make one), or "
+            "call create_sandbox without volumes.");
     else if (err->code == DT_E_NOT_FOUND)
         dt_tool_fail(c, err, "Call create_sandbox without snapshot for the default one.");
     else
@@ -54,10 +59,6 @@ static const char *unsupported(const struct dt_mcp_create_sandbox_in *in)
         return "gpu is not supported yet: this server has no GPUs to give. Call create_sandbox "
                "without "
                "it.";
-    if (json_array_size(in->volumes) > 0)
-        return "volumes are not supported yet. Call create_sandbox without them and use "
-               "file_upload or "
-               "git_clone to bring data in.";
     return NULL;
 }
 
@@ -73,6 +74,25 @@ static void set_number(json_t *to, const char *key, double value, bool has)
         return;
     bool whole = value >= -9e15 && value <= 9e15 && (double)(int64_t)value == value;
     (void)json_object_set_new(to, key, whole ? json_integer((int64_t)value) : json_real(value));
+}
+
+/* The schema has seen to it that both are there, in one spelling or the other. */
+static void set_mount(json_t *to, const char *key, const json_t *from, const char *name)
+{
+    json_t *value = json_object_get(from, name);
+    (void)json_object_set(to, key, value != NULL ? value : json_object_get(from, key));
+}
+
+static json_t *make_volumes(const json_t *asked)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        json_t *one = json_object();
+        set_mount(one, "volumeId", json_array_get(asked, i), "volume_id");
+        set_mount(one, "mountPath", json_array_get(asked, i), "mount_path");
+        (void)json_array_append_new(all, one);
+    }
+    return all;
 }
 
 static json_t *make_body(const struct dt_mcp_create_sandbox_in *in)
@@ -99,6 +119,8 @@ static json_t *make_body(const struct dt_mcp_create_sandbox_in *in)
         (void)json_object_set(b, "env", in->env);
     if (in->labels != NULL)
         (void)json_object_set(b, "labels", in->labels);
+    if (json_array_size(in->volumes) > 0)
+        (void)json_object_set_new(b, "volumes", make_volumes(in->volumes));
     return b;
 }
 

@@ -108,6 +108,21 @@ def test_bytes_survive(client, box):
     assert base64.b64decode(got["blob"]).decode() == text
 
 
+def test_a_sandbox_with_volumes(client, server):
+    status, made = server.request("POST", "/volumes", {"name": "of agents"})
+    assert status == 200
+    one = client.tool("create_sandbox", volumes=[{"volume_id": "of agents", "mount_path": "/home/daytona/kept"}])["id"]
+    two = client.tool("create_sandbox", volumes=[{"volumeId": made["id"], "mountPath": "/mnt/there"}])["id"]
+    client.tool("file_upload", id=one, file_path="kept/notes.txt", content="remember")
+    assert client.tool("execute_command", id=two, command="cat /mnt/there/notes.txt")["stdout"] == "remember"
+    for box in (one, two):
+        client.tool("destroy_sandbox", id=box)
+    refused = client.call("create_sandbox", volumes=[{"volume_id": "nobody's", "mount_path": "/v"}])
+    text = refused["content"][0]["text"]
+    assert refused["isError"] and "Volume 'nobody's' not found" in text and "without volumes" in text
+    assert server.request("DELETE", f"/volumes/{made['id']}") == (200, None)
+
+
 def test_a_restarted_server_is_found_again(tmp_path_factory):
     with backend.Backend() as b:
         b.start()

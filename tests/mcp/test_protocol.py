@@ -330,7 +330,8 @@ def call(wire, name, **arguments):
     ("create_sandbox", {"build_info": {"dockerfile_content": "FROM x"}}, ["build_info", "not supported"]),
     ("create_sandbox", {"buildInfo": {"dockerfileContent": "FROM x"}}, ["build_info", "not supported"]),
     ("create_sandbox", {"gpu": 1}, ["gpu", "not supported"]),
-    ("create_sandbox", {"volumes": [{"volume_id": "v", "mount_path": "/v"}]}, ["volumes", "not supported"]),
+    ("create_sandbox", {"volumes": [{"volume_id": "v"}]}, ["volumes.0.mount_path is required"]),
+    ("create_sandbox", {"volumes": [{"mountPath": "/v", "volumeId": 1}]}, ["volumes.0.volume_id must be a string"]),
     ("create_sandbox", {"labels": {"a": 1}, "cpu": "x"}, ["labels.a must be a string", "cpu must be a number"]),
     ("create_sandbox", {"auto_stop_interval": -1}, ["auto_stop_interval must not be less than 0"])])
 def test_bad_arguments(wire, name, arguments, words):
