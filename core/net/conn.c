@@ -471,6 +471,14 @@ bool dt_conn_is_gone(const struct dt_conn *c)
     return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+bool dt_conn_is_quiet(const struct dt_conn *c)
+{
+    char byte;
+    if (c->closing || !c->open || c->paused || c->stashed || c->eof || c->tls != NULL)
+        return false;
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* The peer's end seen while reading is paused: only worth telling when nothing can be sent either.
  */
 static void on_hangup(struct dt_conn *c)

@@ -103,6 +103,8 @@ void dt_conn_unread(struct dt_conn *c, const char *p, size_t n);
 struct dt_str dt_conn_take_unread(struct dt_conn *c);
 /* on_turn runs in the next turn of the loop, even when reading is paused. */
 void dt_conn_turn(struct dt_conn *c);
+/* Everything that the peer sent until now was delivered, and it has not closed. Asks the kernel. */
+bool dt_conn_is_quiet(const struct dt_conn *c);
 /* After on_eof: whether the peer is gone altogether (unix sockets and reset TCP can tell). */
 bool dt_conn_is_gone(const struct dt_conn *c);
 

@@ -199,6 +199,11 @@ void dt_http_call_resume(struct dt_http_call *call)
     dt_http_client_due(l->client, dt_http_link_due(l));
 }
 
+bool dt_http_call_is_quiet(const struct dt_http_call *call)
+{
+    return call->err == NULL && !call->paused && dt_conn_is_quiet(call->link->conn);
+}
+
 /* --- whole exchanges in memory --- */
 
 struct fetch {

@@ -48,6 +48,9 @@ bool dt_http_call_write(struct dt_http_call *call, const void *p, size_t n);
 void dt_http_call_end(struct dt_http_call *call);
 void dt_http_call_pause(struct dt_http_call *call);
 void dt_http_call_resume(struct dt_http_call *call);
+/* Everything that the server sent until now was delivered, and it has not closed the connection: on
+ * a unix socket, that is all it has written. Never true over TLS. */
+bool dt_http_call_is_quiet(const struct dt_http_call *call);
 /* Closes the connection; on_done follows with CANCELLED. */
 void dt_http_call_cancel(struct dt_http_call *call);
 

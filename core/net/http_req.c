@@ -375,6 +375,14 @@ bool dt_http_req_write(struct dt_http_req *r, const void *p, size_t n)
     return ok;
 }
 
+bool dt_http_req_flush(struct dt_http_req *r)
+{
+    if (is_gone(r))
+        return false;
+    (void)dt_conn_writev(r->hc->conn, NULL, 0, false);
+    return !is_gone(r) && dt_conn_queued(r->hc->conn) == 0;
+}
+
 void dt_http_req_on_drain(struct dt_http_req *r, void (*on_drain)(void *ctx), void *ctx)
 {
     r->on_drain = on_drain;

@@ -104,6 +104,9 @@ void dt_http_req_begin(struct dt_http_req *r, int status, uint64_t length);
 /* False above the high mark: then on_drain (given here, kept) runs once it is below the low mark.
  */
 bool dt_http_req_write(struct dt_http_req *r, const void *p, size_t n);
+/* Hands to the kernel now what would leave with the next write or turn of the loop. False when it
+ * does not take all of it. */
+bool dt_http_req_flush(struct dt_http_req *r);
 void dt_http_req_on_drain(struct dt_http_req *r, void (*on_drain)(void *ctx), void *ctx);
 void dt_http_req_end(struct dt_http_req *r);
 /* Breaks off an answer that cannot be completed: the client sees a cut connection. */

@@ -1,6 +1,7 @@
 #include "net_canned.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "net/dns.h"
 #include "net/http_client.h"
@@ -634,6 +635,81 @@ static void test_fetch(void **state)
     }
 }
 
+/* --- an answer that goes on for ever --- */
+
+static struct dt_http_req *endless;
+
+static void endless_handler(void *ctx, struct dt_http_req *req)
+{
+    (void)ctx;
+    endless = req;
+    dt_http_req_begin(req, 200, UINT64_MAX);
+    assert_true(dt_http_req_flush(req));
+}
+
+/* What was flushed shows at once on the other side of a unix socket, without a turn of the loop. */
+static void test_quiet(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct watch w = {0};
+    struct dt_http_client *c;
+    struct dt_err err;
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/tmp/dt-test-quiet-%d", (int)getpid());
+    struct dt_addr addr = {.path = path};
+    fixture_init(&f, NULL, endless_handler);
+    assert_int_equal(dt_http_server_listen_unix(f.server, path, 0600, &err), 0);
+    assert_int_equal(dt_http_client_new(&f.loop, &addr, 1, &c, &err), 0);
+    struct dt_http_call_opts o = options(&w, "GET", "/");
+    start(c, &w, &o);
+    assert_false(dt_http_call_is_quiet(w.call)); /* not even connected */
+    while (w.heads == 0 && !f.late)
+        (void)uv_run(&f.loop, UV_RUN_ONCE);
+    for (unsigned i = 1; i < 4; i++) {
+        assert_true(dt_http_call_is_quiet(w.call));
+        assert_true(dt_http_req_write(endless, "x", 1));
+        assert_true(dt_http_req_flush(endless));
+        assert_false(dt_http_call_is_quiet(w.call));
+        while (w.pieces < i && !f.late)
+            (void)uv_run(&f.loop, UV_RUN_ONCE);
+    }
+    assert_true(dt_http_call_is_quiet(w.call));
+    dt_http_req_abort(endless);
+    assert_false(dt_http_call_is_quiet(w.call));
+    fixture_until(&f, &w.done);
+    assert_string_equal(w.body.p, "xxx");
+    dt_buf_done(&w.body);
+    (void)dt_http_client_free(c);
+    fixture_done(&f);
+}
+
+/* A reader that does not read is told apart from one that has got everything. */
+static void test_flush_says_when_the_kernel_is_full(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct watch w = {.pause = true};
+    fixture_init(&f, NULL, endless_handler);
+    struct dt_http_client *c = client_for(&f.loop, f.port, 1);
+    struct dt_http_call_opts o = options(&w, "GET", "/");
+    start(c, &w, &o);
+    while (w.heads == 0 && !f.late)
+        (void)uv_run(&f.loop, UV_RUN_ONCE);
+    static char block[8192];
+    unsigned rounds = 0;
+    do
+        (void)dt_http_req_write(endless, block, sizeof(block));
+    while (dt_http_req_flush(endless) && ++rounds < 10000);
+    assert_in_range(rounds, 1, 9999);
+    dt_http_call_cancel(w.call);
+    fixture_until(&f, &w.done);
+    dt_http_req_abort(endless);
+    dt_buf_done(&w.body);
+    (void)dt_http_client_free(c);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -651,6 +727,8 @@ int main(void)
         cmocka_unit_test(test_names_and_tls_need_their_library),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_fetch),
+        cmocka_unit_test(test_quiet),
+        cmocka_unit_test(test_flush_says_when_the_kernel_is_full),
     };
     return cmocka_run_group_tests_name("http_client", tests, NULL, NULL);
 }
