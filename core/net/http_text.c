@@ -142,16 +142,27 @@ int dt_http_query_get(struct dt_str query, const char *name, struct dt_buf *out,
     return 0;
 }
 
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
 int dt_http_encode(struct dt_str s, struct dt_buf *out, struct dt_err *err)
 {
     static const char digits[] = "0123456789ABCDEF";
     size_t before = out->n;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
+    for (size_t i = 0; i < s.n;) {
+        size_t from = i;
+        while (i < s.n && is_unreserved((unsigned char)s.p[i]))
+            i++;
+        if (dt_buf_add(out, s.p + from, i - from, err) < 0)
+            return undo(out, before);
+        if (i == s.n)
+            break;
+        unsigned char c = (unsigned char)s.p[i++];
         char text[3] = {'%', digits[c >> 4], digits[c & 15]};
-        if (dt_buf_add(out, plain ? (const char *)&c : text, plain ? 1 : 3, err) < 0)
+        if (dt_buf_add(out, text, 3, err) < 0)
             return undo(out, before);
     }
     return 0;
