@@ -776,7 +776,7 @@ void dt_conn_set_events(struct dt_conn *c, const struct dt_conn_events *events, 
 
 /* --- the peer --- */
 
-bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, pid_t *pid)
+static bool ask_peer(struct dt_conn *c)
 {
     struct sockaddr_storage ss = {0};
     socklen_t len = sizeof(ss);
@@ -785,8 +785,18 @@ bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, pid_t *pid)
     if (c->fd < 0 || getsockname(c->fd, (struct sockaddr *)&ss, &len) < 0 ||
         ss.ss_family != AF_UNIX || getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) < 0)
         return false;
-    *uid = cred.uid;
-    *pid = cred.pid;
+    c->peer_uid = cred.uid;
+    c->peer_pid = cred.pid;
+    c->peer_known = true;
+    return true;
+}
+
+bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, pid_t *pid)
+{
+    if (!c->peer_known && !ask_peer((struct dt_conn *)(uintptr_t)c))
+        return false;
+    *uid = c->peer_uid;
+    *pid = c->peer_pid;
     return true;
 }
 

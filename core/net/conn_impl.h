@@ -70,9 +70,12 @@ struct dt_conn {
     char *stash; /* bytes put back by the owner */
     size_t stash_n;
     uint64_t active_ms; /* uv_now() of the last byte in either direction */
+    uid_t peer_uid;     /* of a unix socket, once asked for; it never changes */
+    pid_t peer_pid;
     int fd;
     int armed; /* what the poll handle waits for now */
     unsigned handles;
+    bool peer_known : 1;
     bool open : 1;
     bool paused : 1;
     bool blocked : 1; /* the kernel took less than it was given */
