@@ -95,6 +95,8 @@ static void op_over(struct op *op, const struct dt_err *err)
 struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row)
 {
     struct dt_live *l = dt_live_by_id(&rd->live, row->id);
+    if (rd->on_change != NULL)
+        rd->on_change(rd, row->org, row->id);
     if (row->state == DT_SANDBOX_DESTROYED) {
         if (l != NULL)
             dt_live_remove(&rd->live, l);

@@ -69,6 +69,7 @@ void dt_runnerd_stop(struct dt_runnerd *rd, int exit_code)
     rd->exit_code = exit_code;
     dt_log(DT_LOG_INFO, "stopping; sandboxes go on", NULL);
     p->servers = 2;
+    dt_api_changes_end(rd, true);
     dt_http_server_stop(rd->api, GRACE_MS, on_server_stopped, p);
     dt_http_server_stop(rd->proxy, GRACE_MS, on_server_stopped, p);
 }
@@ -275,6 +276,7 @@ static void on_tick(uv_timer_t *t)
     if (p->rd.stopping)
         return;
     dt_timers_run(&p->rd);
+    dt_api_changes_end(&p->rd, false);
     if (!p->group_busy) {
         p->group_work.data = p;
         p->group_busy = uv_queue_work(p->rd.loop, &p->group_work, group_read, group_done) == 0;
@@ -370,6 +372,7 @@ static int start(struct program *p, struct dt_err *err)
     struct dt_runnerd *rd = &p->rd;
     rd->loop->data = p;
     rd->on_ready = on_ready;
+    rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
     if (load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||

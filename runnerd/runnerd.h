@@ -40,6 +40,11 @@ struct dt_runnerd {
     bool stopping;
     int exit_code;
     void (*on_ready)(struct dt_runnerd *rd); /* once, when `listed` becomes true */
+    struct dt_watcher *watchers;             /* api_changes.c */
+    unsigned nwatchers;
+    /* What GET shows of a sandbox of `org` is another thing from now on; before that is answered.
+     * Its times of activity do not count. */
+    void (*on_change)(struct dt_runnerd *rd, const char *org, const char *id);
 };
 
 /* Starts an orderly end of the program. */

@@ -25,6 +25,7 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_SANDBOX_LIST] = {.plain = dt_api_sandbox_list},
     [DT_REST_SANDBOX_PAGINATED] = {.plain = dt_api_sandbox_paginated},
     [DT_REST_SANDBOX_CREATE] = {.with_body = dt_api_sandbox_create},
+    [DT_REST_SANDBOX_CHANGES] = {.plain = dt_api_sandbox_changes},
     [DT_REST_SANDBOX_GET] = {.plain = dt_api_sandbox_get},
     [DT_REST_SANDBOX_DELETE] = {.plain = dt_api_sandbox_delete},
     [DT_REST_SANDBOX_START] = {.plain = dt_api_sandbox_start},

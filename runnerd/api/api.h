@@ -39,6 +39,11 @@ struct dt_live *dt_api_sandbox(struct dt_api_req *a);
 /* The object of the wire for a row; NULL without memory. */
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
+/* Tells those who wait at sandbox-changes; for rd->on_change. */
+void dt_api_changed(struct dt_runnerd *rd, const char *org, const char *id);
+/* Ends the answers of sandbox-changes that have lasted for a minute, or all. */
+void dt_api_changes_end(struct dt_runnerd *rd, bool all);
+
 /* Handlers, by file. */
 void dt_api_health(struct dt_api_req *a);
 void dt_api_config(struct dt_api_req *a);
@@ -62,6 +67,7 @@ void dt_api_sandbox_autostop(struct dt_api_req *a);
 void dt_api_sandbox_autoarchive(struct dt_api_req *a);
 void dt_api_sandbox_autodelete(struct dt_api_req *a);
 void dt_api_sandbox_activity(struct dt_api_req *a);
+void dt_api_sandbox_changes(struct dt_api_req *a);
 void dt_api_preview_url(struct dt_api_req *a);
 void dt_api_signed_url(struct dt_api_req *a);
 void dt_api_signed_url_expire(struct dt_api_req *a);

@@ -1,10 +1,12 @@
 """The REST API and the preview proxy of a real daytona-runnerd, with a snapshot of one static program."""
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -805,6 +807,92 @@ def test_the_toolbox_route(api, box):
 
 
 # --- what survives ---
+
+# --- notices of changes ---
+
+@contextlib.contextmanager
+def changes(api, status=200):
+    """An open sandbox-changes over the unix socket, behind its head."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(str(api.socket))
+        s.sendall(b"GET /api/sandbox-changes HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += s.recv(4096)
+        assert head.startswith(b"HTTP/1.1 %d " % status), head
+        yield s
+
+
+def notices(s):
+    """What has come until now, without waiting for more."""
+    text = b""
+    while select.select([s], [], [], 0)[0]:
+        chunk = s.recv(4096)
+        if not chunk:
+            return text, True
+        text += chunk
+    return text, False
+
+
+def test_a_change_is_told_before_it_is_answered(api):
+    with changes(api) as s:
+        status, made = api.request("POST", "/sandbox", {})
+        try:
+            assert status == 200 and made["id"].encode() in notices(s)[0]
+            for i in range(50):
+                assert api.request("PUT", f"/sandbox/{made['id']}/labels", {"labels": {"n": str(i)}})[0] == 200
+                assert made["id"].encode() in notices(s)[0]
+                assert api.request("GET", f"/sandbox/{made['id']}")[0] == 200
+                assert notices(s) == (b"", False)
+            for step in ("stop", "start", "stop"):
+                assert api.request("POST", f"/sandbox/{made['id']}/{step}")[0] == 200
+                assert made["id"].encode() in notices(s)[0]
+                wait_state(api, made["id"], "stopped" if step == "stop" else "started")
+        finally:
+            delete(api, made["id"])
+        assert made["id"].encode() in notices(s)[0]
+
+
+def test_who_does_not_read_notices_is_cut_off(api, box):
+    with changes(api) as s:
+        told = 0
+        for i in range(2000):
+            assert api.request("POST", f"/sandbox/{box}/autostop/{i}")[0] == 201
+            if select.select([s], [], [], 0)[0] and (p := select.poll()) is not None:
+                p.register(s, select.POLLHUP)
+                if any(event & select.POLLHUP for _, event in p.poll(0)):
+                    break
+            told += 1
+        text, over = notices(s)
+        assert over and 20 < told < 2000 and text.count(box.encode()) >= 20
+
+
+def test_notices_have_limits(api):
+    assert api.request("GET", "/sandbox-changes", key="x")[0] == 401
+    status, _, body = ask(api, "x", "/api/sandbox-changes", "HEAD", {"Authorization": f"Bearer {backend.KEY}"}, port=api.port)
+    assert (status, body) == (200, b"")
+    with contextlib.ExitStack() as held:
+        for _ in range(256):
+            held.enter_context(changes(api))
+        with changes(api, 503):
+            pass
+    end = time.monotonic() + 15
+    while True:
+        try:
+            with changes(api):
+                return
+        except AssertionError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_notices_end_with_the_server(own):
+    with changes(own) as s:
+        assert own.stop() == 0
+        assert notices(s) == (b"0\r\n\r\n", True)
+    own.start()
+
 
 # --- the notification socket ---
 
