@@ -33,6 +33,7 @@ struct dt_api {
     bool searching;
     bool freed;
     struct fetch *fetches;
+    struct dt_recall *recall;
 };
 
 /*
@@ -45,6 +46,7 @@ struct fetch {
     struct fetch *prev, *next;
     bool sent; /* else the server is still looked for */
     bool retried;
+    uint64_t mark; /* for dt_recall_keep() */
     struct dt_api_req req;
     struct dt_buf target;
     struct dt_buf bearer;
@@ -75,6 +77,7 @@ struct dt_api *dt_api_new(uv_loop_t *loop)
     if (api == NULL)
         abort();
     api->loop = loop;
+    api->recall = dt_recall_new(loop);
     return api;
 }
 
@@ -109,6 +112,7 @@ struct dt_api *dt_api_free(struct dt_api *api)
             dt_api_cancel(op);
         }
     }
+    api->recall = dt_recall_free(api->recall);
     free_clients(api);
     api->freed = true;
     free_if_over(api);
@@ -146,13 +150,17 @@ int dt_api_target(struct dt_api_req *r, struct dt_err *err, const char *fmt, ...
     va_list ap;
     va_start(ap, fmt);
     int ret = 0;
-    for (const char *p = fmt; *p != '\0' && ret == 0; p++) {
-        if (*p != '%')
-            ret = dt_buf_add(&r->target, p, 1, err);
-        else if (*++p == 's')
+    for (const char *p = fmt; *p != '\0' && ret == 0;) {
+        size_t plain = strcspn(p, "%");
+        ret = dt_buf_add(&r->target, p, plain, err);
+        p += plain;
+        if (*p == '\0' || ret < 0)
+            break;
+        if (p[1] == 's')
             ret = add_encoded(&r->target, va_arg(ap, const char *), err);
         else
             ret = dt_buf_addf(&r->target, err, "%lld", va_arg(ap, long long));
+        p += 2;
     }
     va_end(ap);
     if (ret < 0 && err != NULL && err->code == DT_E_TOO_LARGE)
@@ -298,7 +306,7 @@ static void give(struct fetch *f, const struct dt_api_reply *reply, const struct
 static void give_reply(struct fetch *f, const struct dt_http_reply *http)
 {
     struct dt_err err;
-    struct dt_api_memo memo = {.key = NULL};
+    struct dt_memo memo = {.key = NULL};
     struct dt_api_reply reply = {
         .status = http->status, .body = http->body, .total = total_of(http), .memo = &memo};
     bool raw = f->req.raw;
@@ -315,6 +323,8 @@ static void give_reply(struct fetch *f, const struct dt_http_reply *http)
         err.code = DT_E_SYSTEM;
         failed = true;
     }
+    if (http->status == 200 && json != NULL && f->req.keep && !f->api->freed)
+        dt_recall_keep(f->api->recall, dt_buf_str(&f->req.target), f->mark, json, http->body.n);
     give(f, &reply, failed ? &err : NULL);
     dt_buf_done(&memo.text);
 }
@@ -324,6 +334,8 @@ static void on_fetched(void *ctx, const struct dt_http_reply *reply, const struc
     struct fetch *f = ctx;
     struct dt_api *api = f->api;
     f->call = NULL;
+    if (!api->freed)
+        dt_recall_stir(api->recall);
     if (err == NULL) {
         give_reply(f, reply);
         return;
@@ -393,6 +405,9 @@ static int send_now(struct fetch *f, struct dt_err *err)
     };
     size_t limit = f->req.reply_max > 0 ? f->req.reply_max : REPLY_MAX;
     f->sent = true;
+    if (f->req.keep && client->server.socket != NULL && client->server.key == NULL)
+        f->mark = dt_recall_ask(f->api->recall, client->http, client->server.base,
+                                dt_buf_str(&f->req.target));
     return dt_http_fetch(client->http, &opts, limit, on_fetched, f, &f->call, err);
 }
 
@@ -443,6 +458,7 @@ static int use_server(struct dt_api *api, struct dt_server *server, struct dt_er
     c->next = old;
     api->client = c;
     api->known = true;
+    dt_recall_forget(api->recall);
     return 0;
 }
 
@@ -487,6 +503,17 @@ static bool join(struct dt_api *api, const struct dt_api_req *r, struct dt_api_o
         return false;
     op->fetch = f;
     append(f->sent ? &f->later : &f->ops, op);
+    return true;
+}
+
+bool dt_api_recall(struct dt_api *api, const struct dt_api_req *r, struct dt_api_reply *ret)
+{
+    struct dt_memo *memo;
+    json_t *json =
+        r->keep && api->known ? dt_recall_get(api->recall, dt_buf_str(&r->target), &memo) : NULL;
+    if (json == NULL)
+        return false;
+    *ret = (struct dt_api_reply){.status = 200, .json = json, .total = UINT64_MAX, .memo = memo};
     return true;
 }
 

@@ -8,7 +8,7 @@
 
 #include <uv.h>
 
-#include "json/json.h"
+#include "mcp/recall.h"
 
 struct dt_api;
 struct dt_api_op; /* one request under way */
@@ -26,6 +26,7 @@ struct dt_api_req {
     uint64_t range_first; /* with range_length > 0: a Range header */
     uint64_t range_length;
     bool raw;          /* the answer is bytes, not JSON */
+    bool keep;         /* a sandbox: dt_api_recall() may know the answer */
     size_t reply_max;  /* 0 = 8 MiB */
     uint64_t total_ms; /* 0 = 120,000 */
 };
@@ -36,20 +37,17 @@ int dt_api_target(struct dt_api_req *r, struct dt_err *err, const char *fmt, ...
 /* Takes the reference to `body`. */
 int dt_api_json_body(struct dt_api_req *r, json_t *body, struct dt_err *err) DT_MUST_CHECK;
 
-/* What one receiver of an answer made of it, for the next ones. `key` names the maker. */
-struct dt_api_memo {
-    const void *key;
-    struct dt_buf text;
-};
-
 struct dt_api_reply {
     int status;
     json_t *json; /* borrowed; NULL when the answer is raw, empty or no JSON */
     struct dt_str body;
     uint64_t total; /* of a ranged answer: the whole size; UINT64_MAX when unknown */
-    struct dt_api_memo *memo;
+    struct dt_memo *memo;
 };
 
+/* The answer that the server would give now, if that is known without asking. Borrowed until the
+ * loop goes on; `body` is empty. */
+bool dt_api_recall(struct dt_api *api, const struct dt_api_req *r, struct dt_api_reply *ret);
 /* `err` is set when there was no answer or it has a status of 400 and more; its text is what the
  * server said. `reply` is NULL without an answer. */
 typedef void dt_api_done(void *ctx, const struct dt_api_reply *reply, const struct dt_err *err);

@@ -230,6 +230,12 @@ void dt_call_fetch(struct dt_call *c, struct dt_api_req *r,
                                 const struct dt_err *err))
 {
     struct dt_err err;
+    struct dt_api_reply known;
+    if (dt_api_recall(c->session->api, r, &known)) {
+        dt_api_req_done(r);
+        then(c, &known, NULL);
+        return;
+    }
     c->on_reply = then;
     if (dt_api_start(c->session->api, r, on_op, c, &c->op, &err) < 0)
         then(c, NULL, &err);

@@ -154,7 +154,7 @@ void dt_tool_result_of(struct dt_call *c, const struct dt_api_reply *reply,
                        json_t *(*make)(const json_t *reply))
 {
     struct dt_err err = {0};
-    struct dt_api_memo *memo = reply->memo;
+    struct dt_memo *memo = reply->memo;
     if (memo->key != c->tool) {
         DT_AUTO_JSON json_t *owned = make(reply->json);
         DT_AUTO_BUF struct dt_buf json;
@@ -311,6 +311,7 @@ void dt_tool_fetch_sandbox(struct dt_call *c, const char *id,
     struct dt_err err;
     struct dt_api_req r;
     dt_api_req_init(&r, "GET");
+    r.keep = true;
     if (dt_api_target(&r, &err, "/sandbox/%s", id) < 0) {
         dt_api_req_done(&r);
         then(c, NULL, &err);

@@ -3,7 +3,6 @@ import itertools
 import json
 import os
 import subprocess
-import time
 
 import backend
 
@@ -54,29 +53,12 @@ class Client:
             if answer.get("id") == number:
                 return answer
 
-    def call(self, name, **arguments):
+    def call(self, name, /, **arguments):
         return self.request("tools/call", {"name": name, "arguments": arguments})["result"]
 
-    def tool(self, name, **arguments):
+    def tool(self, name, /, **arguments):
         """The structured result of a call that must succeed."""
         result = self.call(name, **arguments)
         if result.get("isError"):
             raise RuntimeError(f"{name}: {result['content'][0]['text']}")
         return result.get("structuredContent", result)
-
-    def rate(self, name, arguments, flight, seconds):
-        """Calls per second with `flight` requests under way."""
-        body = json.dumps({"jsonrpc": "2.0", "id": "ID", "method": "tools/call",
-                           "params": {"name": name, "arguments": arguments}}).encode() + b"\n"
-        head, tail = body.split(b'"ID"')
-        write, fd = self.process.stdin.write, self.out.fileno()
-        write(b"".join(head + b"%d" % next(self.ids) + tail for _ in range(flight)))
-        done, start = 0, time.perf_counter()
-        while (now := time.perf_counter()) < start + seconds:
-            lines = os.read(fd, 1 << 18).count(b"\n")
-            done += lines
-            write(b"".join(head + b"%d" % next(self.ids) + tail for _ in range(lines)))
-        left = flight
-        while left > 0:
-            left -= os.read(fd, 1 << 18).count(b"\n")
-        return done / (now - start)

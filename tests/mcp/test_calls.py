@@ -1,10 +1,12 @@
 """Calls side by side against a real server: shared answers, cancelling, and what a lost server means."""
 import json
 import signal
+import urllib.request
 
 import backend
 import mcp_pipe
 import pytest
+import small_image
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,58 @@ def test_no_answer_is_older_than_its_call(client, box):
             pass
         assert answer["result"]["structuredContent"]["size"] == round
     assert client.request("ping")["result"] == {}
+
+
+def asked_until_now(server):
+    """How many requests the server has seen; this one among them."""
+    with urllib.request.urlopen(server.url + "/health") as reply:
+        return int(reply.headers["X-Request-Id"], 16)
+
+
+def test_what_is_known_is_not_asked_for(client, server, box):
+    for _ in range(50):  # the first ones make the server's changes known
+        client.tool("get_sandbox", id=box)
+    before = asked_until_now(server)
+    first = client.tool("get_sandbox", id=box)
+    for _ in range(500):
+        assert client.tool("get_sandbox", id=box) == first
+    assert asked_until_now(server) - before < 100
+
+
+def test_a_change_by_somebody_else_shows_at_once(client, server, box):
+    """What REST has answered is what the next call says, however often it was called before."""
+    def seen():
+        for _ in range(30):
+            got = client.tool("get_sandbox", id=box)
+        return got
+
+    for i in range(60):
+        assert server.request("PUT", f"/sandbox/{box}/labels", {"labels": {"round": str(i)}})[0] == 200
+        assert seen()["labels"] == {"round": str(i)}
+        for public in (True, False):
+            assert server.request("POST", f"/sandbox/{box}/public/{str(public).lower()}")[0] in (200, 201)
+            assert client.tool("get_sandbox", id=box)["public"] is public
+
+
+@pytest.mark.parametrize("size", [1000, 4000])
+def test_a_sandbox_with_many_labels(client, server, box, size):
+    labels = {f"label{i}": '"' * size for i in range(50)}
+    assert server.request("PUT", f"/sandbox/{box}/labels", {"labels": labels})[0] == 200
+    for _ in range(20):
+        assert client.tool("get_sandbox", id=box)["labels"] == labels
+    assert server.request("PUT", f"/sandbox/{box}/labels", {"labels": {}})[0] == 200
+
+
+def test_the_end_of_a_sandbox_shows_at_once(client, server):
+    with mcp_pipe.Client(server) as other:
+        for _ in range(5):
+            made = other.tool("create_sandbox", name="short")["id"]
+            for name in [made, "short"] * 20:
+                assert client.tool("get_sandbox", id=name)["id"] == made
+            other.tool("stop_sandbox", id=made)
+            assert client.tool("get_sandbox", id="short")["state"] == client.tool("get_sandbox", id=made)["state"] == "stopped"
+            other.tool("destroy_sandbox", id=made)
+            assert client.call("get_sandbox", id=made)["isError"] and client.call("get_sandbox", id="short")["isError"]
 
 
 def test_cancelling_one_of_equal_questions(client, box):
@@ -123,13 +177,19 @@ def test_a_sandbox_with_volumes(client, server):
     assert server.request("DELETE", f"/volumes/{made['id']}") == (200, None)
 
 
-def test_a_restarted_server_is_found_again(tmp_path_factory):
-    with backend.Backend() as b:
+def test_a_restarted_server_is_found_again(tmp_path):
+    with backend.Backend(settings=["--default-snapshot", "tiny"]) as b:
+        b.import_snapshot("tiny", small_image.tar(tmp_path))
         b.start()
         with mcp_pipe.Client(b) as c:
-            assert c.tool("list_sandboxes")["sandboxes"] == []
+            made = c.tool("create_sandbox")["id"]
+            for _ in range(50):
+                assert c.tool("get_sandbox", id=made)["state"] == "started"
             b.stop(signal.SIGKILL)
-            gone = c.call("list_sandboxes")
-            assert gone["isError"] and "again" in gone["content"][0]["text"]
+            for name, arguments in (("get_sandbox", {"id": made}), ("list_sandboxes", {})):
+                gone = c.call(name, **arguments)
+                assert gone["isError"] and "again" in gone["content"][0]["text"]
             b.start()
+            assert c.tool("get_sandbox", id=made)["state"] == "started"
+            c.tool("destroy_sandbox", id=made)
             assert c.tool("list_sandboxes")["sandboxes"] == []

@@ -5,12 +5,12 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 
 import internet
 import mcp_pipe
 import pytest
+import small_image
 
 LIB = pathlib.Path(internet.__file__).parent
 GUESTBOOK = pathlib.Path(__file__).parent.parent / "data" / "guestbook"
@@ -20,20 +20,8 @@ SLOW_PORT, SSH_PORT, SILENT_PORT = 8081, 2222, 8082
 
 @pytest.fixture(scope="module")
 def tiny(server, tmp_path_factory):
-    """A snapshot of busybox alone: no git, no libc, no ssh, no certificates."""
-    root = tmp_path_factory.mktemp("tiny")
-    for folder in ("bin", "etc", "root", "tmp", "proc", "dev", "sys"):
-        (root / folder).mkdir()
-    shutil.copy("/bin/busybox", root / "bin/busybox")
-    for applet in ("sh", "ls", "cat", "find", "grep", "mkdir", "id", "echo", "chmod", "rm", "ps", "cp"):
-        (root / "bin" / applet).symlink_to("busybox")
-    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-    (root / "etc/group").write_text("root:x:0:\n")
-    file = tmp_path_factory.mktemp("tar") / "tiny.tar"
-    with tarfile.open(file, "w") as tar:
-        for path in sorted(root.iterdir()):
-            tar.add(path, path.name, filter=lambda m: m.replace(uid=0, gid=0, uname="", gname="", deep=False))
-    server.import_snapshot("tiny", file)
+    """A snapshot without git."""
+    server.import_snapshot("tiny", small_image.tar(tmp_path_factory.mktemp("tiny")))
     return "tiny"
 
 
