@@ -7,6 +7,7 @@
 
 enum {
     READ_SIZE = 64 * 1024,
+    EAGER_SIZE = 16 * 1024,  /* waiting output that does not wait for the next turn */
     KEEP_SIZE = 1024 * 1024, /* a part buffer above this is given back after its line */
 };
 
@@ -257,7 +258,12 @@ int dt_stdio_send(struct dt_stdio *s, struct dt_str line, struct dt_err *err)
     }
     if (dt_buf_reserve(&s->queue, line.n + 1, err) < 0 || dt_buf_adds(&s->queue, line, err) < 0)
         return -1;
-    return dt_buf_add(&s->queue, "\n", 1, err);
+    if (dt_buf_add(&s->queue, "\n", 1, err) < 0)
+        return -1;
+    /* The reader can begin while more is made. Whether it is gone, the next turn finds out. */
+    if (queued(s) >= EAGER_SIZE && !s->waiting_out && !s->ended)
+        (void)write_some(s);
+    return 0;
 }
 
 void dt_stdio_flush(struct dt_stdio *s, int ms)
