@@ -178,20 +178,32 @@ def part_start(server, n=60):
     report("daytona mcp start to initialize's answer", median(times), 0, "", 15)
 
 
-def part_calls(server):
+def call_rate(flight, tool, arguments, command, env):
+    """Calls per second, and the median latency in ms, of a server that call_bench starts."""
+    out = subprocess.run([backend.program("call_bench"), "1", str(flight), tool, json.dumps(arguments), *map(str, command)],
+                         check=True, capture_output=True, text=True, env=env).stdout
+    rate, microseconds, _ = map(float, out.split())
+    return rate, microseconds / 1000
+
+
+def part_calls(server, rounds=7):
     folder = pathlib.Path(tempfile.mkdtemp())
     shutil.copy(HERE / "idle_server.mjs", folder)
     (folder / "node_modules").symlink_to(pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"]) / "node_modules")
-    with mcp_pipe.Client(server) as ours, \
-            mcp_pipe.Client(command=["node", folder / "idle_server.mjs"], env=dict(os.environ)) as peer:
-        box = ours.tool("create_sandbox")["id"]
+    ours = [backend.program("daytona"), "mcp", "start"]
+    peer = ["node", folder / "idle_server.mjs"]
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
         for flight, bound in ((64, 5.0), (1, 1.0)):
             a, b = [], []
-            for _ in range(5):
-                a.append(ours.rate("get_sandbox", {"id": box}, flight, 1.0))
-                b.append(peer.rate("nothing", {}, flight, 1.0))
-            report(f"tools/call, {flight} in flight", median(a), median(b), "Node server", bound, "/s", True)
-        ours.tool("destroy_sandbox", id=box)
+            for _ in range(rounds):
+                a.append(call_rate(flight, "get_sandbox", {"id": box}, ours, server.client_env()))
+                b.append(call_rate(flight, "nothing", {"id": box}, peer, dict(os.environ)))
+            report(f"tools/call, {flight} in flight", median(r[0] for r in a), median(r[0] for r in b), "Node server",
+                   bound, "/s", True)
+            report(f"latency of tools/call, {flight} in flight", median(r[1] for r in a), median(r[1] for r in b),
+                   "Node server", 1.0)
+        client.tool("destroy_sandbox", id=box)
     shutil.rmtree(folder)
 
 

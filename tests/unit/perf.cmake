@@ -1,6 +1,8 @@
 # What ./dev bench runs beside our programs.
-add_executable(spawn_bench perf/spawn_bench.c)
-target_link_libraries(spawn_bench PRIVATE base)
+foreach(noun IN ITEMS spawn_bench call_bench)
+  add_executable(${noun} perf/${noun}.c)
+  target_link_libraries(${noun} PRIVATE base)
+endforeach()
 if(NOT DT_SANITIZE)
   add_executable(perf_httpd perf/httpd.c)
   target_link_options(perf_httpd PRIVATE -static)
