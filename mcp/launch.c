@@ -12,6 +12,7 @@
 struct dt_launch {
     uv_process_t process;
     bool over;
+    bool released;
     int64_t status;
 };
 
@@ -20,11 +21,14 @@ static void on_closed(uv_handle_t *h)
     free(h->data);
 }
 
+/* Also long after the start: a server that ends while we live must not stay as a zombie. */
 static void on_exit_seen(uv_process_t *p, int64_t status, int sig)
 {
     struct dt_launch *l = p->data;
     l->over = true;
     l->status = sig != 0 ? 128 + sig : status;
+    if (l->released)
+        uv_close((uv_handle_t *)p, on_closed);
 }
 
 const char *dt_launch_log(void)
@@ -101,6 +105,8 @@ bool dt_launch_failed(const struct dt_launch *l, struct dt_err *err)
 struct dt_launch *dt_launch_release(struct dt_launch *l)
 {
     if (l != NULL)
+        l->released = true;
+    if (l != NULL && l->over)
         uv_close((uv_handle_t *)&l->process, on_closed);
     return NULL;
 }

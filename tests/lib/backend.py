@@ -87,7 +87,8 @@ class Backend:
         return self
 
     def tail(self):
-        return (self.data / "runnerd.log").read_text(errors="replace")[-4000:]
+        log = self.data / "runnerd.log"
+        return log.read_text(errors="replace")[-4000:] if log.exists() else ""
 
     def stop(self, how=signal.SIGTERM):
         if self.process is None:

@@ -12,6 +12,7 @@ import http.server
 import os
 import pathlib
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -170,4 +171,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.folder = sys.argv[2]
-    http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[3])), Handler).serve_forever()
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[3])), Handler)
+    if len(sys.argv) > 4:  # a certificate and its key
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[4], sys.argv[5])
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()

@@ -10,16 +10,19 @@ import backend
 class Client:
     """`daytona mcp start` (or another command) after initialize. Used with `with`."""
 
-    def __init__(self, server=None, command=None, env=None):
+    def __init__(self, server=None, command=None, env=None, revision="2025-11-25", **how):
         self.command = [str(c) for c in command or [backend.program("daytona"), "mcp", "start"]]
         self.env = env or server.client_env()
+        self.revision, self.how = revision, how
         self.ids = itertools.count(1)
+        self.longest = 0  # line that came
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env, bufsize=0)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.env, bufsize=0,
+                                        **self.how)
         self.out = self.process.stdout
         self.rest = b""
-        self.request("initialize", {"protocolVersion": "2025-11-25", "capabilities": {},
+        self.request("initialize", {"protocolVersion": self.revision, "capabilities": {},
                                     "clientInfo": {"name": "tests", "version": "1"}})
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         return self
@@ -42,6 +45,7 @@ class Client:
                 raise EOFError("the server closed its output")
             self.rest += chunk
         line, self.rest = self.rest.split(b"\n", 1)
+        self.longest = max(self.longest, len(line))
         return json.loads(line)
 
     def request(self, method, params=None):

@@ -15,7 +15,7 @@ import small_image
 LIB = pathlib.Path(internet.__file__).parent
 GUESTBOOK = pathlib.Path(__file__).parent.parent / "data" / "guestbook"
 SECRET = {"username": internet.USER, "password": internet.PASSWORD}
-SLOW_PORT, SSH_PORT, SILENT_PORT = 8081, 2222, 8082
+SLOW_PORT, SSH_PORT, SILENT_PORT, TLS_PORT = 8081, 2222, 8082, 8443
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +198,35 @@ def test_file_url(client, box, repository, target):
     assert head(client, box, target) == repository["main"]
     text = fails(client, box, url=f"file://{at}-none", path=f"{target}-none")
     assert "Check the url" in text
+
+
+# --- https ---
+
+@pytest.fixture(scope="module")
+def https(net, repository, tmp_path_factory):
+    """The same server behind TLS, with a certificate of an authority that nobody knows; returns URL and authority."""
+    folder = tmp_path_factory.mktemp("tls")
+    internet.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                 "-subj", "/CN=test authority", "-keyout", str(folder / "key"), "-out", str(folder / "cert"),
+                 "-addext", f"subjectAltName=IP:{net.address}")
+    net.start(sys.executable, internet.__file__, "serve", str(net.folder), str(TLS_PORT), str(folder / "cert"), str(folder / "key"))
+    net.wait_for(TLS_PORT)
+    at = f"https://{net.address}:{TLS_PORT}"
+    return {"open": f"{at}/git/open.git", "private": f"{at}/private/secret.git", "authority": (folder / "cert").read_text()}
+
+
+def test_https(client, box, https, repository, target):
+    """Refused until the sandbox trusts the authority, in the place where its image keeps those."""
+    text = fails(client, box, url=https["open"], path=target)
+    assert "certificate" in text.lower() and not has(client, box, target)
+    root = "" if sh(client, box, "id -u").strip() == "0" else "sudo "
+    client.tool("file_upload", id=box, file_path="/tmp/authority", content=https["authority"], overwrite=True)
+    sh(client, box, f"{root}mkdir -p /etc/ssl/certs && {root}sh -c 'cat /tmp/authority >> /etc/ssl/certs/ca-certificates.crt'")
+    client.tool("git_clone", id=box, url=https["open"], path=target)
+    assert head(client, box, target) == repository["main"]
+    client.tool("git_clone", id=box, url=https["private"], path=f"{target}-p", **SECRET)
+    assert internet.PASSWORD not in sh(client, box, f"cat {target}-p/.git/config")
+    assert "username and password" in fails(client, box, url=https["private"], path=f"{target}-q")
 
 
 # --- ssh ---

@@ -1,0 +1,515 @@
+"""What each tool promises, one by one: its names, its arguments, its results and its limits."""
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import backend
+import jsonschema
+import mcp_pipe
+import pytest
+import small_image
+
+MB = 1 << 20
+# The spellings that agents know from before, and what is documented.
+SPELLINGS = {
+    "create_sandbox": {"autoStopInterval": "auto_stop_interval", "autoArchiveInterval": "auto_archive_interval",
+                       "autoDeleteInterval": "auto_delete_interval", "buildInfo": "build_info",
+                       "networkBlockAll": "network_block_all", "networkAllowList": "network_allow_list"},
+    "file_upload": {"filePath": "file_path"}, "file_download": {"filePath": "file_path"}, "get_file_info": {"filePath": "file_path"},
+    "upload_file": {"filePath": "file_path"}, "download_file": {"filePath": "file_path"}, "delete_file": {"filePath": "file_path"},
+    "move_file": {"sourcePath": "source_path", "destPath": "dest_path"}, "create_folder": {"folderPath": "folder_path"},
+    "preview_link": {"checkServer": "check_server"}, "git_clone": {"commitId": "commit_id"}}
+READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info"}
+DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file"}
+OPEN_WORLD = {"execute_command", "git_clone"}
+NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link"}
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with mcp_pipe.Client(server) as c:
+        yield c
+
+
+@pytest.fixture(scope="module")
+def box(client):
+    made = client.tool("create_sandbox")["id"]
+    yield made
+    client.call("destroy_sandbox", id=made)
+
+
+@pytest.fixture(scope="module")
+def tiny(server, tmp_path_factory):
+    server.import_snapshot("small", small_image.tar(tmp_path_factory.mktemp("small")))
+    return "small"
+
+
+@pytest.fixture(scope="module")
+def tools(client):
+    return {t["name"]: t for t in client.request("tools/list")["result"]["tools"]}
+
+
+@contextlib.contextmanager
+def sandbox(client, **arguments):
+    made = client.tool("create_sandbox", **arguments)
+    try:
+        yield made
+    finally:
+        client.call("destroy_sandbox", id=made["id"])
+
+
+def sh(client, box, command, **more):
+    return client.tool("execute_command", **{"id": box, "command": command, "timeout": 60, **more})
+
+
+def fails(client, tool, **arguments):
+    result = client.call(tool, **arguments)
+    assert result.get("isError") is True and "structuredContent" not in result, result
+    assert [b["type"] for b in result["content"]] == ["text"]
+    return result["content"][0]["text"]
+
+
+# --- names ---
+
+def test_camel_case_is_the_same_argument(client):
+    """A value that no argument may have, under its other name, is refused under its documented one."""
+    given = {"id": "a", "file_path": "b", "content": "c", "source_path": "d", "dest_path": "e", "folder_path": "f",
+             "port": 3000, "url": "https://example.com/x.git"}
+    for tool, names in SPELLINGS.items():
+        for camel, snake in names.items():
+            wrong = "soon" if "interval" in snake else 7
+            text = fails(client, tool, **{**{k: v for k, v in given.items() if k != snake}, camel: wrong})
+            assert f"{snake} must be" in text, (tool, camel, text)
+
+
+def test_annotations_are_honest(tools):
+    for name, tool in tools.items():
+        assert tool["annotations"] == {
+            "readOnlyHint": name in READ_ONLY, "destructiveHint": name in DESTRUCTIVE,
+            "idempotentHint": name not in NOT_REPEATABLE, "openWorldHint": name in OPEN_WORLD}, name
+
+
+def test_results_are_what_the_schemas_say(client, tools, tiny):
+    """Every tool succeeds once: what it returns fits its schema, and the text is the same."""
+    seen = set()
+
+    def ok(name, **arguments):
+        result = client.call(name, **arguments)
+        assert not result.get("isError"), result
+        got = result["structuredContent"]
+        if name != "file_download":
+            jsonschema.validate(got, tools[name]["outputSchema"])
+            assert json.loads(result["content"][0]["text"]) == got
+        assert all(b["type"] in ("text", "resource_link") for b in result["content"])
+        seen.add(name)
+        return got
+
+    box = ok("create_sandbox", snapshot=tiny, user="root")["id"]
+    assert [s for s in ok("list_sandboxes")["sandboxes"] if s["id"] == box][0]["state"] == "started"
+    assert ok("get_sandbox", id=box)["user"] == "root"
+    assert ok("file_upload", id=box, file_path="/tmp/a/b", content="text")["size"] == 4
+    assert ok("file_download", id=box, file_path="/tmp/a/b") == {"path": "/tmp/a/b", "size": 4, "content": "text"}
+    assert ok("get_file_info", id=box, file_path="/tmp/a/b")["size"] == 4
+    assert ok("create_folder", id=box, folder_path="/tmp/c/d", mode="0700")["path"] == "/tmp/c/d"
+    assert ok("get_file_info", id=box, file_path="/tmp/c/d")["permissions"] == "0700"
+    assert ok("move_file", id=box, source_path="/tmp/a/b", dest_path="/tmp/c/e") == {"source": "/tmp/a/b", "destination": "/tmp/c/e"}
+    assert [(f["name"], f["isDir"]) for f in ok("list_files", id=box, path="/tmp/c")["files"]] == [("d", True), ("e", False)]
+    assert ok("execute_command", id=box, command="cat /tmp/c/e; exit 5")["exitCode"] == 5
+    assert ok("execute_command", id=box, command="seq 100000")["stdoutUri"]
+    assert ok("delete_file", id=box, file_path="/tmp/c") == {"path": "/tmp/c", "deleted": True}
+    assert ok("preview_link", id=box, port=3000, check_server=True)["listening"] is False
+    repository = ok("execute_command", id=box, command="mkdir -p /srv/r && cd /srv/r && mkdir objects refs && echo 'ref: refs/heads/main' > HEAD")
+    assert repository["exitCode"] == 0
+    assert ok("git_clone", id=box, url="file:///srv/r")["path"] == "r"
+    assert ok("stop_sandbox", id=box)["state"] == "stopped"
+    assert ok("stop_sandbox", id=box)["state"] == "stopped"
+    assert ok("start_sandbox", id=box)["state"] == "started"
+    assert ok("start_sandbox", id=box)["state"] == "started"
+    assert ok("destroy_sandbox", id=box) == {"id": box, "destroyed": True}
+    assert seen == set(tools)
+
+
+# --- create_sandbox ---
+
+ALL = {"auto_stop_interval": 7, "auto_archive_interval": 60, "auto_delete_interval": 90, "network_block_all": True, "public": True}
+REST = {"auto_stop_interval": "autoStopInterval", "auto_archive_interval": "autoArchiveInterval",
+        "auto_delete_interval": "autoDeleteInterval", "network_block_all": "networkBlockAll"}
+
+
+@pytest.mark.parametrize("camel", [False, True])
+def test_every_argument_of_create_sandbox_arrives(client, server, tiny, camel):
+    arguments = {(REST.get(k, k) if camel else k): v for k, v in ALL.items()}
+    with sandbox(client, name="all-of-it", target="eu", snapshot=tiny, user="root", cpu=1, memory=1, disk=2,
+                 env={"A": "b c", "D": ""}, labels={"x": "y"}, gpu=0, volumes=[], **arguments) as made:
+        rest = server.request("GET", f"/sandbox/{made['id']}")[1]
+        for key, value in {**{REST.get(k, k): v for k, v in ALL.items()}, "name": "all-of-it", "target": "eu", "snapshot": tiny,
+                           "user": "root", "cpu": 1, "memory": 1, "disk": 2, "env": {"A": "b c", "D": ""},
+                           "labels": {"x": "y"}, "state": "started"}.items():
+            assert rest[key] == value, key
+        assert (made["cpu"], made["memory"], made["disk"], made["snapshot"], made["reused"]) == (1, 1, 2, tiny, False)
+        out = sh(client, made["id"], 'echo "$A|$D|"; id -u; cat /sys/fs/cgroup/memory.max 2>/dev/null || true')
+        assert out["stdout"].startswith("b c||\n0\n")
+
+
+def test_the_defaults_of_create_sandbox(client, server, box):
+    rest = server.request("GET", f"/sandbox/{box}")[1]
+    assert (rest["target"], rest["autoStopInterval"], rest["autoArchiveInterval"], rest["autoDeleteInterval"]) == ("us", 15, 10080, -1)
+    assert (rest["public"], rest["networkBlockAll"], rest["snapshot"], rest["env"], rest["labels"]) == (
+        False, False, backend.DEFAULT_SNAPSHOT, {}, {})
+
+
+def test_the_allow_list_arrives(client, server, tiny):
+    for name in ("network_allow_list", "networkAllowList"):
+        with sandbox(client, snapshot=tiny, **{name: "203.0.113.0/24, 10.9.8.7/32"}) as made:
+            allowed = server.request("GET", f"/sandbox/{made['id']}")[1]["networkAllowList"]
+            assert [a.strip() for a in allowed.split(",")] == ["203.0.113.0/24", "10.9.8.7/32"]
+            assert client.tool("get_sandbox", id=made["id"])["networkAllowList"] == allowed
+
+
+def test_id_reuses_a_sandbox(client, tiny):
+    with sandbox(client, snapshot=tiny, name="again") as made:
+        for id in (made["id"], "again"):
+            got = client.tool("create_sandbox", id=id)
+            assert (got["id"], got["reused"], got["state"]) == (made["id"], True, "started")
+        client.tool("stop_sandbox", id=made["id"])
+        assert client.tool("create_sandbox", id=made["id"])["state"] == "started"
+        assert sh(client, made["id"], "echo up")["stdout"] == "up\n"
+    text = fails(client, "create_sandbox", id=made["id"])
+    assert "not found" in text and "list_sandboxes" in text
+    with sandbox(client, snapshot=tiny, id="") as fresh:  # models are told to leave it empty
+        assert fresh["reused"] is False
+
+
+# --- execute_command ---
+
+@pytest.mark.parametrize("command,out", [
+    ("echo a b | tr a-z A-Z", "A B\n"), ("echo one; echo two", "one\ntwo\n"), ("false || echo or", "or\n"), ("true && echo and", "and\n"),
+    ("X=3; echo $((X + 4)) \"$X\"", "7 3\n"), ("cd /tmp && touch g1 g2 && echo g*", "g1 g2\n"), ("echo quoted\\ \"a  b\" 'c;d'", "quoted a  b c;d\n"),
+    ("for i in 1 2 3; do printf '%s,' $i; done", "1,2,3,"), ("cat <<E\nhere\nE", "here\n"), ("echo x > /tmp/f; cat < /tmp/f", "x\n"),
+    ("(sleep 0.1; echo late) & wait", "late\n"), ("printf '  \\n a \\t\\n\\n'", "  \n a \t\n\n"), ("printf ''", ""), ("cat", "")])
+def test_commands_are_run_by_a_shell(client, box, command, out):
+    got = sh(client, box, command)
+    assert (got["stdout"], got["stderr"], got["exitCode"]) == (out, "", 0)
+
+
+def test_streams_and_codes_are_apart(client, box):
+    got = sh(client, box, "echo ' out '; echo ' err ' >&2; exit 42")
+    assert (got["stdout"], got["stderr"], got["exitCode"]) == (" out \n", " err \n", 42)
+    assert sh(client, box, "kill -9 $$")["exitCode"] == -1
+    assert sh(client, box, "no-such-command")["exitCode"] == 127
+
+
+def test_long_output_is_linked(client, server, box):
+    result = client.call("execute_command", id=box, command="seq 100000; seq 100000 >&2")
+    links = {b["name"]: b for b in result["content"] if b["type"] == "resource_link"}
+    got = result["structuredContent"]
+    assert links["stdout"]["uri"] == got["stdoutUri"] and links["stdout"]["size"] == got["stdoutBytes"]
+    assert links["stderr"]["uri"] == got["stderrUri"]
+    assert len(got["stdout"]) + len(got["stderr"]) < 12000 and "?offset=N" in got["note"]
+
+
+# --- files ---
+
+IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff\xe0", "image/gif": b"GIF89a", "image/webp": b"RIFF\x10\0\0\0WEBP"}
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_images_come_as_images(client, box, kind):
+    data = IMAGES[kind] + os.urandom(100000)
+    client.tool("file_upload", id=box, file_path="/tmp/image.dat", content=base64.b64encode(data).decode(), encoding="base64", overwrite=True)
+    result = client.call("file_download", id=box, file_path="/tmp/image.dat")
+    assert "structuredContent" not in result and len(result["content"]) == 1
+    block = result["content"][0]
+    assert block["type"] == "image" and block["mimeType"] == kind and base64.b64decode(block["data"]) == data
+
+
+def test_files_come_as_they_are(client, box):
+    for text in ("", " \n", '{"data": [1, 2]}', '{"data": 5}', "a\r\nb\x1b[31m\u2028"):
+        client.tool("file_upload", id=box, file_path="/tmp/plot.json", content=text, encoding="text", overwrite=True)
+        assert client.tool("get_file_info", id=box, file_path="/tmp/plot.json")["size"] == len(text.encode())
+        result = client.call("file_download", id=box, file_path="/tmp/plot.json")
+        assert result["structuredContent"]["content"] == text and result["content"][0] == {"type": "text", "text": text}
+        size = int(sh(client, box, "wc -c < /tmp/plot.json")["stdout"])
+        assert size == len(text.encode())
+
+
+def test_overwrite_is_asked_for(client, box):
+    for more in ({}, {"overwrite": False}):
+        client.call("delete_file", id=box, file_path="/tmp/once")
+        client.tool("file_upload", id=box, file_path="/tmp/once", content="1", **more)
+        assert "overwrite=true" in fails(client, "file_upload", id=box, file_path="/tmp/once", content="2", **more)
+        assert client.tool("file_download", id=box, file_path="/tmp/once")["content"] == "1"
+    client.tool("file_upload", id=box, file_path="/tmp/once", content="3", overwrite=True)
+    assert client.tool("file_download", id=box, file_path="/tmp/once")["content"] == "3"
+
+
+def test_long_text_in_parts(client, box):
+    text = "".join(f"line {i} äöü\n" for i in range(60000))
+    client.tool("file_upload", id=box, file_path="/tmp/long.txt", content=text, overwrite=True)
+    got, offset = "", 0
+    while offset is not None:
+        result = client.call("file_download", id=box, file_path="/tmp/long.txt", offset=offset)
+        page = result["structuredContent"]
+        assert page["size"] == len(text.encode()) and len(page["content"].encode()) <= 256 * 1024
+        got, offset = got + page["content"], page.get("nextOffset")
+        assert offset is None or f"offset={offset}" in result["content"][1]["text"]
+    assert got == text
+    assert "get_file_info" in fails(client, "file_download", id=box, file_path="/tmp/long.txt", offset=len(text.encode()) + 1)
+
+
+def test_binary_where_there_are_no_links(server, box):
+    """Before 2025-06-18 there are no resource links: large files give their first page."""
+    with mcp_pipe.Client(server, revision="2025-03-26") as old:
+        sh(old, box, "head -c 3000000 /dev/zero | tr '\\0' '\\377' > /tmp/large.bin")
+        blocks = old.call("file_download", id=box, file_path="/tmp/large.bin")["content"]
+        assert [b["type"] for b in blocks] == ["resource"]
+        assert base64.b64decode(blocks[0]["resource"]["blob"]) == b"\xff" * 65536
+        out = old.call("execute_command", id=box, command="seq 100000")
+        assert [b["type"] for b in out["content"]] == ["text"] and out["structuredContent"]["stdoutUri"]
+    with mcp_pipe.Client(server) as new:
+        result = new.call("file_download", id=box, file_path="/tmp/large.bin")
+        link = result["content"][-1]
+        assert link["type"] == "resource_link" and link["size"] == 3000000 == result["structuredContent"]["size"]
+        page = new.request("resources/read", {"uri": link["uri"] + "?offset=2999990&length=100"})["result"]["contents"][0]
+        assert base64.b64decode(page["blob"]) == b"\xff" * 10
+
+
+# --- lists and resources ---
+
+def test_lists_come_in_pages(client, tiny):
+    with contextlib.ExitStack() as stack:
+        made = {stack.enter_context(sandbox(client, snapshot=tiny))["id"] for _ in range(3)}
+        seen, cursor = [], {}
+        while cursor is not None:
+            page = client.tool("list_sandboxes", limit=2, **cursor)
+            assert 1 <= len(page["sandboxes"]) <= 2
+            seen += [s["id"] for s in page["sandboxes"]]
+            cursor = {"cursor": page["nextCursor"]} if "nextCursor" in page else None
+        assert made <= set(seen) and len(seen) == len(set(seen))
+        assert "cursor" in fails(client, "list_sandboxes", cursor="nonsense").lower()
+        listed = client.request("resources/list")["result"]["resources"]
+        assert made <= {r["uri"].split("/")[2] for r in listed}
+        one = sorted(made)[0]
+        sh(client, one, "mkdir /tmp/p && cd /tmp/p && for i in 10 11 12 13 14; do echo > f$i; done; mkdir fdir")
+        page = client.tool("list_files", id=one, path="/tmp/p", limit=4)
+        assert ([f["name"] for f in page["files"]], page["total"], page["nextOffset"]) == (["f10", "f11", "f12", "f13"], 6, 4)
+        page = client.tool("list_files", id=one, path="/tmp/p", offset=4)
+        assert ([f["name"] for f in page["files"]], "nextOffset" in page) == (["f14", "fdir"], False)
+
+
+def complete(client, name, value, **known):
+    return client.request("completion/complete", {
+        "ref": {"type": "ref/resource", "uri": "sandbox://{id}/{+path}"}, "argument": {"name": name, "value": value},
+        "context": {"arguments": known}})["result"]["completion"]
+
+
+def test_ids_and_paths_are_completed(client, box, tiny):
+    sh(client, box, "mkdir -p ~/work/deep /tmp/many && touch ~/work/read.me ~/work/rest && cd /tmp/many && seq 150 | xargs touch")
+    assert complete(client, "id", box[:9])["values"] == [box]
+    assert complete(client, "id", "no such")["values"] == []
+    with sandbox(client, snapshot=tiny, name="by-its-name"):
+        assert complete(client, "id", "by-its")["values"] == ["by-its-name"]
+    assert complete(client, "path", "home/daytona/work/re", id=box)["values"] == ["home/daytona/work/read.me", "home/daytona/work/rest"]
+    assert complete(client, "path", "~/work/d", id=box)["values"] == ["~/work/deep/"]
+    assert complete(client, "path", "etc/passw", id=box)["values"][0] == "etc/passwd"
+    assert complete(client, "path", "none/x", id=box)["values"] == complete(client, "path", "x", id="nobody")["values"] == []
+    many = complete(client, "path", "tmp/many/", id=box)
+    assert len(many["values"]) == 100 and many["total"] == 150 and many["hasMore"] is True
+    read = client.request("resources/read", {"uri": f"sandbox://{box}/~/work"})["result"]["contents"][0]
+    assert {f["name"] for f in json.loads(read["text"])} == {"deep", "read.me", "rest"} and read["mimeType"] == "application/json"
+
+
+# --- how long a line may be ---
+
+def test_no_line_is_too_long(client, box, server):
+    """The worst text there is, in each kind of result: every byte of it takes six or more in JSON."""
+    sh(client, box, r"""yes $(printf '\001') | tr -d '\n' | head -c 7000000 > /tmp/ones; printf '\211PNG\r\n\032\n' > /tmp/big.png
+        head -c 6200000 /dev/zero >> /tmp/big.png; mkdir -p /tmp/long && cd /tmp/long
+        name=$(printf '\001%.0s' $(seq 240)); for i in $(seq 1000); do : > "$name$i"; done""")
+    results = [client.call("file_download", id=box, file_path="/tmp/ones"), client.call("file_download", id=box, file_path="/tmp/big.png"),
+               client.call("list_files", id=box, path="/tmp/long", limit=1000), client.call("execute_command", id=box, command="cat /tmp/ones"),
+               client.request("resources/read", {"uri": f"sandbox://{box}/tmp/ones?length=1048576"}),
+               client.request("resources/read", {"uri": f"sandbox://{box}/tmp/long"}), complete(client, "path", "tmp/long/", id=box)]
+    assert server.request("PUT", f"/sandbox/{box}/labels", {"labels": {"\x01" * 170000: "x"}})[0] == 200
+    results += [client.call("get_sandbox", id=box), client.request("resources/list")]
+    server.request("PUT", f"/sandbox/{box}/labels", {"labels": {}})
+    assert client.longest < 9 * MB
+    assert results[0]["structuredContent"]["nextOffset"] == 256 * 1024
+    assert list(results[7]["structuredContent"]["labels"]) == ["\x01" * 170000]
+
+
+# --- progress, cancelling, the end ---
+
+def pid1(box):
+    """The host's id of a sandbox's toolbox."""
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, TypeError):
+            names = re.search(r"^NSpid:\t(.*)$", (p / "status").read_text(), re.M)[1].split()
+            if len(names) > 1 and names[-1] == "1" and (p / "root/etc/hostname").read_text().strip() == box:
+                return int(p.name)
+    raise AssertionError("no toolbox")
+
+
+def launcher_of(server):
+    """The helper that makes sandboxes."""
+    return int(subprocess.run(["pgrep", "-P", str(server.process.pid), "daytona-launch"], capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+@contextlib.contextmanager
+def frozen(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_progress_of_what_takes_long(server, client, tiny):
+    """With the sandbox's toolbox and the launcher stopped, everything takes long."""
+    with sandbox(client, snapshot=tiny) as made, mcp_pipe.Client(server) as c:
+        calls = {"create": ("create_sandbox", {"snapshot": tiny}), "run": ("execute_command", {"command": "true"}),
+                 "up": ("file_upload", {"file_path": "/tmp/x", "content": "y"}), "down": ("file_download", {"file_path": "/etc/passwd"}),
+                 "clone": ("git_clone", {"url": "file:///none"}), "quiet": ("execute_command", {"command": "true"})}
+        seen, done, start = {}, {}, time.monotonic()
+        with frozen(pid1(made["id"]), launcher_of(server)):
+            for number, (token, (name, arguments)) in enumerate(calls.items()):
+                arguments = arguments if name == "create_sandbox" else {"id": made["id"], **arguments}
+                meta = {} if token == "quiet" else {"_meta": {"progressToken": number if token == "run" else token}}
+                c.send({"jsonrpc": "2.0", "id": token, "method": "tools/call", "params": {"name": name, "arguments": arguments, **meta}})
+            while any(len(seen.get(t, [])) < 2 for t in ("create", 1, "up", "down", "clone")):
+                message = c.line()
+                assert message["method"] == "notifications/progress" and message["params"]["message"]
+                seen.setdefault(message["params"]["progressToken"], []).append((time.monotonic(), message["params"]["progress"]))
+                assert time.monotonic() - start < 20
+        for token, told in seen.items():
+            assert told[0][0] - start < 5 and told[1][0] - told[0][0] < 5, token
+            assert [p for _, p in told] == sorted({p for _, p in told}), token
+        while len(done) < len(calls):
+            message = c.line()
+            if "id" in message:
+                done[message["id"]] = message["result"]
+            else:
+                token = message["params"]["progressToken"]
+                assert (["create", "run"][token == 1] if token == 1 else token) not in done
+        assert set(seen) == {"create", 1, "up", "down", "clone"} and done["clone"]["isError"]
+        client.tool("destroy_sandbox", id=done["create"]["structuredContent"]["id"])
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def children(pid):
+    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+
+
+def still_there(client, box, word):
+    return word in sh(client, box, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")["stdout"]
+
+
+def wait_gone(client, box, word):
+    wait_for(lambda: not still_there(client, box, word))
+
+
+def test_the_end_of_input_ends_everything(server, client, box):
+    """At once, with calls of every kind under way, in order, without a child, and in the sandbox too."""
+    with mcp_pipe.Client(server) as c:
+        for i in range(20):
+            c.send({"jsonrpc": "2.0", "id": i, "method": "tools/call", "params": {
+                "name": "execute_command", "arguments": {"id": box, "command": f"sleep 98{i:02}"}, "_meta": {"progressToken": i}}})
+        while not all(still_there(client, box, f"sleep 98{i:02}") for i in range(20)):
+            time.sleep(0.02)
+        assert children(c.process.pid) == []
+        start = time.monotonic()
+        c.process.stdin.close()
+        assert c.process.wait(5) == 0 and time.monotonic() - start < 1
+    wait_gone(client, box, "sleep 98")
+
+
+def test_cancelling_ends_all_that_was_started(client, server, box):
+    with mcp_pipe.Client(server) as c:
+        c.send({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "execute_command", "arguments": {
+            "id": box, "command": "(sleep 9701; true) & trap '' TERM HUP; sleep 9702; true"}}})
+        while not (still_there(client, box, "sleep 9701") and still_there(client, box, "sleep 9702")):
+            time.sleep(0.02)
+        c.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "x", "reason": "enough"}})
+        wait_gone(client, box, "sleep 970")
+        assert c.request("ping")["result"] == {}  # and no answer to the other one before
+
+
+# --- whose machine it is ---
+
+def test_nothing_stays_on_the_users_machine(server, box, tmp_path):
+    """No configuration, no temporary files; a .env of the working directory is nobody's business."""
+    home, work, temporary = tmp_path / "home", tmp_path / "work", tmp_path / "tmp"
+    for folder in (home, work, temporary):
+        folder.mkdir()
+    (home / ".bashrc").write_text("# mine\n")
+    (work / ".env").write_text("DAYTONA_API_URL=http://127.0.0.1:1/api\nDAYTONA_API_KEY=other\n")
+    env = {**server.client_env(), "HOME": str(home), "TMPDIR": str(temporary), "SHELL": "/bin/bash"}
+    before = sorted(tmp_path.rglob("*"))
+    with mcp_pipe.Client(server, env=env, cwd=work) as c:
+        for _ in range(3):
+            c.tool("file_upload", id=box, file_path="/tmp/y", content="z" * 100000, overwrite=True)
+            c.tool("file_download", id=box, file_path="/tmp/y")
+            c.tool("execute_command", id=box, command="seq 100000")
+    assert sorted(tmp_path.rglob("*")) == before and (home / ".bashrc").read_text() == "# mine\n"
+
+
+def test_a_plain_user_without_a_service_is_told_what_to_run(tmp_path):
+    """One line, with the command in it."""
+    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "DAYTONA_DATA_DIR": "/nonexistent"}
+    program = pathlib.Path("/var/tmp") / f"daytona-plain-{os.getpid()}"
+    program.write_bytes(backend.program("daytona").read_bytes())
+    program.chmod(0o755)
+    try:
+        with mcp_pipe.Client(command=[program, "mcp", "start"], env=env, user=65534) as c:
+            for name, arguments in (("list_sandboxes", {}), ("create_sandbox", {})):
+                text = fails(c, name, **arguments)
+                assert "`sudo ./dev install`" in text and "\n" not in text
+    finally:
+        program.unlink()
+
+
+def test_without_any_configuration(tmp_path):
+    """As root the server beside the program is started in the background, once, and found by the next client."""
+    with backend.Backend(settings=["--default-snapshot", "small"]) as b:
+        b.import_snapshot("small", small_image.tar(tmp_path))
+        (tmp_path / "home").mkdir()
+        env = {"HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"], "DAYTONA_DATA_DIR": str(b.data), "DEFAULT_SNAPSHOT": "small"}
+        b.instance = None
+        try:
+            with mcp_pipe.Client(env=env) as first, mcp_pipe.Client(env=env) as second:
+                for c in (first, second):
+                    c.send({"jsonrpc": "2.0", "id": "go", "method": "tools/call", "params": {"name": "create_sandbox", "arguments": {}}})
+                made = [c.line()["result"]["structuredContent"]["id"] for c in (first, second)]
+                assert len(set(made)) == 2
+                ports = json.loads((b.data / "run/ports.json").read_text())
+                wait_for(lambda: children(first.process.pid) + children(second.process.pid) == [str(ports["pid"])])
+            assert (first.code, second.code) == (0, 0)
+            with mcp_pipe.Client(env=env) as third:
+                assert {s["id"] for s in third.tool("list_sandboxes")["sandboxes"]} == set(made)
+                assert json.loads((b.data / "run/ports.json").read_text())["pid"] == ports["pid"]
+                for id in made:
+                    third.tool("destroy_sandbox", id=id)
+        finally:
+            b.instance = int((b.data / "launcher.instance").read_text())
+            stop_background(b.data)
+
+
+def stop_background(data):
+    """Ends the server that nobody waits for."""
+    pid = json.loads((data / "run/ports.json").read_text())["pid"]
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 20)
