@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { EXIT_IN_USE = 75 }; /* of a runnerd whose data directory another one serves */
+
 #define LOG_DIR  "/var/log/daytona"
 #define LOG_FILE LOG_DIR "/runnerd.log"
 
@@ -96,10 +98,11 @@ int dt_launch_runnerd(uv_loop_t *loop, struct dt_launch **ret, struct dt_err *er
 
 bool dt_launch_failed(const struct dt_launch *l, struct dt_err *err)
 {
-    if (l->over)
-        (void)dt_err_set(err, DT_E_UNREACHABLE, "daytona-runnerd ended with status %lld; %s",
-                         (long long)l->status, dt_launch_log());
-    return l->over;
+    if (!l->over || l->status == EXIT_IN_USE)
+        return false;
+    (void)dt_err_set(err, DT_E_UNREACHABLE, "daytona-runnerd ended with status %lld; %s",
+                     (long long)l->status, dt_launch_log());
+    return true;
 }
 
 struct dt_launch *dt_launch_release(struct dt_launch *l)

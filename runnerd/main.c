@@ -17,6 +17,9 @@
 #include "runnerd/privilege.h"
 #include "runnerd/settings.h"
 
+enum {
+    EXIT_IN_USE = 75, /* EX_TEMPFAIL: another one serves this data directory, or is about to */
+};
 enum { TICK_MS = 10000, GRACE_MS = 2000, READY_MS = 5000, LAUNCHER_END_MS = 10000 };
 
 /* The program's own: what no other part needs. */
@@ -438,7 +441,7 @@ static int serve(struct program *p)
     if (log_level(p->settings.config.log_level, &level, &err) < 0 || check_user(p, &err) < 0 ||
         dt_settings_data_dir(&p->settings, &err) < 0 || give_up_root(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
-        return 1;
+        return err.code == DT_E_CONFLICT ? EXIT_IN_USE : 1;
     }
     dt_log_init("daytona-runnerd", level);
     (void)signal(SIGPIPE, SIG_IGN);

@@ -193,7 +193,7 @@ def test_it_runs_without_privileges(api):
 def test_a_data_directory_has_one_server(api):
     run = subprocess.run([backend.program("daytona-runnerd"), "--data-dir", api.data, "--port", "0"],
                          capture_output=True, text=True, timeout=30)
-    assert run.returncode == 1 and "another daytona-runnerd" in run.stderr
+    assert run.returncode == 75 and "another daytona-runnerd" in run.stderr
 
 
 def test_a_plain_user_gets_one_line(api, tmp_path):
