@@ -1,4 +1,7 @@
 """Starts the real daytona-runnerd for a test, with a data directory and ports of its own."""
+import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -14,10 +17,45 @@ import host
 
 KEY = "dtn_" + "0123456789abcdef" * 4
 DEFAULT_SNAPSHOT = "daytona-debian-12"
+SOURCES = pathlib.Path(__file__).parents[2]
 
 
 def program(name):
     return pathlib.Path(os.environ["DAYTONA_BIN"]) / name
+
+
+@contextlib.contextmanager
+def unpacked_layers(layers):
+    """Gives a new data directory the layers that an earlier one unpacked, as hard links, and keeps new ones.
+
+    A layer never changes once it is complete, and an import finds the ones that are there. They are kept by
+    the archives and by the code that unpacks them; what nobody has used for a day goes.
+    """
+    key = hashlib.sha256((os.environ["DAYTONA_TOOLS"] + os.environ["DAYTONA_ROOTFS"]).encode())
+    for source in sorted((SOURCES / "core/oci").glob("*.[ch]")):
+        key.update(source.read_bytes())
+    kept = pathlib.Path("/var/tmp") / f"daytona-test-layers-{key.hexdigest()[:16]}"
+    with open("/var/tmp/daytona-test-layers.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if kept.exists():
+            os.utime(kept)
+            if not layers.exists():
+                subprocess.run(["cp", "-al", kept, layers], check=True)
+                (layers / ".lock").unlink()  # each has its own
+        new = not kept.exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
+        if new and layers.stat().st_dev == kept.parent.stat().st_dev:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for old in kept.parent.glob("daytona-test-layers-*"):
+                if time.time() - old.stat().st_mtime > 86400:
+                    shutil.rmtree(old)
+            if not kept.exists():
+                part = kept.with_suffix(".part")
+                shutil.rmtree(part, ignore_errors=True)
+                subprocess.run(["cp", "-al", layers, part], check=True)
+                os.utime(part)
+                part.rename(kept)
 
 
 class Backend:
@@ -55,11 +93,13 @@ class Backend:
     def import_default(self):
         """The default snapshot and the tools layer; done once per data directory."""
         marks = {os.environ["DAYTONA_TOOLS"]: ".tools", os.environ["DAYTONA_ROOTFS"]: DEFAULT_SNAPSHOT}
-        for file, name in marks.items():
-            mark = self.data / f"imported-{pathlib.Path(file).name}"
-            if not mark.exists():
-                self.import_snapshot(name, file)
-                mark.touch()
+        marks = {file: (self.data / f"imported-{pathlib.Path(file).name}", name) for file, name in marks.items()}
+        wanted = {file: about for file, about in marks.items() if not about[0].exists()}
+        if wanted:
+            with unpacked_layers(self.data / "layers"):
+                for file, (mark, name) in wanted.items():
+                    self.import_snapshot(name, file)
+                    mark.touch()
 
     def start(self):
         self.log = open(self.data / "runnerd.log", "ab")
