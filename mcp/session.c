@@ -215,12 +215,22 @@ void *dt_call_alloc(struct dt_call *c, size_t size, void (*done)(void *state))
     return c->state;
 }
 
+/* The end of a cancelled call. */
+static void give_up(struct dt_call *c, const struct dt_api_reply *reply, bool failed)
+{
+    if (c->undo != NULL)
+        c->session->ncalls--;
+    if (c->undo != NULL && !failed)
+        c->undo(c, reply);
+    free_call(c);
+}
+
 static void on_op(void *ctx, const struct dt_api_reply *reply, const struct dt_err *err)
 {
     struct dt_call *c = ctx;
     c->op = NULL;
     if (c->cancelled)
-        free_call(c);
+        give_up(c, reply, err != NULL);
     else
         c->on_reply(c, reply, err);
 }
@@ -246,7 +256,7 @@ static void on_timer_closed(uv_handle_t *h)
     struct dt_call *c = h->data;
     c->timer.data = NULL;
     if (c->cancelled)
-        free_call(c);
+        give_up(c, NULL, false);
     else
         c->on_time(c);
 }
@@ -269,11 +279,13 @@ static void cancel_call(struct dt_call *c)
     bool waits_timer = c->timer.data != NULL;
     c->cancelled = true;
     unlink_call(c);
-    if (c->op != NULL)
+    if (c->undo != NULL)
+        c->session->ncalls++; /* it still takes a place */
+    if (c->op != NULL && c->undo == NULL)
         dt_api_cancel(c->op);
-    else if (!waits_timer)
+    else if (c->op == NULL && !waits_timer)
         free_call(c);
-    else if (!uv_is_closing((uv_handle_t *)&c->timer))
+    else if (c->op == NULL && !uv_is_closing((uv_handle_t *)&c->timer))
         uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
 

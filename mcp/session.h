@@ -33,6 +33,9 @@ struct dt_call {
     void (*state_done)(void *state);
     struct dt_lifecycle *lifecycle; /* in `state`; see lifecycle.h */
     bool cancelled;
+    /* Set while what is waited for makes something that only this call knows of. A cancelled call
+     * waits on then, silently, and this runs with what came (NULL: a timer was waited for). */
+    void (*undo)(struct dt_call *c, const struct dt_api_reply *reply);
     /* What is waited for. */
     struct dt_api_op *op;
     void (*on_reply)(struct dt_call *c, const struct dt_api_reply *reply, const struct dt_err *err);

@@ -18,6 +18,29 @@ static void done_state(void *state)
     dt_mcp_create_sandbox_in_done(&s->in);
 }
 
+static void on_destroyed(void *ctx, const struct dt_api_reply *reply, const struct dt_err *err)
+{
+    (void)ctx;
+    (void)reply;
+    (void)err; /* whoever lists the sandboxes will see it */
+}
+
+/* Nobody learns the id of what a cancelled call made. */
+static void undo(struct dt_call *c, const struct dt_api_reply *reply)
+{
+    const struct state *s = c->state;
+    const char *id = reply != NULL ? dt_json_text(reply->json, "id", NULL) : s->life.id;
+    struct dt_api_op *op;
+    struct dt_api_req r;
+    if (id == NULL)
+        return;
+    dt_api_req_init(&r, "DELETE");
+    if (dt_api_target(&r, NULL, "/sandbox/%s", id) == 0)
+        (void)!dt_api_start(c->session->api, &r, on_destroyed, NULL, &op, NULL);
+    else
+        dt_api_req_done(&r);
+}
+
 static void on_started(struct dt_call *c, const json_t *sandbox)
 {
     static const char *const shown[] = {"id",  "name",   "state", "snapshot",
@@ -144,6 +167,7 @@ static void run(struct dt_call *c)
     dt_api_req_init(&r, "POST");
     if (dt_api_target(&r, &err, "/sandbox") == 0 &&
         dt_api_json_body(&r, make_body(&s->in), &err) == 0) {
+        c->undo = undo;
         dt_call_fetch(c, &r, on_created);
         return;
     }

@@ -448,6 +448,20 @@ def test_cancelling_ends_all_that_was_started(client, server, box):
         assert c.request("ping")["result"] == {}  # and no answer to the other one before
 
 
+def test_a_cancelled_create_leaves_no_sandbox(client, server, tiny):
+    """Nobody would know its id."""
+    with mcp_pipe.Client(server) as c:
+        before = {s["id"] for s in client.tool("list_sandboxes")["sandboxes"]}
+        with frozen(launcher_of(server)):
+            c.send({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {
+                "name": "create_sandbox", "arguments": {"snapshot": tiny, "name": "nobodys"}}})
+            wait_for(lambda: server.request("GET", "/sandbox/nobodys")[0] == 200)
+            c.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "x"}})
+            assert c.request("ping")["result"] == {}
+        wait_for(lambda: server.request("GET", "/sandbox/nobodys")[0] == 404)
+        assert {s["id"] for s in c.tool("list_sandboxes")["sandboxes"]} == before
+
+
 # --- whose machine it is ---
 
 def test_nothing_stays_on_the_users_machine(server, box, tmp_path):
