@@ -230,6 +230,9 @@ static const char *hint_by_text(const struct dt_err *err)
     if (says(err, "state change in progress"))
         return "The sandbox is changing its state. Call get_sandbox until it has settled, then "
                "repeat.";
+    if (says(err, "total ") && says(err, "limit exceeded"))
+        return "Call list_sandboxes and destroy_sandbox or stop_sandbox for what is no longer "
+               "needed, then repeat the call.";
     if (says(err, "sandbox") && err->code == DT_E_NOT_FOUND)
         return "Call list_sandboxes to see the ids that exist, or create_sandbox for a new one.";
     return NULL;

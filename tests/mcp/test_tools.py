@@ -1,6 +1,7 @@
 """What each tool promises, one by one: its names, its arguments, its results and its limits."""
 import base64
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+import urllib.request
 
 import backend
 import jsonschema
@@ -172,6 +174,29 @@ def test_the_allow_list_arrives(client, server, tiny):
             assert client.tool("get_sandbox", id=made["id"])["networkAllowList"] == allowed
 
 
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_resources_go_with_and_without_a_snapshot(client, tiny, snapshot):
+    with sandbox(client, cpu=0.5, memory=0.5, disk=1, **({"snapshot": tiny} if snapshot else {})) as made:
+        assert (made["cpu"], made["memory"], made["disk"]) == (0.5, 0.5, 1)
+
+
+def requests_until_now(server):
+    with urllib.request.urlopen(server.url + "/health") as reply:
+        return int(reply.headers["X-Request-Id"], 16)
+
+
+def test_a_quota_is_told_and_asked_for_once(tmp_path):
+    with backend.Backend(settings=["--default-snapshot", "small", "--total-cpu", "1"]) as b:
+        b.import_snapshot("small", small_image.tar(tmp_path))
+        b.start()
+        with mcp_pipe.Client(b) as c, sandbox(c, cpu=1):
+            before = requests_until_now(b)
+            text = fails(c, "create_sandbox", cpu=1)
+            assert "CPU" in text and "Call list_sandboxes and destroy_sandbox" in text
+            assert requests_until_now(b) == before + 2
+            assert len(c.tool("list_sandboxes")["sandboxes"]) == 1
+
+
 def test_id_reuses_a_sandbox(client, tiny):
     with sandbox(client, snapshot=tiny, name="again") as made:
         for id in (made["id"], "again"):
@@ -323,6 +348,52 @@ def test_ids_and_paths_are_completed(client, box, tiny):
     assert len(many["values"]) == 100 and many["total"] == 150 and many["hasMore"] is True
     read = client.request("resources/read", {"uri": f"sandbox://{box}/~/work"})["result"]["contents"][0]
     assert {f["name"] for f in json.loads(read["text"])} == {"deep", "read.me", "rest"} and read["mimeType"] == "application/json"
+
+
+MODERN = {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
+
+
+@pytest.mark.parametrize("uri", ["sandbox://{box}/no/such/file", "sandbox://nosuch/etc/passwd", "sandbox://{box}/no/such/file?offset=5"])
+def test_resources_that_are_not_there(client, box, uri):
+    uri = uri.format(box=box)
+    for more, code in (({}, -32002), (MODERN, -32602)):
+        error = client.request("resources/read", {"uri": uri, **more})["error"]
+        assert error["code"] == code and error["data"] == {"uri": uri}
+    assert client.request("resources/list", {"cursor": "nonsense"})["error"]["code"] == -32602
+
+
+def test_modern_results_say_how_long_they_hold(client, box):
+    for method, params in (("resources/list", {}), ("resources/read", {"uri": f"sandbox://{box}/etc/passwd"}), ("resources/read", {"uri": f"sandbox://{box}/etc"})):
+        result = client.request(method, {**params, **MODERN})["result"]
+        assert result["resultType"] == "complete" and result["ttlMs"] == 0 and result["cacheScope"] == "private"
+        assert "ttlMs" not in client.request(method, params)["result"]
+
+
+# --- preview_link ---
+
+def test_preview_links_say_who_may_open_them(client, server, tiny):
+    for public in (False, True):
+        with sandbox(client, snapshot=tiny, public=public) as made:
+            link = client.tool("preview_link", id=made["id"], port=3000, expires_in=60)
+            plain = server.request("GET", f"/sandbox/{made['id']}/ports/3000/preview-url")[1]["url"]
+            assert link["public"] is public and link["port"] == 3000 and "listening" not in link
+            assert (link["url"] == plain) is public and ("expiresAt" in link) is not public
+            if not public:
+                left = datetime.datetime.fromisoformat(link["expiresAt"]) - datetime.datetime.now(datetime.timezone.utc)
+                assert 50 < left.total_seconds() <= 60
+        assert "list_sandboxes" in fails(client, "preview_link", id=made["id"], port=3000)
+
+
+def test_preview_links_say_what_listens(client, box):
+    sh(client, box, "nohup python3 -m http.server 3001 >/dev/null 2>&1 & for i in $(seq 100); do curl -sf localhost:3001 >/dev/null && break; sleep 0.05; done")
+    wrong = client.tool("preview_link", id=box, port=3000, check_server=True)
+    assert wrong["listening"] is False and 3001 in wrong["listeningPorts"]
+    assert "execute_command" in wrong["hint"] and "preview_link" in wrong["hint"]
+    right = client.tool("preview_link", id=box, port=3001, checkServer=True, description="files")
+    assert right["listening"] is True and 3001 in right["listeningPorts"] and "hint" not in right
+    client.tool("stop_sandbox", id=box)
+    assert "start_sandbox" in fails(client, "preview_link", id=box, port=3001, check_server=True)
+    client.tool("start_sandbox", id=box)
 
 
 # --- how long a line may be ---
