@@ -26,6 +26,15 @@ def processes(instance, data):
     return found
 
 
+def _taken_over(instance, data):
+    """Whether another data directory has the number of the instance by now."""
+    lock = pathlib.Path(f"/run/daytona/instance-{instance}.lock")
+    try:
+        return str(data) not in lock.read_text()
+    except OSError:
+        return False
+
+
 def leftovers(instance, data):
     """Everything that a sandbox or a daemon of this instance could leave on the host; empty when all is well."""
     found = {
@@ -40,4 +49,7 @@ def leftovers(instance, data):
                   if str(data) in p.read_text()],
         "sandboxes": [p.name for p in data.glob("sandboxes/*") if len(p.name) == 36],
     }
+    if _taken_over(instance, data):  # what goes by the number alone is not ours then
+        ours = {"mounts", "loop devices", "locks", "sandboxes"}
+        found = {kind: things for kind, things in found.items() if kind in ours}
     return {kind: sorted(things) for kind, things in found.items() if things}
