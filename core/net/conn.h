@@ -15,12 +15,30 @@
 
 struct dt_conn;
 
+/* Who waits for a socket; memory of the one who asks. */
+struct dt_socket_wait {
+    struct dt_socket_wait *next; /* the source's */
+    int family;
+    /* From the loop: a socket, owned from here on, or -1 with `err`. */
+    void (*done)(struct dt_socket_wait *w, int fd, const struct dt_err *err);
+};
+
+/* Where sockets come from when those of socket(2) are the wrong ones: another network namespace's.
+ * Outlives the connections that use it. */
+struct dt_socket_source {
+    /* An unconnected, non-blocking TCP socket of w->family, owned by the caller; -1 when there is
+     * none at hand: then w->done comes once, later, unless it is cancelled. */
+    int (*take)(struct dt_socket_source *s, struct dt_socket_wait *w);
+    void (*cancel)(struct dt_socket_source *s, struct dt_socket_wait *w);
+};
+
 /* Where to connect. `path` (a unix socket) wins over `host` (a name or an address) and `port`. */
 struct dt_addr {
     const char *path;
-    const char *host;
+    const char *host; /* `localhost` is 127.0.0.1, then ::1 */
     uint16_t port;
     bool tls; /* verify the peer's certificate against `host` with the system's authorities */
+    struct dt_socket_source *sockets; /* NULL = socket(2) */
 };
 
 struct dt_conn_events {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -15,6 +16,9 @@ struct dt_dial {
     uv_timer_t retry; /* the next attempt, also the first one: never from inside dt_dial_start() */
     uv_poll_t *poll;  /* of the attempt in flight; frees itself */
     struct dt_dns_query *query;
+    struct dt_socket_source *sockets; /* NULL = socket(2) */
+    struct dt_socket_wait wait;
+    bool waiting; /* for a socket */
     const struct dt_dial_events *events;
     void *ctx;
     uint64_t due_ms;
@@ -22,7 +26,7 @@ struct dt_dial {
     size_t n;
     size_t at;
     int fd;
-    int error; /* of the last attempt */
+    int error; /* of the first address that could not be reached */
     unsigned handles;
     char where[160];
 };
@@ -58,6 +62,8 @@ struct dt_dial *dt_dial_free(struct dt_dial *d)
     drop_attempt(d);
     if (d->query != NULL)
         dt_conn_dns_ops->cancel(d->query);
+    if (d->waiting)
+        d->sockets->cancel(d->sockets, &d->wait);
     uv_close((uv_handle_t *)&d->deadline, on_closed);
     uv_close((uv_handle_t *)&d->retry, on_closed);
     return NULL;
@@ -81,13 +87,19 @@ static void on_deadline(uv_timer_t *t)
     d->events->late(d->ctx, &err);
 }
 
+/* What the first address answered says most about the others, too. */
+static void next_address(struct dt_dial *d, int error)
+{
+    if (d->error == 0)
+        d->error = error;
+    d->at++;
+}
+
 static void on_retry(uv_timer_t *t)
 {
     struct dt_dial *d = t->data;
-    if (d->poll != NULL) { /* this attempt used up its share of the time */
-        d->error = ETIMEDOUT;
-        d->at++;
-    }
+    if (d->poll != NULL) /* this attempt used up its share of the time */
+        next_address(d, ETIMEDOUT);
     drop_attempt(d);
     next_attempt(d);
 }
@@ -100,13 +112,12 @@ static void attempt_over(struct dt_dial *d, int error)
         finish(d, NULL);
         return;
     }
-    d->error = error;
     drop_attempt(d);
     if (error == EAGAIN) {
         (void)uv_timer_start(&d->retry, on_retry, FULL_RETRY_MS, 0);
         return;
     }
-    d->at++;
+    next_address(d, error);
     next_attempt(d);
 }
 
@@ -143,6 +154,37 @@ static int watch(struct dt_dial *d)
     return 0;
 }
 
+static void connect_now(struct dt_dial *d)
+{
+    const struct sockaddr_storage *ss = &d->addrs[d->at];
+    socklen_t len = ss->ss_family == AF_UNIX    ? sizeof(struct sockaddr_un)
+                    : ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                : sizeof(struct sockaddr_in);
+    int r;
+    do {
+        r = connect(d->fd, (const struct sockaddr *)ss, len);
+    } while (r < 0 && errno == EINTR);
+    int error = r < 0 ? errno : 0;
+    if (error == EINPROGRESS && (error = watch(d)) == 0)
+        return;
+    attempt_over(d, error);
+}
+
+static void on_socket(struct dt_socket_wait *w, int fd, const struct dt_err *err)
+{
+    struct dt_dial *d = (struct dt_dial *)((char *)w - offsetof(struct dt_dial, wait));
+    d->waiting = false;
+    if (fd >= 0) {
+        d->fd = fd;
+        connect_now(d);
+    } else if (d->error == 0) {
+        finish(d, err);
+    } else { /* what an address answered says more */
+        d->at = d->n;
+        next_attempt(d);
+    }
+}
+
 static void next_attempt(struct dt_dial *d)
 {
     if (d->at >= d->n) {
@@ -153,23 +195,18 @@ static void next_attempt(struct dt_dial *d)
         finish(d, &err);
         return;
     }
-    const struct sockaddr_storage *ss = &d->addrs[d->at];
-    socklen_t len = ss->ss_family == AF_UNIX    ? sizeof(struct sockaddr_un)
-                    : ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                : sizeof(struct sockaddr_in);
-    d->fd = socket(ss->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (d->fd < 0) {
-        attempt_over(d, errno);
-        return;
+    int family = d->addrs[d->at].ss_family;
+    if (d->sockets == NULL) {
+        d->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    } else {
+        d->wait = (struct dt_socket_wait){.family = family, .done = on_socket};
+        d->fd = d->sockets->take(d->sockets, &d->wait);
+        d->waiting = d->fd < 0;
     }
-    int r;
-    do {
-        r = connect(d->fd, (const struct sockaddr *)ss, len);
-    } while (r < 0 && errno == EINTR);
-    int error = r < 0 ? errno : 0;
-    if (error == EINPROGRESS && (error = watch(d)) == 0)
-        return;
-    attempt_over(d, error);
+    if (d->fd >= 0)
+        connect_now(d);
+    else if (!d->waiting)
+        attempt_over(d, errno);
 }
 
 static void on_resolved(void *ctx, const struct sockaddr_storage *addrs, size_t n,
@@ -249,6 +286,7 @@ int dt_dial_start(uv_loop_t *loop, const struct dt_addr *addr, uint64_t timeout_
     uv_update_time(loop);
     d->loop = loop;
     d->fd = -1;
+    d->sockets = addr->sockets;
     d->events = events;
     d->ctx = ctx;
     d->due_ms = uv_now(loop) + timeout_ms;

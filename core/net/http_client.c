@@ -46,6 +46,7 @@ static int copy_addr(struct dt_http_client *c, const struct dt_addr *addr, struc
         (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), ":%u", addr->port);
     c->addr.port = addr->port;
     c->addr.tls = addr->tls;
+    c->addr.sockets = addr->sockets;
     c->host_header = strdup(text);
     if (addr->path != NULL)
         c->addr.path = strdup(addr->path);
@@ -69,11 +70,66 @@ int dt_http_client_new(uv_loop_t *loop, const struct dt_addr *addr, unsigned idl
     }
     c->loop = loop;
     c->idle_max = idle_max;
+    c->keep_ms = DT_HTTP_KEEP_MS;
     (void)uv_timer_init(loop, &c->timer);
     uv_unref((uv_handle_t *)&c->timer);
     c->timer.data = c;
     *ret = c;
     return 0;
+}
+
+void dt_http_client_bound(struct dt_http_client *c, uint64_t keep_ms, struct dt_http_idle *idle)
+{
+    c->keep_ms = keep_ms;
+    c->bound = idle;
+}
+
+/* Whether one more connection may be kept idle. */
+static bool has_room(const struct dt_http_client *c)
+{
+    bool room = !c->freed && c->idle < c->idle_max;
+    for (const struct dt_http_idle *i = c->bound; room && i != NULL; i = i->in)
+        room = i->n < i->max;
+    return room;
+}
+
+static void link_insert(struct dt_http_link *l, bool idle)
+{
+    struct dt_http_link **first = &l->client->links[idle];
+    l->idle = idle;
+    l->prev = NULL;
+    l->next = *first;
+    if (*first != NULL)
+        (*first)->prev = l;
+    *first = l;
+}
+
+static void link_remove(const struct dt_http_link *l)
+{
+    if (l->next != NULL)
+        l->next->prev = l->prev;
+    if (l->prev != NULL)
+        l->prev->next = l->next;
+    else
+        l->client->links[l->idle] = l->next;
+}
+
+static void set_idle(struct dt_http_link *l, bool idle)
+{
+    struct dt_http_client *c = l->client;
+    if (l->idle == idle)
+        return;
+    link_remove(l);
+    link_insert(l, idle);
+    c->idle += idle ? 1u : -1u;
+    for (struct dt_http_idle *i = c->bound; i != NULL; i = i->in)
+        i->n += idle ? 1u : -1u;
+}
+
+static void drop_idle(struct dt_http_link *l)
+{
+    set_idle(l, false);
+    dt_conn_close(l->conn);
 }
 
 struct dt_http_client *dt_http_client_free(struct dt_http_client *c)
@@ -83,7 +139,10 @@ struct dt_http_client *dt_http_client_free(struct dt_http_client *c)
         return NULL;
     c->freed = true;
     (void)dt_err_set(&err, DT_E_CANCELLED, "the HTTP client was closed");
-    for (struct dt_http_link *l = c->links; l != NULL; l = l->next) {
+    while (c->links[1] != NULL)
+        drop_idle(c->links[1]);
+    c->bound = NULL;
+    for (struct dt_http_link *l = c->links[0]; l != NULL; l = l->next) {
         if (l->call != NULL)
             dt_http_call_fail(l->call, &err);
         else if (l->conn != NULL)
@@ -100,7 +159,7 @@ uint64_t dt_http_link_due(const struct dt_http_link *l)
 {
     const struct dt_http_call *call = l->call;
     if (call == NULL)
-        return l->conn->active_ms + DT_HTTP_KEEP_MS;
+        return l->conn->active_ms + l->client->keep_ms;
     uint64_t due = call->total_due != 0 ? call->total_due : UINT64_MAX;
     if (call->opts.idle_ms != 0 && !call->paused) { /* while it connects, connect_ms counts */
         uint64_t since = l->conn->open ? l->conn->active_ms : uv_now(l->client->loop);
@@ -114,7 +173,7 @@ static void expire(struct dt_http_link *l)
 {
     struct dt_err err;
     if (l->call == NULL) {
-        dt_conn_close(l->conn);
+        drop_idle(l);
         return;
     }
     (void)dt_err_set(&err, DT_E_TIMEOUT, "%s did not answer in time", l->client->host_header);
@@ -126,14 +185,18 @@ static void on_timer(uv_timer_t *t)
     struct dt_http_client *c = t->data;
     uint64_t now = uv_now(c->loop);
     uint64_t nearest = UINT64_MAX;
-    for (struct dt_http_link *l = c->links; l != NULL; l = l->next) {
-        uint64_t due = dt_http_link_due(l);
-        if (l->conn->closing)
-            continue;
-        if (due <= now)
-            expire(l);
-        else if (due < nearest)
-            nearest = due;
+    for (int idle = 0; idle < 2; idle++) {
+        struct dt_http_link *next;
+        for (struct dt_http_link *l = c->links[idle]; l != NULL; l = next) {
+            uint64_t due = dt_http_link_due(l);
+            next = l->next;
+            if (l->conn->closing)
+                continue;
+            if (due <= now)
+                expire(l);
+            else if (due < nearest)
+                nearest = due;
+        }
     }
     dt_http_client_due(c, nearest);
 }
@@ -163,15 +226,10 @@ static bool on_body(void *ctx, const char *p, size_t n)
 static void link_free(struct dt_http_link *l)
 {
     struct dt_http_client *c = l->client;
-    if (l->next != NULL)
-        l->next->prev = l->prev;
-    if (l->prev != NULL)
-        l->prev->next = l->next;
-    else
-        c->links = l->next;
+    link_remove(l);
     dt_buf_done(&l->part);
     free(l);
-    if (c->links == NULL && !c->freed)
+    if (c->links[0] == NULL && c->links[1] == NULL && !c->freed)
         uv_unref((uv_handle_t *)&c->timer);
     client_unref(c);
 }
@@ -193,25 +251,19 @@ static struct dt_http_link *link_new(struct dt_http_client *c, uint64_t connect_
     dt_buf_init(&l->part, DT_HTTP_HEAD_MAX);
     l->http1.on_body = on_body;
     l->http1.ctx = l;
-    l->next = c->links;
-    if (c->links != NULL)
-        c->links->prev = l;
-    c->links = l;
+    link_insert(l, false);
     if (c->refs++ == 1)
         uv_ref((uv_handle_t *)&c->timer);
     return l;
 }
 
-/* The one used last is the likeliest to be still open. */
-static struct dt_http_link *idle_link(struct dt_http_client *c)
+/* The one used last is the likeliest to be open still. */
+static struct dt_http_link *idle_link(const struct dt_http_client *c)
 {
-    struct dt_http_link *best = NULL;
-    for (struct dt_http_link *l = c->links; l != NULL && c->idle > 0; l = l->next) {
-        if (l->idle && !l->conn->closing &&
-            (best == NULL || l->conn->active_ms >= best->conn->active_ms))
-            best = l;
-    }
-    return best;
+    struct dt_http_link *l = c->links[1];
+    while (l != NULL && l->conn->closing)
+        l = l->next;
+    return l;
 }
 
 int dt_http_link_start(struct dt_http_client *c, struct dt_http_call *call, bool fresh,
@@ -219,8 +271,7 @@ int dt_http_link_start(struct dt_http_client *c, struct dt_http_call *call, bool
 {
     struct dt_http_link *l = fresh ? NULL : idle_link(c);
     if (l != NULL) {
-        c->idle--;
-        l->idle = false;
+        set_idle(l, false);
         l->reused = true;
     } else {
         l = link_new(c, call->opts.connect_ms != 0 ? call->opts.connect_ms : 10000, err);
@@ -259,8 +310,7 @@ static void on_close(void *ctx, const struct dt_err *err)
     struct dt_http_link *l = ctx;
     struct dt_http_call *call = l->call;
     struct dt_err lost;
-    if (l->idle)
-        l->client->idle--;
+    set_idle(l, false);
     if (call == NULL) {
         link_free(l);
         return;
@@ -297,10 +347,9 @@ static void answered(struct dt_http_link *l)
     struct dt_http_client *c = l->client;
     struct dt_http_call *call = dt_take(l->call);
     bool keep = call->keep_alive && call->sent && l->now_n == 0 && !l->conn->write_dead &&
-                !l->conn->eof && !l->conn->closing && !c->freed && c->idle < c->idle_max;
+                !l->conn->eof && !l->conn->closing && has_room(c);
     if (keep) {
-        c->idle++;
-        l->idle = true;
+        set_idle(l, true);
         dt_http_client_due(c, dt_http_link_due(l));
     } else {
         dt_conn_close(l->conn);

@@ -11,9 +11,19 @@
 struct dt_http_client; /* keeps idle connections of one address */
 struct dt_http_call;   /* one exchange */
 
-/* Copies what it needs of `addr`. Keeps at most `idle_max` idle connections. */
+/* Copies what it needs of `addr` (but for addr->sockets). Keeps at most `idle_max` idle
+ * connections, each for up to a minute. */
 int dt_http_client_new(uv_loop_t *loop, const struct dt_addr *addr, unsigned idle_max,
                        struct dt_http_client **ret, struct dt_err *err) DT_MUST_CHECK;
+
+/* A bound on the idle connections of several clients together; bounds nest. */
+struct dt_http_idle {
+    struct dt_http_idle *in; /* NULL = none */
+    unsigned n, max;
+};
+/* Before the first call: keeps idle connections for `keep_ms` only, and none above `idle`, which
+ * outlives the client. */
+void dt_http_client_bound(struct dt_http_client *c, uint64_t keep_ms, struct dt_http_idle *idle);
 /* Calls in flight end with CANCELLED. Returns NULL. */
 struct dt_http_client *dt_http_client_free(struct dt_http_client *c);
 

@@ -24,7 +24,7 @@ struct dt_http_link {
     const char *now;
     size_t now_n;
     unsigned interim;
-    bool idle; /* kept for the next call, and counted */
+    bool idle; /* kept for the next call */
     bool reused;
     bool heard; /* a byte of the answer came */
     bool pumping;
@@ -54,9 +54,11 @@ struct dt_http_client {
     char *host_header;
     unsigned idle_max;
     unsigned idle;
-    unsigned refs; /* the timer and the links */
+    uint64_t keep_ms;
+    struct dt_http_idle *bound; /* may be NULL */
+    unsigned refs;              /* the timer and the links */
     bool freed;
-    struct dt_http_link *links;
+    struct dt_http_link *links[2]; /* busy ones; idle ones, used last first */
 };
 
 /* http_client.c */

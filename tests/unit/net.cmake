@@ -1,5 +1,6 @@
 dt_unit(http_text net)
 dt_unit(http_server net)
+dt_unit(dial net)
 dt_unit(http_client net net_dns)
 dt_unit(proxy net)
 dt_unit(tls net net_tls)
