@@ -39,6 +39,8 @@ struct dt_launcher_client {
     size_t ncalls;
     uint64_t seq;
     uint64_t again_ms, pause_ms; /* the next attempt to connect */
+    int fds[DT_LW_SOCKETS_MAX];  /* of the answer that is being delivered */
+    unsigned nfds;
     bool up;
     bool dead; /* no connection will ever be made again */
 };
@@ -67,8 +69,15 @@ static void finish(struct dt_launcher_client *l, struct call **at, const struct 
     free_call(c);
 }
 
+static void close_fds(struct dt_launcher_client *l)
+{
+    while (l->nfds > 0)
+        (void)close(l->fds[--l->nfds]);
+}
+
 static void hang_up(struct dt_launcher_client *l)
 {
+    close_fds(l);
     if (l->poll != NULL) {
         uv_close((uv_handle_t *)l->poll, free_handle);
         l->poll = NULL;
@@ -159,6 +168,49 @@ static void on_answer(struct dt_launcher_client *l, const struct dt_lw_answer *a
     }
 }
 
+static void keep_fds(struct dt_launcher_client *l, struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (l->nfds < DT_LW_SOCKETS_MAX)
+                l->fds[l->nfds++] = fd;
+            else
+                (void)close(fd);
+        }
+    }
+}
+
+unsigned dt_launcher_client_take_fds(struct dt_launcher_client *l, int fds[DT_LW_SOCKETS_MAX])
+{
+    unsigned n = l->nfds;
+    memcpy(fds, l->fds, n * sizeof(fds[0]));
+    l->nfds = 0;
+    return n;
+}
+
+/* The size of the frame, as recv(2). */
+static ssize_t receive(struct dt_launcher_client *l, struct dt_lw_answer *a)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * DT_LW_SOCKETS_MAX)];
+    } control;
+    struct iovec iov = {a, sizeof(*a)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    if (n >= 0)
+        keep_fds(l, &m);
+    return n;
+}
+
 static void on_poll(uv_poll_t *p, int status, int events)
 {
     struct dt_launcher_client *l = p->data;
@@ -170,10 +222,11 @@ static void on_poll(uv_poll_t *p, int status, int events)
         send_waiting(l);
     while (l->poll == p) {
         struct dt_lw_answer a;
-        ssize_t n = recv(l->fd, &a, sizeof(a), MSG_DONTWAIT | MSG_TRUNC);
+        ssize_t n = receive(l, &a);
         if (n == (ssize_t)sizeof(a)) {
             a.text[sizeof(a.text) - 1] = '\0';
             on_answer(l, &a);
+            close_fds(l);
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         } else {

@@ -40,6 +40,9 @@ bool dt_launcher_client_is_up(const struct dt_launcher_client *l);
 int dt_launcher_client_call(struct dt_launcher_client *l, const struct dt_lw_request *r, int fd,
                             uint64_t timeout_ms, dt_launcher_done *done, void *ctx,
                             struct dt_err *err) DT_MUST_CHECK;
+/* Inside the callback of an answer: takes the descriptors that came with it (SOCKETS). Those that
+ * nobody takes are closed. Returns how many; at most DT_LW_SOCKETS_MAX. */
+unsigned dt_launcher_client_take_fds(struct dt_launcher_client *l, int fds[DT_LW_SOCKETS_MAX]);
 /* What an answer's result means: 0 for OK, else -1 with err set from its text. */
 int dt_launcher_result(const struct dt_lw_answer *a, struct dt_err *err) DT_MUST_CHECK;
 

@@ -101,15 +101,35 @@ static void out_add(struct dt_peer *p, const struct dt_lw_answer *a)
 }
 
 /* 1 = sent, 0 = the socket is full, -1 = the peer was ended. */
-static int send_now(struct dt_peer *p, const struct dt_lw_answer *a)
+static int send_fds(struct dt_peer *p, const struct dt_lw_answer *a, const int *fds, unsigned nfds)
 {
-    ssize_t n = send(p->conn.fd, a, sizeof(*a), MSG_NOSIGNAL | MSG_DONTWAIT);
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * DT_LW_SOCKETS_MAX)];
+    } control = {0};
+    struct iovec iov = {(void *)(uintptr_t)a, sizeof(*a)};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (nfds > 0) {
+        m.msg_control = &control;
+        m.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
+    }
+    ssize_t n = sendmsg(p->conn.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n == (ssize_t)sizeof(*a))
         return 1;
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
         return 0;
     peer_end(p);
     return -1;
+}
+
+static int send_now(struct dt_peer *p, const struct dt_lw_answer *a)
+{
+    return send_fds(p, a, NULL, 0);
 }
 
 static void out_send(struct dt_peer *p, const struct dt_lw_answer *a)
@@ -123,6 +143,20 @@ void dt_peer_answer(struct dt_launcher *l, struct dt_asked *asked, const struct 
     if (asked->seq != 0 && asked->peer == l->peer.number)
         out_send(&l->peer, a);
     asked->seq = 0;
+}
+
+void dt_peer_answer_fds(struct dt_launcher *l, struct dt_asked *asked, struct dt_lw_answer *a,
+                        const int *fds, unsigned n)
+{
+    struct dt_peer *p = &l->peer;
+    bool waits = asked->seq != 0 && asked->peer == p->number && p->conn.fd >= 0;
+    if (waits && p->first == NULL && send_fds(p, a, fds, n) != 0) {
+        asked->seq = 0;
+        return;
+    }
+    a->result = DT_LW_BUSY;
+    (void)snprintf(a->text, sizeof(a->text), "too many answers wait to be read");
+    dt_peer_answer(l, asked, a);
 }
 
 void dt_peer_reply(struct dt_launcher *l, struct dt_asked *asked, const uint8_t id[16],
@@ -248,6 +282,9 @@ static void do_request(struct dt_launcher *l, const struct dt_lw_request *r, int
         break;
     case DT_LW_VOLUME_DELETE:
         dt_volume_delete(l, r, &asked);
+        break;
+    case DT_LW_SOCKETS:
+        dt_sandbox_sockets(l, r, &asked);
         break;
     }
 }

@@ -45,6 +45,10 @@ void dt_peer_answer(struct dt_launcher *l, struct dt_asked *asked, const struct 
 /* The same in short, for answers without more in them. */
 void dt_peer_reply(struct dt_launcher *l, struct dt_asked *asked, const uint8_t id[16],
                    const struct dt_err *err);
+/* With descriptors, which stay the caller's. When they cannot be sent at once the answer is BUSY,
+ * without them. */
+void dt_peer_answer_fds(struct dt_launcher *l, struct dt_asked *asked, struct dt_lw_answer *a,
+                        const int *fds, unsigned n);
 void dt_peer_event(struct dt_launcher *l, const struct dt_lw_answer *a);
 
 #endif

@@ -11,7 +11,8 @@ enum {
     HAS_GRACE = 8,
     HAS_CURSOR = 16,
     FIRST = 32,
-    HAS_BYTES = 64
+    HAS_BYTES = 64,
+    HAS_SOCKETS = 128
 };
 
 static const unsigned rules[] = {
@@ -24,6 +25,7 @@ static const unsigned rules[] = {
     [DT_LW_STATS] = NEEDS_ID,
     [DT_LW_VOLUME_CREATE] = NEEDS_ID | HAS_BYTES,
     [DT_LW_VOLUME_DELETE] = NEEDS_ID,
+    [DT_LW_SOCKETS] = NEEDS_ID | HAS_SOCKETS,
 };
 
 static bool is_zero(const void *p, size_t n)
@@ -147,6 +149,15 @@ static int check_spec(const struct dt_lw_spec *s, struct dt_err *err)
     return check_volumes(s, err) < 0 ? -1 : check_cidrs(s, err);
 }
 
+static int check_sockets(const struct dt_lw_request *r, bool has, struct dt_err *err)
+{
+    if (!has)
+        return r->count == 0 && r->family == 0 ? 0 : bad(err, "count or family");
+    if (r->count == 0 || r->count > DT_LW_SOCKETS_MAX)
+        return bad(err, "count");
+    return r->family == DT_LW_IPV4 || r->family == DT_LW_IPV6 ? 0 : bad(err, "family");
+}
+
 int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, struct dt_err *err)
 {
     if (r->version != DT_LW_VERSION)
@@ -169,6 +180,8 @@ int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, s
         return bad(err, "cursor");
     if ((rule & HAS_BYTES) != 0 ? !disk_size_ok(r->bytes) : r->bytes != 0)
         return bad(err, "bytes");
+    if (check_sockets(r, (rule & HAS_SOCKETS) != 0, err) < 0)
+        return -1;
     if ((rule & HAS_SPEC) == 0)
         return is_zero(&r->spec, sizeof(r->spec)) ? 0 : bad(err, "spec");
     return check_spec(&r->spec, err);

@@ -87,6 +87,8 @@ void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struc
 void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
                         struct dt_asked *asked);
 void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
+void dt_sandbox_sockets(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked);
 
 /* Starts one of that kind ahead, of a kit and a disk from the pools. False when it cannot. */
 bool dt_sandbox_warm_up(struct dt_launcher *l, const struct dt_lw_spec *kind);

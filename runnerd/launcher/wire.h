@@ -14,12 +14,13 @@
 #include <stdint.h>
 
 enum {
-    DT_LW_VERSION = 1,
+    DT_LW_VERSION = 2,
     DT_LW_LAYERS_MAX = 64,
     DT_LW_CIDRS_MAX = 5,
     DT_LW_VOLUMES_MAX = 8,
-    DT_LW_PATH_SIZE = 256, /* of a volume's paths, with the end */
-    DT_LW_LIST_MAX = 256,  /* sandboxes in one LIST answer */
+    DT_LW_PATH_SIZE = 256,  /* of a volume's paths, with the end */
+    DT_LW_LIST_MAX = 256,   /* sandboxes in one LIST answer */
+    DT_LW_SOCKETS_MAX = 16, /* in one SOCKETS answer */
 };
 
 enum dt_lw_op {
@@ -38,6 +39,10 @@ enum dt_lw_op {
     DT_LW_STATS = 7,   /* one sandbox: memory, cpu time, pids, disk */
     DT_LW_VOLUME_CREATE = 8, /* `id` is the volume's, `bytes` its size; EXISTS when it is there */
     DT_LW_VOLUME_DELETE = 9, /* its files go to trash; BUSY while a process of a sandbox has it */
+    /* `count` unconnected, non-blocking TCP sockets of `family` in the network namespace of a
+     * running sandbox; they come with the answer. NOT_FOUND when it does not run; BUSY when too
+     * many answers wait to be read. A socket keeps the namespace alive. */
+    DT_LW_SOCKETS = 10,
 };
 
 enum dt_lw_result {
@@ -56,6 +61,8 @@ enum dt_lw_event {
 };
 
 enum dt_lw_net { DT_LW_NET_FULL = 0, DT_LW_NET_NONE = 1, DT_LW_NET_ALLOW = 2 };
+
+enum dt_lw_family { DT_LW_IPV4 = 4, DT_LW_IPV6 = 6 };
 
 struct dt_lw_cidr {
     uint32_t addr; /* host byte order, host bits zero */
@@ -94,6 +101,8 @@ struct dt_lw_request {
     uint32_t grace_ms;      /* STOP, at most 60,000 */
     uint32_t cursor;        /* LIST */
     uint64_t bytes;         /* VOLUME_CREATE: as disk_bytes */
+    uint32_t count;         /* SOCKETS, 1 .. DT_LW_SOCKETS_MAX */
+    uint32_t family;        /* SOCKETS, enum dt_lw_family */
     struct dt_lw_spec spec; /* CREATE and START, else all zero */
 };
 

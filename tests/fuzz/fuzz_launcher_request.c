@@ -17,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(&r, data + 1, size - 1 < sizeof(r) ? size - 1 : sizeof(r));
     if (dt_request_check(&r, (data[0] & 1) != 0, (data[0] & 2) != 0, &err) < 0)
         return 0;
+    assert(r.count <= DT_LW_SOCKETS_MAX);
     assert(r.spec.nlayers <= DT_LW_LAYERS_MAX && r.spec.ncidrs <= DT_LW_CIDRS_MAX);
     for (uint32_t i = 0; i < r.spec.nvolumes; i++) {
         const struct dt_lw_volume *v = &r.spec.volumes[i];

@@ -13,12 +13,13 @@ import subprocess
 import time
 import uuid
 
-HELLO, CREATE, START, STOP, DESTROY, LIST, STATS, VOLUME_CREATE, VOLUME_DELETE = range(1, 10)
+HELLO, CREATE, START, STOP, DESTROY, LIST, STATS, VOLUME_CREATE, VOLUME_DELETE, SOCKETS = range(1, 11)
+VERSION = 2
 OK, EXISTS, NOT_FOUND, BUSY, NO_LAYER, NO_SPACE, FAILED, BAD_PATH = range(8)
 FULL, NONE, ALLOW = range(3)
 MIB = 1 << 20
 
-HEAD = struct.Struct("=IIQ16sIIQ")
+HEAD = struct.Struct("=IIQ16sIIQII")
 VOLUME = struct.Struct("=16s256s256s")
 SPEC = struct.Struct("=QQIIII40sI2048s64sI4224s")
 ANSWER = struct.Struct("=IIQ16sIiII256s")
@@ -28,8 +29,9 @@ DEADLINE = int(os.environ.get("DT_DEADLINE", "60"))
 
 
 class Answer:
-    def __init__(self, data):
+    def __init__(self, data, fds=()):
         assert len(data) == ANSWER_SIZE, len(data)
+        self.fds = fds
         (self.version, self.op, self.seq, self.id, self.result, self.status, self.oom, self.addr,
          text) = ANSWER.unpack_from(data)
         self.text = text.split(b"\0")[0].decode()
@@ -67,8 +69,8 @@ def volume(one, path, subpath=""):
     return VOLUME.pack(one, path.encode(), subpath.encode())
 
 
-def request(op, seq, one=bytes(16), grace=0, cursor=0, size=0, body=None, version=1):
-    return HEAD.pack(version, op, seq, one, grace, cursor, size) + (body or bytes(SPEC.size))
+def request(op, seq, one=bytes(16), grace=0, cursor=0, size=0, count=0, family=0, body=None, version=VERSION):
+    return HEAD.pack(version, op, seq, one, grace, cursor, size, count, family) + (body or bytes(SPEC.size))
 
 
 def config(text=b'{"id":"x"}', sealed=True):
@@ -131,10 +133,10 @@ class Launcher:
     def receive(self, timeout=DEADLINE):
         ready, _, _ = select.select([self.sock], [], [], timeout)
         assert ready, "no answer in time"
-        data = self.sock.recv(65536)
+        data, fds, _, _ = socket.recv_fds(self.sock, 65536, 16)
         if not data:
             raise EOFError
-        return Answer(data)
+        return Answer(data, fds)
 
     def answer(self, seq, timeout=DEADLINE):
         end = time.monotonic() + timeout
@@ -168,6 +170,13 @@ class Launcher:
     def destroy(self, one):
         a = self.call(DESTROY, one)
         assert a.result == OK, a
+
+    def sockets(self, one, count, family=4):
+        """Unconnected sockets in a sandbox's network."""
+        a = self.call(SOCKETS, one, count=count, family=family)
+        assert a.result == OK and len(a.fds) == count, a
+        assert not any(os.get_blocking(fd) for fd in a.fds)
+        return [socket.socket(fileno=fd) for fd in a.fds]
 
     def folder(self, one):
         return self.data / "sandboxes" / str(uuid.UUID(bytes=one))

@@ -17,9 +17,9 @@ import uuid
 
 import pytest
 
-from launcher import (ALLOW, BUSY, CREATE, DESTROY, EXISTS, FAILED, FULL, HELLO, LIST, MIB, NONE,
-                      NOT_FOUND, NO_LAYER, OK, START, STATS, STOP, Launcher, busybox_layer, config,
-                      request, spec, wait_for)
+from launcher import (ALLOW, BUSY, CREATE, DEADLINE, DESTROY, EXISTS, FAILED, FULL, HELLO, LIST, MIB, NONE,
+                      NOT_FOUND, NO_LAYER, OK, SOCKETS, START, STATS, STOP, VERSION, Launcher, busybox_layer,
+                      config, request, spec, wait_for)
 
 PROGRAM = os.environ["DT_LAUNCHER"]
 GUEST = os.environ["DT_GUEST"]
@@ -120,7 +120,7 @@ def box(host):
 
 def test_hello_says_instance_and_network(host):
     h = host.l.hello.hello()
-    assert h["version"] == 1 and h["instance"] < 16
+    assert h["version"] == VERSION and h["instance"] < 16
     if h["network"]:
         assert h["base"] & 0xfff == 0
 
@@ -391,6 +391,94 @@ def test_network_modes(host):
         host.l.destroy(one)
 
 
+def http_get(s, path):
+    s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    out = b""
+    while more := s.recv(65536):
+        out += more
+    s.close()
+    return out.decode()
+
+
+def serve(l, one, address):
+    """The sandbox's /etc behind HTTP."""
+    assert l.shell(one, f"httpd -p {address} -h /etc")[0] == 0
+
+
+def first_pid(host, one):
+    """Of the sandbox's processes, see record.h."""
+    return struct.unpack_from("=II40sQi", (host.l.folder(one) / "run").read_bytes())[4]
+
+
+def test_sockets_reach_the_loopback(host, box):
+    with socket.create_server(("127.0.0.1", 0)) as other:  # the host's: nobody connects to it
+        port = other.getsockname()[1]
+        serve(host.l, box, f"127.0.0.1:{port}")
+        sockets = host.l.sockets(box, 16)
+        for s in sockets:
+            assert (s.family, s.type) == (socket.AF_INET, socket.SOCK_STREAM)
+            with pytest.raises(OSError):
+                s.getpeername()
+            s.settimeout(DEADLINE)
+            s.connect(("127.0.0.1", port))
+            assert "root:x:0:0" in http_get(s, "/passwd")
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    assert os.readlink(f"/proc/{host.l.process.pid}/ns/net") == os.readlink("/proc/self/ns/net")
+
+
+def test_sockets_of_ipv6(host, box):
+    """Sandboxes have no IPv6; one that got it is reached as well."""
+    subprocess.run(["nsenter", "-t", str(first_pid(host, box)), "-n", "sh", "-c",
+                    "cd /proc/sys/net/ipv6/conf; echo 0 > all/disable_ipv6; echo 0 > lo/disable_ipv6"], check=True)
+    serve(host.l, box, "[::1]:3000")
+    (s,) = host.l.sockets(box, 1, family=6)
+    s.settimeout(DEADLINE)
+    s.connect(("::1", 3000))
+    assert "root:x:0:0" in http_get(s, "/passwd")
+
+
+def test_sockets_only_while_it_runs(host, box):
+    assert host.l.call(SOCKETS, uuid.uuid4().bytes, count=1, family=4).result == NOT_FOUND
+    assert host.l.call(STOP, box, grace=5000).result == OK
+    a = host.l.call(SOCKETS, box, count=1, family=4)
+    assert a.result == NOT_FOUND and not a.fds
+    host.l.create(box, op=START, layers=[host.box])
+    for s in host.l.sockets(box, 1):
+        s.close()
+
+
+def test_sockets_that_nobody_reads(host, box):
+    """A peer that asks and never reads gets no descriptors it did not take."""
+    def open_files():
+        return len(os.listdir(f"/proc/{host.l.process.pid}/fd"))
+
+    before = open_files()
+    asked = [host.l.send(SOCKETS, box, count=16, family=4) for _ in range(80)]
+    answers = [host.l.answer(seq) for seq in asked]
+    assert {(a.result, len(a.fds)) for a in answers} == {(OK, 16), (BUSY, 0)}
+    for a in answers:
+        for fd in a.fds:
+            os.close(fd)
+    assert open_files() < before + 100  # pools are filled meanwhile
+
+
+def test_sockets_of_an_adopted_sandbox(own_host):
+    l = own_host.l
+    one = l.create(layers=[own_host.box], net=FULL)
+    serve(l, one, "127.0.0.1:3000")
+    l.kill()
+    l.start()
+    (s,) = l.sockets(one, 1)
+    s.settimeout(DEADLINE)
+    s.connect(("127.0.0.1", 3000))
+    assert "root:x:0:0" in http_get(s, "/passwd")
+    (kept,) = l.sockets(one, 1)
+    l.destroy(one)
+    kept.close()  # the last user of its network, which is gone at the end (own_host checks)
+
+
 def test_list_pages(own_host):
     ids = {uuid.uuid4().bytes for _ in range(600)}
     for one in ids:
@@ -410,9 +498,9 @@ BAD = {
     "short": (frame()[:-1], 1),
     "long": (frame() + b"\0", 1),
     "empty body": (b"\0", 0),
-    "version": (frame(version=2), 1),
+    "version": (frame(version=VERSION - 1), 1),
     "op 0": (frame(op=0), 1),
-    "op 8": (frame(op=8), 0),
+    "op 11": (frame(op=11), 0),
     "hello twice": (request(HELLO, 9), 0),
     "no id": (frame(one=bytes(16)), 1),
     "id on list": (request(LIST, 9, b"x" * 16), 0),
@@ -423,6 +511,11 @@ BAD = {
     "grace": (request(STOP, 9, b"x" * 16, grace=60001), 0),
     "grace on create": (frame(grace=1), 1),
     "cursor on stop": (request(STOP, 9, b"x" * 16, cursor=1), 0),
+    "no sockets": (request(SOCKETS, 9, b"x" * 16, family=4), 0),
+    "many sockets": (request(SOCKETS, 9, b"x" * 16, count=17, family=4), 0),
+    "family": (request(SOCKETS, 9, b"x" * 16, count=1, family=socket.AF_UNIX), 0),
+    "sockets of nothing": (request(SOCKETS, 9, count=1, family=4), 0),
+    "sockets on stop": (request(STOP, 9, b"x" * 16, count=1, family=4), 0),
     "spec on stop": (request(STOP, 9, b"x" * 16, body=spec()), 0),
     "little memory": (frame(body=spec(memory=16 * MIB - 1)), 1),
     "much memory": (frame(body=spec(memory=(1 << 40) + 1)), 1),

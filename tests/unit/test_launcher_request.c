@@ -27,6 +27,10 @@ static struct dt_lw_request good(uint32_t op)
         r.spec.pids = 64;
         memcpy(r.spec.hostname, "box-1", 6);
     }
+    if (op == DT_LW_SOCKETS) {
+        r.count = DT_LW_SOCKETS_MAX;
+        r.family = DT_LW_IPV6;
+    }
     return r;
 }
 
@@ -42,7 +46,7 @@ static bool passes(const struct dt_lw_request *r)
 static void test_every_op_in_its_state(void **state)
 {
     (void)state;
-    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_VOLUME_DELETE; op++) {
+    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_SOCKETS; op++) {
         struct dt_lw_request r = good(op);
         bool has_fd = op == DT_LW_CREATE || op == DT_LW_START;
         struct dt_err err;
@@ -64,15 +68,18 @@ static const struct {
         offsetof(struct dt_lw_request, field), sizeof(((struct dt_lw_request *)0)->field), value,  \
             ok                                                                                     \
     }
-    ROW(version, 2, false),
+    ROW(version, DT_LW_VERSION - 1, false),
+    ROW(version, DT_LW_VERSION + 1, false),
     ROW(op, 0, false),
-    ROW(op, DT_LW_VOLUME_DELETE + 1, false),
+    ROW(op, DT_LW_SOCKETS + 1, false),
     ROW(op, UINT32_MAX, false),
     ROW(seq, 0, false),
     ROW(seq, UINT64_MAX, true),
     ROW(grace_ms, 1, false),
     ROW(cursor, 1, false),
     ROW(bytes, 64 * MIB, false),
+    ROW(count, 1, false),
+    ROW(family, DT_LW_IPV4, false),
     ROW(spec.memory_bytes, 16 * MIB, true),
     ROW(spec.memory_bytes, 16 * MIB - 1, false),
     ROW(spec.memory_bytes, 1ULL << 40, true),
@@ -180,6 +187,24 @@ static void test_the_size_of_a_volume(void **state)
     }
 }
 
+static void test_sockets(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t count, family;
+        bool ok;
+    } cases[] = {{1, 4, true},  {16, 6, true}, {0, 4, false}, {17, 4, false},
+                 {1, 0, false}, {1, 2, false}, {1, 5, false}, {UINT32_MAX, 4, false},
+                 {0, 0, false}, {1, 10, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct dt_lw_request r = good(DT_LW_SOCKETS);
+        r.count = cases[i].count;
+        r.family = cases[i].family;
+        if (passes(&r) != cases[i].ok)
+            fail_msg("row %zu", i);
+    }
+}
+
 #define LONG_63  "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
 #define LONG_252 LONG_63 LONG_63 LONG_63 LONG_63
 
@@ -243,9 +268,13 @@ static void test_paths_of_volumes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op_in_its_state), cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_allowed_ranges),        cmocka_unit_test(test_grace_and_cursor),
-        cmocka_unit_test(test_the_size_of_a_volume),  cmocka_unit_test(test_paths_of_volumes),
+        cmocka_unit_test(test_every_op_in_its_state),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_allowed_ranges),
+        cmocka_unit_test(test_grace_and_cursor),
+        cmocka_unit_test(test_the_size_of_a_volume),
+        cmocka_unit_test(test_paths_of_volumes),
+        cmocka_unit_test(test_sockets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
