@@ -6,24 +6,59 @@
 enum { ADD_MAX = 32 };
 
 /* Lives until the exchange, the call and the tunnel are all over. */
-struct proxy {
+struct dt_proxy {
+    struct dt_proxy *next;     /* in its group */
+    struct dt_proxy **prev;    /* what points here; NULL = in no group */
     struct dt_http_req *req;   /* NULL once its exchange is over */
     struct dt_http_call *call; /* NULL once over */
+    struct dt_tunnel *tunnel;  /* NULL unless there is one */
     struct dt_proxy_opts opts; /* the callbacks; what was borrowed is gone */
     uv_loop_t *loop;
     uint64_t sent;
     uint64_t received;
     bool begun; /* the answer's head is out */
     bool upgrade;
-    bool tunnel;
+    bool upgraded; /* the tunnel outlives request and call */
     bool starting;
     char drop_reply[]; /* names, each with its NUL, ended by an empty one */
 };
 
-static void end_if_over(struct proxy *p)
+static void group_enter(struct dt_proxy *p, struct dt_proxy_group *g)
 {
-    if (p->req != NULL || p->call != NULL || p->tunnel || p->starting)
+    p->prev = &g->first;
+    p->next = g->first;
+    if (p->next != NULL)
+        p->next->prev = &p->next;
+    g->first = p;
+}
+
+static void group_leave(struct dt_proxy *p)
+{
+    if (p->prev == NULL)
         return;
+    *p->prev = p->next;
+    if (p->next != NULL)
+        p->next->prev = p->prev;
+    p->prev = NULL;
+}
+
+void dt_proxy_group_cancel(struct dt_proxy_group *group)
+{
+    while (group->first != NULL) {
+        struct dt_proxy *p = group->first;
+        group_leave(p);
+        if (p->tunnel != NULL)
+            dt_tunnel_close(p->tunnel);
+        else if (p->call != NULL)
+            dt_http_call_cancel(p->call);
+    }
+}
+
+static void end_if_over(struct dt_proxy *p)
+{
+    if (p->req != NULL || p->call != NULL || p->tunnel != NULL || p->starting)
+        return;
+    group_leave(p);
     if (p->opts.on_done != NULL)
         p->opts.on_done(p->opts.ctx, p->sent, p->received);
     free(p);
@@ -78,7 +113,7 @@ static bool in_list(const char *const *list, struct dt_str name)
     return false;
 }
 
-static bool is_dropped_reply(const struct proxy *p, struct dt_str name)
+static bool is_dropped_reply(const struct dt_proxy *p, struct dt_str name)
 {
     for (const char *z = p->drop_reply; *z != '\0'; z += strlen(z) + 1) {
         if (dt_str_eq_nocase(dt_str_z(z), name))
@@ -104,7 +139,7 @@ static bool may_upgrade(const struct dt_http_req *req)
 }
 
 /* The request's headers as the upstream gets them; `out` has room for all. */
-static size_t request_headers(const struct proxy *p, const struct dt_proxy_opts *opts,
+static size_t request_headers(const struct dt_proxy *p, const struct dt_proxy_opts *opts,
                               struct dt_http_header *out)
 {
     const struct dt_http_header *h;
@@ -127,7 +162,7 @@ static size_t request_headers(const struct proxy *p, const struct dt_proxy_opts 
 
 /* --- the answer --- */
 
-static void fail(struct proxy *p, const struct dt_err *err)
+static void fail(struct dt_proxy *p, const struct dt_err *err)
 {
     if (p->req == NULL)
         return;
@@ -141,7 +176,7 @@ static void fail(struct proxy *p, const struct dt_err *err)
 
 static void on_head(void *ctx, int status, const struct dt_http_header *h, size_t n)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     if (p->req == NULL)
         return;
     bool has_connection = find(h, n, DT_STR("connection")).p != NULL;
@@ -164,7 +199,7 @@ static void on_head(void *ctx, int status, const struct dt_http_header *h, size_
 
 static void on_answer_data(void *ctx, const char *bytes, size_t n)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     p->received += n;
     if (p->req != NULL && !dt_http_req_write(p->req, bytes, n))
         dt_http_call_pause(p->call);
@@ -172,17 +207,17 @@ static void on_answer_data(void *ctx, const char *bytes, size_t n)
 
 static void on_client_drain(void *ctx)
 {
-    const struct proxy *p = ctx;
+    const struct dt_proxy *p = ctx;
     if (p->call != NULL)
         dt_http_call_resume(p->call);
 }
 
 static void on_tunnel_done(void *ctx, uint64_t from_client, uint64_t from_upstream)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     p->sent += from_client;
     p->received += from_upstream;
-    p->tunnel = false;
+    p->tunnel = NULL;
     end_if_over(p);
 }
 
@@ -190,22 +225,22 @@ static const struct dt_conn_events no_events = {0};
 
 static void on_upgrade(void *ctx, struct dt_conn *upstream, struct dt_str early)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     struct dt_tunnel_end client = {0};
-    p->tunnel = true; /* before the exchange ends inside dt_http_req_take_conn() */
+    p->upgraded = true; /* before the exchange ends inside dt_http_req_take_conn() */
     if (p->req != NULL)
         client.conn = dt_http_req_take_conn(p->req, &no_events, NULL, &client.early);
     if (client.conn == NULL) {
-        p->tunnel = false;
         dt_conn_close(upstream);
         return;
     }
-    dt_tunnel_start(p->loop, &client, &(struct dt_tunnel_end){upstream, early}, on_tunnel_done, p);
+    p->tunnel = dt_tunnel_start(p->loop, &client, &(struct dt_tunnel_end){upstream, early},
+                                on_tunnel_done, p);
 }
 
 static void on_call_done(void *ctx, const struct dt_err *err)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     p->call = NULL;
     if (err != NULL)
         fail(p, err);
@@ -218,7 +253,7 @@ static void on_call_done(void *ctx, const struct dt_err *err)
 
 static void on_request_data(void *ctx, const char *bytes, size_t n)
 {
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     p->sent += n;
     if (p->call != NULL && !dt_http_call_write(p->call, bytes, n))
         dt_http_req_pause(p->req);
@@ -226,14 +261,14 @@ static void on_request_data(void *ctx, const char *bytes, size_t n)
 
 static void on_request_end(void *ctx)
 {
-    const struct proxy *p = ctx;
+    const struct dt_proxy *p = ctx;
     if (p->call != NULL)
         dt_http_call_end(p->call);
 }
 
 static void on_upstream_drain(void *ctx)
 {
-    const struct proxy *p = ctx;
+    const struct dt_proxy *p = ctx;
     if (p->req != NULL)
         dt_http_req_resume(p->req);
 }
@@ -241,14 +276,14 @@ static void on_upstream_drain(void *ctx)
 static void on_req_done(void *ctx, bool complete)
 {
     (void)complete;
-    struct proxy *p = ctx;
+    struct dt_proxy *p = ctx;
     p->req = NULL;
-    if (p->call != NULL && !p->tunnel)
+    if (p->call != NULL && !p->upgraded)
         dt_http_call_cancel(p->call); /* the client is gone */
     end_if_over(p);
 }
 
-static int start_call(struct proxy *p, const struct dt_proxy_opts *opts, struct dt_err *err)
+static int start_call(struct dt_proxy *p, const struct dt_proxy_opts *opts, struct dt_err *err)
 {
     struct dt_http_header headers[DT_HTTP_HEADERS_MAX + ADD_MAX + 1];
     char method[32];
@@ -301,14 +336,14 @@ static void copy_list(char *out, const char *const *list)
 void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
 {
     struct dt_err err;
-    struct proxy *p = malloc(sizeof(*p) + list_size(opts->drop_reply));
+    struct dt_proxy *p = malloc(sizeof(*p) + list_size(opts->drop_reply));
     if (p == NULL) {
         dt_http_req_reply(req, 503, "text/plain", "out of memory\n", 14);
         if (opts->on_done != NULL)
             opts->on_done(opts->ctx, 0, 0);
         return;
     }
-    *p = (struct proxy){
+    *p = (struct dt_proxy){
         .req = req,
         .opts = {.on_fail = opts->on_fail,
                  .keep_reply = opts->keep_reply,
@@ -319,6 +354,8 @@ void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
         .starting = true,
     };
     p->opts.ctx = opts->ctx;
+    if (opts->group != NULL)
+        group_enter(p, opts->group);
     copy_list(p->drop_reply, opts->drop_reply);
     dt_http_req_on_done(req, on_req_done, p);
     dt_http_req_on_drain(req, on_client_drain, p);

@@ -8,8 +8,14 @@
 
 #include "net/http_client.h"
 
+/* Exchanges that end together when their upstream goes; zeroed, and empty when its memory goes. */
+struct dt_proxy_group {
+    struct dt_proxy *first;
+};
+
 struct dt_proxy_opts {
     struct dt_http_client *upstream;
+    struct dt_proxy_group *group;     /* NULL = none */
     struct dt_str target;             /* the new target; NULL p = unchanged */
     const char *host;                 /* the new Host; NULL = as the client sent it */
     const char *const *drop;          /* request headers to leave out, ended by NULL; may be NULL */
@@ -31,7 +37,11 @@ struct dt_proxy_opts {
     void *ctx;
 };
 
-/* Takes over `req`: it will be answered. Everything in opts but `upstream` and ctx is copied. */
+/* Takes over `req`: it will be answered. Everything in opts but `upstream`, `group` and ctx is
+ * copied. */
 void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts);
+/* Ends all of them: on_fail with CANCELLED where no answer has begun, a cut answer or tunnel where
+ * one has. The group is empty at once; callbacks come from the loop. */
+void dt_proxy_group_cancel(struct dt_proxy_group *group);
 
 #endif

@@ -8,16 +8,14 @@ enum {
     FLUSH_MS = 30000, /* to take the last bytes, once the other end is gone */
 };
 
-struct tunnel;
-
 struct side {
-    struct tunnel *tunnel;
+    struct dt_tunnel *tunnel;
     struct side *other;
     struct dt_conn *conn; /* NULL once closed */
     uint64_t bytes;       /* that came from it */
 };
 
-struct tunnel {
+struct dt_tunnel {
     struct side a;
     struct side b;
     uv_timer_t timer; /* runs once one side has ended */
@@ -27,7 +25,7 @@ struct tunnel {
 
 static void on_timer_closed(uv_handle_t *h)
 {
-    struct tunnel *t = h->data;
+    struct dt_tunnel *t = h->data;
     t->done(t->ctx, t->a.bytes, t->b.bytes);
     free(t);
 }
@@ -40,13 +38,13 @@ static void check_side(const struct side *s, uint64_t limit_ms)
 
 static void on_tick(uv_timer_t *h)
 {
-    struct tunnel *t = h->data;
+    struct dt_tunnel *t = h->data;
     uint64_t limit_ms = t->a.conn == NULL || t->b.conn == NULL ? FLUSH_MS : HALF_MS;
     check_side(&t->a, limit_ms);
     check_side(&t->b, limit_ms);
 }
 
-static void watch(struct tunnel *t)
+static void watch(struct dt_tunnel *t)
 {
     if (!uv_is_active((uv_handle_t *)&t->timer))
         (void)uv_timer_start(&t->timer, on_tick, TICK_MS, TICK_MS);
@@ -99,10 +97,12 @@ static const struct dt_conn_events events = {
     .on_close = on_close,
 };
 
-void dt_tunnel_start(uv_loop_t *loop, const struct dt_tunnel_end *a, const struct dt_tunnel_end *b,
-                     void (*done)(void *ctx, uint64_t from_a, uint64_t from_b), void *ctx)
+struct dt_tunnel *dt_tunnel_start(uv_loop_t *loop, const struct dt_tunnel_end *a,
+                                  const struct dt_tunnel_end *b,
+                                  void (*done)(void *ctx, uint64_t from_a, uint64_t from_b),
+                                  void *ctx)
 {
-    struct tunnel *t = calloc(1, sizeof(*t));
+    struct dt_tunnel *t = calloc(1, sizeof(*t));
     if (t == NULL)
         abort(); /* both connections have left their owners: nobody could close them in order */
     t->a = (struct side){.tunnel = t, .other = &t->b, .conn = a->conn};
@@ -115,4 +115,13 @@ void dt_tunnel_start(uv_loop_t *loop, const struct dt_tunnel_end *a, const struc
     dt_conn_set_events(b->conn, &events, &t->b);
     on_data(&t->a, a->early.p, a->early.n);
     on_data(&t->b, b->early.p, b->early.n);
+    return t;
+}
+
+void dt_tunnel_close(struct dt_tunnel *t)
+{
+    if (t->a.conn != NULL)
+        dt_conn_close(t->a.conn);
+    if (t->b.conn != NULL)
+        dt_conn_close(t->b.conn);
 }

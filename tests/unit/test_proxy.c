@@ -299,6 +299,50 @@ static void test_tunnel(void **state)
     }
 }
 
+/* The upstream goes: before an answer, in the middle of one, and with a tunnel open. */
+static void test_group_cancel(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *send, *answer, *want;
+        enum dt_err_code code;
+    } rows[] = {
+        {"GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", "", "HTTP/1.1 502 ", DT_E_CANCELLED},
+        {"GET / HTTP/1.1\r\n" H "\r\n", OK "Content-Length: 9\r\n\r\nhalf", "\r\n\r\nhalf", DT_OK},
+        {"GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: x\r\n\r\n",
+         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nhello",
+         "\r\n\r\nhello", DT_OK},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct dt_proxy_group group = {NULL};
+        struct fixture f;
+        struct canned s = {0};
+        struct raw r = {0};
+        reset();
+        px.opts.group = &group;
+        fixture_init(&f, NULL, forward);
+        canned_start(&s, &f.loop, rows[i].answer, strlen(rows[i].answer));
+        setup(&f, s.port);
+        raw_start(&r, &f, rows[i].send, strlen(rows[i].send));
+        fixture_until(&f, &s.answered);
+        while (!f.late && rows[i].code == DT_OK && !raw_has(&r, rows[i].want))
+            (void)uv_run(&f.loop, UV_RUN_ONCE);
+        assert_non_null(group.first);
+        dt_proxy_group_cancel(&group);
+        assert_null(group.first);
+        assert_false(px.one_done);
+        fixture_until(&f, &px.one_done);
+        fixture_until(&f, &s.closed);
+        fixture_until(&f, &r.closed);
+        assert_true(raw_has(&r, rows[i].want));
+        assert_int_equal(px.code, rows[i].code);
+        dt_buf_done(&r.in);
+        (void)dt_http_client_free(px.upstream);
+        canned_done(&s);
+        fixture_done(&f);
+    }
+}
+
 static void test_h2c_is_no_tunnel(void **state)
 {
     (void)state;
@@ -513,11 +557,12 @@ static void test_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heads),       cmocka_unit_test(test_target_and_host),
-        cmocka_unit_test(test_answers),     cmocka_unit_test(test_answers_byte_by_byte),
-        cmocka_unit_test(test_unreachable), cmocka_unit_test(test_client_leaves),
-        cmocka_unit_test(test_tunnel),      cmocka_unit_test(test_h2c_is_no_tunnel),
-        cmocka_unit_test(test_down),        cmocka_unit_test(test_up),
+        cmocka_unit_test(test_heads),        cmocka_unit_test(test_target_and_host),
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_answers_byte_by_byte),
+        cmocka_unit_test(test_unreachable),  cmocka_unit_test(test_client_leaves),
+        cmocka_unit_test(test_tunnel),       cmocka_unit_test(test_h2c_is_no_tunnel),
+        cmocka_unit_test(test_group_cancel), cmocka_unit_test(test_down),
+        cmocka_unit_test(test_up),
     };
     return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }
