@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "gen/rest_api.h"
+#include "model/preview.h"
 #include "net/proxy.h"
 
 enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024 };
@@ -11,6 +12,7 @@ enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024 };
 /* Lives until the exchange or tunnel is over. */
 struct forward {
     struct dt_runnerd *rd;
+    struct dt_upstream *port; /* NULL = the toolbox */
     char id[DT_UUID_SIZE];
     const char *source;
     char *prefix, *cors, *cookie;
@@ -162,15 +164,46 @@ static void on_head(void *ctx, struct dt_http_req *req, int status)
     }
 }
 
+static void say_why(const struct forward *f, const struct dt_err *err, struct dt_err *why)
+{
+    unsigned port = f->port != NULL ? dt_upstream_port(f->port) : 0;
+    enum dt_err_code code = err->code == DT_E_TIMEOUT ? DT_E_TIMEOUT : DT_E_UNREACHABLE;
+    if (err->code == DT_E_UNSUPPORTED)
+        (void)dt_err_set(why, DT_E_BAD_REQUEST, "%.200s", err->msg);
+    else if (port == 0)
+        (void)dt_err_set(why, code,
+                         "the sandbox's toolbox does not answer (%.200s): wait a moment and try "
+                         "again; if it stays so, stop and start the sandbox",
+                         err->msg);
+    else if (err->code == DT_E_CANCELLED)
+        (void)dt_err_set(why, code, "the sandbox was stopped");
+    else if (err->sys_errno == ECONNREFUSED)
+        (void)dt_err_set(why, code,
+                         "nothing listens on port %u of the sandbox's loopback: start a server "
+                         "there, on 127.0.0.1 or 0.0.0.0",
+                         port);
+    else
+        (void)dt_err_set(why, code, "the server on port %u did not answer: %.300s", port, err->msg);
+}
+
 static void on_fail(void *ctx, struct dt_http_req *req, const struct dt_err *err)
 {
     const struct forward *f = ctx;
-    struct dt_err why = {.code = err->code == DT_E_TIMEOUT ? DT_E_TIMEOUT : DT_E_UNREACHABLE};
-    (void)dt_err_set(&why, why.code,
-                     "the sandbox's toolbox does not answer (%.200s): wait a moment and try again; "
-                     "if it stays so, stop and start the sandbox",
-                     err->msg);
+    struct dt_err why;
+    say_why(f, err, &why);
     dt_reply_error(req, &why, f->source);
+}
+
+static void forward_free(struct forward *f)
+{
+    if (f == NULL)
+        return;
+    dt_upstream_unref(f->port);
+    dt_buf_done(&f->location);
+    free(f->prefix);
+    free(f->cors);
+    free(f->cookie);
+    free(f);
 }
 
 static void on_done(void *ctx, uint64_t sent, uint64_t received)
@@ -184,11 +217,7 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received)
         dt_live_touch(l);
     }
     f->rd->last_request_ms = dt_clock_ms();
-    dt_buf_done(&f->location);
-    free(f->prefix);
-    free(f->cors);
-    free(f->cookie);
-    free(f);
+    forward_free(f);
 }
 
 /* --- the request --- */
@@ -230,17 +259,33 @@ static char *copy_or_null(const char *z)
     return z != NULL ? strdup(z) : NULL;
 }
 
-void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
-                const struct dt_forward *in)
+/* `/proxy/{port}/path` of the toolbox's API is the same as the path at that port. */
+static int split_port(struct dt_str *target, struct dt_buf *room, uint16_t *port,
+                      struct dt_err *err)
 {
-    struct dt_err err;
+    const struct dt_str proxy = DT_STR("/proxy/");
+    if (!dt_str_starts(*target, proxy))
+        return 0;
+    size_t n = proxy.n;
+    while (n < target->n && target->p[n] != '/' && target->p[n] != '?')
+        n++;
+    if (dt_port_parse(dt_str(target->p + proxy.n, n - proxy.n), port, err) < 0)
+        return -1;
+    *target = dt_str(target->p + n, target->n - n);
+    if (target->n > 0 && target->p[0] == '/')
+        return 0;
+    if (dt_buf_addz(room, "/", err) < 0 || dt_buf_adds(room, *target, err) < 0)
+        return -1;
+    *target = dt_buf_str(room);
+    return 0;
+}
+
+static struct forward *forward_new(struct dt_runnerd *rd, const struct dt_live *l,
+                                   const struct dt_forward *in)
+{
     struct forward *f = calloc(1, sizeof(*f));
-    if (f == NULL || dt_forward_toolbox(rd, l, &err) < 0) {
-        free(f);
-        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
-        dt_reply_error(req, &err, in->source);
-        return;
-    }
+    if (f == NULL)
+        return NULL;
     f->rd = rd;
     f->source = in->source;
     memcpy(f->id, l->id, sizeof(f->id));
@@ -250,39 +295,89 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
-    if (in->request_id != NULL)
-        dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
     dt_buf_init(&f->location, (size_t)8 << 10);
+    return f;
+}
+
+/* The port or the toolbox; `host` is what a port gets as its Host. */
+static int find_upstream(struct forward *f, struct dt_live *l, uint16_t port, char host[32],
+                         struct dt_proxy_opts *opts, struct dt_err *err)
+{
+    if (port == 0) {
+        if (dt_forward_toolbox(f->rd, l, err) < 0)
+            return -1;
+        opts->upstream = l->toolbox;
+        return 0;
+    }
+    if (dt_upstream_get(f->rd, l, port, &f->port, err) < 0)
+        return -1;
+    (void)snprintf(host, 32, "localhost:%u", port);
+    opts->upstream = dt_upstream_client(f->port);
+    opts->group = dt_upstream_group(l);
+    opts->host = host;
+    return 0;
+}
+
+static size_t added_headers(const struct forward *f, struct dt_http_req *req,
+                            struct dt_buf *cookies, struct dt_http_header add[3])
+{
+    size_t n = 0;
+    if (!f->is_page)
+        return 0;
+    add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Host"), dt_http_req_host(req)};
+    add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Proto"),
+                                       dt_str_z(f->rd->config->proxy_protocol)};
+    if (other_cookies(req, cookies) == 0 && cookies->n > 0)
+        add[n++] = (struct dt_http_header){DT_STR("Cookie"), dt_buf_str(cookies)};
+    return n;
+}
+
+static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
+                  struct dt_proxy_opts *opts)
+{
+    struct dt_http_header add[3];
+    DT_AUTO_BUF struct dt_buf cookies;
+    dt_buf_init(&cookies, COOKIES_MAX);
     if (!f->quiet) {
         l->exchanges++;
         dt_live_touch(l);
     }
+    opts->add = add;
+    opts->nadd = added_headers(f, req, &cookies, add);
+    dt_proxy_start(req, opts);
+}
 
-    DT_AUTO_BUF struct dt_buf cookies;
-    dt_buf_init(&cookies, COOKIES_MAX);
-    struct dt_http_header add[3];
-    size_t nadd = 0;
-    struct dt_str host = dt_http_req_host(req);
-    if (in->is_page) {
-        add[nadd++] = (struct dt_http_header){DT_STR("X-Forwarded-Host"), host};
-        add[nadd++] = (struct dt_http_header){DT_STR("X-Forwarded-Proto"),
-                                              dt_str_z(rd->config->proxy_protocol)};
-        if (other_cookies(req, &cookies) == 0 && cookies.n > 0)
-            add[nadd++] = (struct dt_http_header){DT_STR("Cookie"), dt_buf_str(&cookies)};
-    }
+void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
+                const struct dt_forward *in)
+{
+    struct dt_err err;
+    char host[32];
+    uint16_t port = in->port;
     struct dt_proxy_opts opts = {
-        .upstream = l->toolbox,
         .target = in->target,
         .drop = drop_request,
         .drop_reply = drop_reply,
-        .add = add,
-        .nadd = nadd,
         .connect_ms = CONNECT_MS,
         .on_fail = on_fail,
         .keep_reply = keep_reply,
         .on_head = on_head,
         .on_done = on_done,
-        .ctx = f,
     };
-    dt_proxy_start(req, &opts);
+    DT_AUTO_BUF struct dt_buf target;
+    dt_buf_init(&target, DT_HTTP_HEAD_MAX);
+    if (port == 0 && split_port(&opts.target, &target, &port, &err) < 0) {
+        dt_reply_error(req, &err, in->source);
+        return;
+    }
+    struct forward *f = forward_new(rd, l, in);
+    if (f == NULL || find_upstream(f, l, port, host, &opts, &err) < 0) {
+        forward_free(f);
+        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
+        dt_reply_error(req, &err, in->source);
+        return;
+    }
+    opts.ctx = f;
+    if (in->request_id != NULL)
+        dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
+    start(f, req, l, &opts);
 }

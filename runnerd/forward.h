@@ -1,12 +1,13 @@
-/* Sends a request on to a sandbox's toolbox, without our credentials, and its answer back, without
- * what an answer from a sandbox must not do to a browser. */
+/* Sends a request on to a sandbox's toolbox or one of its ports, without our credentials, and its
+ * answer back, without what an answer from a sandbox must not do to a browser. */
 #ifndef DT_FORWARD_H
 #define DT_FORWARD_H
 
 #include "runnerd/runnerd.h"
 
 struct dt_forward {
-    struct dt_str target; /* `/path?query` at the toolbox */
+    uint16_t port;        /* 0 = the toolbox, where /proxy/{port}/... means a port again */
+    struct dt_str target; /* `/path?query` there */
     const char *prefix;   /* put before the path of redirects; NULL = none */
     const char *cors;     /* the Origin to allow; NULL = none */
     bool cors_credentials;

@@ -107,8 +107,12 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         l = dt_live_add(&rd->live, row->id, row->org, row->name);
     if (l == NULL)
         return NULL;
+    if (row->state != DT_SANDBOX_STARTED)
+        dt_upstreams_close(l);
     l->state = row->state;
     l->desired = row->desired;
+    if (l->token[0] == '\0' || l->starts != row->starts)
+        dt_preview_token(rd->secret, l->id, row->starts, l->token);
     l->starts = row->starts;
     l->is_public = row->is_public;
     l->cpu_millis = row->res.cpu_millis;
@@ -643,6 +647,7 @@ void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event
     struct dt_live *l = dt_live_by_id(&rd->live, id);
     if (l == NULL)
         return;
+    dt_upstreams_close(l);
     if (l->busy) {
         l->exited = true;
         l->oom = event->oom != 0;

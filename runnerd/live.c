@@ -32,6 +32,7 @@ struct dt_live *dt_live_add(struct dt_live_table *t, const char *id, const char 
 static void release(struct dt_live *l)
 {
     (void)dt_http_client_free(l->toolbox);
+    dt_upstreams_close(l);
     free(l->answer);
     free(l->name);
     free(l);

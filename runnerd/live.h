@@ -7,7 +7,9 @@
 
 #include "base/rand.h"
 #include "model/sandbox.h"
+#include "model/token.h"
 #include "net/http_client.h"
+#include "runnerd/upstream.h"
 
 enum { DT_LIVE_BUCKETS = 1024, DT_LIVE_ANSWER_MAX = 8192 };
 
@@ -20,6 +22,7 @@ struct dt_live {
     enum dt_sandbox_desired desired;
     struct dt_sandbox_timers timers;
     int64_t starts;
+    char token[DT_PREVIEW_TOKEN_SIZE]; /* of its previews, until the next start */
     int64_t cpu_millis, memory_mib, disk_mib;
     uint64_t changed_ms; /* monotonic: when the last operation ended */
     unsigned exchanges;  /* requests and tunnels that are open now */
@@ -30,6 +33,7 @@ struct dt_live {
     bool oom;
     int exit_status;
     struct dt_http_client *toolbox; /* made at first use */
+    struct dt_upstreams *upstreams; /* the same; gone when it does not run */
     uint64_t version;               /* counts dt_live_changed() */
     char *answer;                   /* what GET says, NULL when it must ask the store */
     size_t answer_size;

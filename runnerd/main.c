@@ -208,6 +208,9 @@ static void on_up(void *ctx, const struct dt_lw_answer *hello)
     if (!p->rd.hello.has_network)
         dt_log(DT_LOG_WARN, "sandboxes have no network", "why", hello->text, NULL);
     dt_reconcile(&p->rd);
+    for (struct dt_live *l = dt_live_next(&p->rd.live, NULL); l != NULL;
+         l = dt_live_next(&p->rd.live, l))
+        dt_upstreams_retry(l);
 }
 
 static void on_down(void *ctx, bool fatal, const struct dt_err *err)
@@ -341,12 +344,12 @@ static int load_store(struct program *p, struct dt_err *err)
                            geteuid());
     }
     DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
-    if (dt_db_conn_open(path, &c, err) < 0 || dt_db_migrate(c, dt_db_migrations, err) < 0 ||
+    if (load_secret(p, err) < 0 || dt_db_conn_open(path, &c, err) < 0 ||
+        dt_db_migrate(c, dt_db_migrations, err) < 0 ||
         dt_keys_load(&p->rd.keys, c, admin != NULL && admin[0] != '\0' ? admin : NULL, p->first_key,
                      err) < 0 ||
         dt_store_sandbox_all(c, add_live, p, err) < 0 ||
-        dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0 ||
-        load_secret(p, err) < 0)
+        dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0)
         return -1;
     c = dt_db_conn_close(c);
     dt_keys_read_group(p->rd.keys.uids, &p->rd.keys.nuids);
@@ -377,6 +380,7 @@ static int start(struct program *p, struct dt_err *err)
     rd->on_ready = on_ready;
     rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
+    dt_upstream_totals_init(&rd->upstreams);
     if (load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||

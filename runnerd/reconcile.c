@@ -200,6 +200,7 @@ void dt_timers_run(struct dt_runnerd *rd)
         next = dt_live_next(&rd->live, l);
         if (l->exchanges > 0)
             dt_live_touch(l);
+        dt_upstreams_rest(l);
         if (l->busy || !dt_launcher_client_is_up(rd->launcher))
             continue;
         enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, now);

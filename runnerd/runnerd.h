@@ -29,6 +29,7 @@ struct dt_runnerd {
     struct dt_launcher_client *launcher;
     struct dt_lw_hello hello;
     struct dt_live_table live;
+    struct dt_upstream_totals upstreams;
     struct dt_keys keys;
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */

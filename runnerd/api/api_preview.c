@@ -27,13 +27,13 @@ static int port_param(struct dt_api_req *a, uint16_t *port)
 void dt_api_preview_url(struct dt_api_req *a)
 {
     uint16_t port;
-    char url[URL_MAX], token[DT_PREVIEW_TOKEN_SIZE];
+    char url[URL_MAX];
     const struct dt_live *l = dt_api_sandbox(a);
     if (l == NULL || port_param(a, &port) < 0)
         return;
     make_url(a->rd, port, l->id, url);
-    dt_preview_token(a->rd->secret, l->id, l->starts, token);
-    const struct dt_rest_port_preview_url out = {.sandbox_id = l->id, .url = url, .token = token};
+    const struct dt_rest_port_preview_url out = {
+        .sandbox_id = l->id, .url = url, .token = l->token};
     dt_api_reply(a, dt_rest_port_preview_url_print(&out));
 }
 

@@ -57,27 +57,49 @@ static void forward(const struct dt_preview_ask *ask, struct dt_live *l,
     struct dt_str from = dt_http_req_header(ask->req, "Origin");
     if (from.n > 0 && from.n < sizeof(origin) && !is_true(ask->req, "X-Daytona-Disable-CORS"))
         (void)snprintf(origin, sizeof(origin), "%.*s", (int)from.n, from.p);
+    /* Port 2280 is the toolbox itself. */
+    uint16_t port = ask->toolbox || ask->port == 2280 ? 0 : ask->port;
     dt_forward(ask->rd, ask->req, l,
                &(struct dt_forward){
+                   .port = port,
                    .target = target,
                    .prefix = prefix,
                    .cors = origin[0] != '\0' ? origin : NULL,
-                   .is_page = !ask->toolbox && ask->port != 2280,
+                   .is_page = port != 0,
                    .cookie = pass->set_cookie[0] != '\0' ? pass->set_cookie : NULL,
                    .source = source,
                    .quiet = is_true(ask->req, "X-Daytona-Skip-Last-Activity-Update"),
                });
 }
 
-/* Checks the caller, then sends the request on; `path` is the toolbox's. */
-static void serve(struct dt_preview_ask *ask, struct dt_live *l, const struct dt_buf *path,
+/* What goes on: the path, and the query without our parameter. Most often that is the rest of the
+ * request's own target; else it is put together in `room`. */
+static int find_target(const struct dt_preview_ask *ask, struct dt_str path, struct dt_buf *room,
+                       struct dt_str *target, struct dt_err *err)
+{
+    struct dt_str whole = dt_http_req_target(ask->req);
+    if (path.n == 0)
+        path = DT_STR("/");
+    else if (memmem(whole.p, whole.n, DT_QUERY_TOKEN, sizeof(DT_QUERY_TOKEN) - 1) == NULL) {
+        *target = dt_str(path.p, (size_t)(whole.p + whole.n - path.p));
+        return 0;
+    }
+    if (dt_buf_adds(room, path, err) < 0 || dt_preview_query(ask->query, room, err) < 0)
+        return -1;
+    *target = dt_buf_str(room);
+    return 0;
+}
+
+/* Checks the caller, then sends the request on; `path` is a part of the request's target. */
+static void serve(const struct dt_preview_ask *ask, struct dt_live *l, struct dt_str path,
                   const char *prefix)
 {
     struct dt_err err;
     struct dt_preview_pass pass;
-    DT_AUTO_BUF struct dt_buf target;
-    dt_buf_init(&target, DT_HTTP_HEAD_MAX + 64);
-    if (dt_preview_auth(ask, &pass, &err) < 0) {
+    struct dt_str target;
+    DT_AUTO_BUF struct dt_buf room;
+    dt_buf_init(&room, DT_HTTP_HEAD_MAX + 64);
+    if (dt_preview_auth(ask, &pass, &err) < 0 || find_target(ask, path, &room, &target, &err) < 0) {
         dt_reply_error(ask->req, &err, source);
         return;
     }
@@ -85,12 +107,7 @@ static void serve(struct dt_preview_ask *ask, struct dt_live *l, const struct dt
         not_running(ask->req, l);
         return;
     }
-    if (dt_buf_adds(&target, dt_buf_str(path), &err) < 0 ||
-        dt_preview_query(ask->query, &target, &err) < 0) {
-        dt_reply_error(ask->req, &err, source);
-        return;
-    }
-    forward(ask, l, &pass, dt_buf_str(&target), prefix);
+    forward(ask, l, &pass, target, prefix);
 }
 
 /* An old SDK appends its token with a '&' even where there is no '?'. */
@@ -113,8 +130,6 @@ static void serve_host(struct dt_runnerd *rd, struct dt_http_req *req,
     struct dt_preview_ask ask = {.rd = rd, .req = req, .port = host->port};
     const char *id = host->label;
     const struct dt_signed_row *row = NULL;
-    DT_AUTO_BUF struct dt_buf path;
-    dt_buf_init(&path, DT_HTTP_HEAD_MAX + 64);
     if (is_signed) {
         row = dt_signed_find(&rd->signed_urls, host->label, dt_clock_real_ms());
         ask.signed_host = row != NULL && row->port == host->port;
@@ -131,17 +146,11 @@ static void serve_host(struct dt_runnerd *rd, struct dt_http_req *req,
         return;
     }
     ask.sandbox = l;
-    struct dt_str rest;
-    split_target(req, &rest, &ask.query);
+    struct dt_str path;
+    split_target(req, &path, &ask.query);
     if (rd->config->preview_warning_enabled && dt_preview_warn(req, host->port))
         return;
-    /* Port 2280 is the toolbox itself; everything else goes through its port proxy. */
-    if ((host->port != 2280 && dt_buf_addf(&path, &err, "/proxy/%u", (unsigned)host->port) < 0) ||
-        dt_buf_adds(&path, rest, &err) < 0) {
-        dt_reply_error(req, &err, source);
-        return;
-    }
-    serve(&ask, l, &path, NULL);
+    serve(&ask, l, path, NULL);
 }
 
 /* --- the domain itself --- */
@@ -152,8 +161,6 @@ static void serve_toolbox(struct dt_runnerd *rd, struct dt_http_req *req)
     char id[DT_UUID_SIZE], prefix[DT_UUID_SIZE + 16];
     struct dt_preview_ask ask = {.rd = rd, .req = req, .port = 2280, .toolbox = true};
     struct dt_str path, rest, segment;
-    DT_AUTO_BUF struct dt_buf target;
-    dt_buf_init(&target, DT_HTTP_HEAD_MAX + 64);
     split_target(req, &path, &ask.query);
     rest = dt_str(path.p + sizeof("/toolbox/") - 1, path.n - (sizeof("/toolbox/") - 1));
     (void)dt_str_cut(&rest, '/', &segment);
@@ -168,11 +175,7 @@ static void serve_toolbox(struct dt_runnerd *rd, struct dt_http_req *req)
     }
     ask.sandbox = l;
     (void)snprintf(prefix, sizeof(prefix), "/toolbox/%s", l->id);
-    if (dt_buf_addz(&target, "/", &err) < 0 || dt_buf_adds(&target, rest, &err) < 0) {
-        dt_reply_error(req, &err, source);
-        return;
-    }
-    serve(&ask, l, &target, prefix);
+    serve(&ask, l, rest.p != NULL ? dt_str(rest.p - 1, rest.n + 1) : rest, prefix);
 }
 
 static void serve_domain(struct dt_runnerd *rd, struct dt_http_req *req)

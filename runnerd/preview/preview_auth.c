@@ -8,9 +8,8 @@
 
 static bool is_token(const struct dt_preview_ask *ask, struct dt_str given)
 {
-    char want[DT_PREVIEW_TOKEN_SIZE];
-    dt_preview_token(ask->rd->secret, ask->sandbox->id, ask->sandbox->starts, want);
-    return given.n == sizeof(want) - 1 && dt_equal_secret(given.p, want, given.n);
+    const char *want = ask->sandbox->token;
+    return given.n == sizeof(ask->sandbox->token) - 1 && dt_equal_secret(given.p, want, given.n);
 }
 
 static bool by_bearer(const struct dt_preview_ask *ask)

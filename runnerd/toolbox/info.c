@@ -43,7 +43,7 @@ void dt_op_port_list(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_s
         return;
     }
     for (int port = 1; port < 65536; port++) {
-        if (p->reach[port] != 0)
+        if (p->listens[port])
             (void)json_array_append_new(list, json_integer(port));
     }
     const struct dt_tb_ports r = {.ports = list};
@@ -66,6 +66,6 @@ void dt_op_port_in_use(struct dt_toolbox *tb, struct dt_http_req *req, struct dt
         out_of_memory(req);
         return;
     }
-    const struct dt_tb_port_in_use r = {.is_in_use = p->reach[port] != 0};
+    const struct dt_tb_port_in_use r = {.is_in_use = p->listens[port]};
     dt_reply_json(req, 200, dt_tb_port_in_use_print(&r));
 }

@@ -8,26 +8,6 @@
 /* The kernel prints listeners first, so what lies behind this much is of no interest. */
 enum { TABLE_MAX = 4 * 1024 * 1024, LISTEN = 0x0a };
 
-static unsigned reach_of(struct dt_str address)
-{
-    static const struct {
-        const char *address; /* as the kernel prints it: 32-bit words in this machine's order */
-        unsigned reach;
-    } rows[] = {
-        {"00000000", DT_PORT_V4},
-        {"0100007F", DT_PORT_V4},
-        {"00000000000000000000000000000000", DT_PORT_V6},
-        {"00000000000000000000000001000000", DT_PORT_V6},
-        {"0000000000000000FFFF000000000000", DT_PORT_V4},
-        {"0000000000000000FFFF00000100007F", DT_PORT_V4},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (dt_str_eq(address, dt_str_z(rows[i].address)))
-            return rows[i].reach | DT_PORT_LISTENS;
-    }
-    return DT_PORT_LISTENS;
-}
-
 /* The next word of a line; .n == 0 at its end. */
 static struct dt_str word(struct dt_str *line)
 {
@@ -63,7 +43,7 @@ void dt_ports_parse(struct dt_ports *p, struct dt_str text)
         (void)word(&line); /* the other end */
         if (hex(word(&line), &state) == 0 && state == LISTEN && dt_str_cut(&local, ':', &address) &&
             hex(local, &port) == 0)
-            p->reach[port] |= (uint8_t)reach_of(address);
+            p->listens[port] = true;
     }
 }
 

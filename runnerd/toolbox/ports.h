@@ -6,14 +6,8 @@
 
 #include "base/str.h"
 
-enum dt_port_reach {
-    DT_PORT_LISTENS = 1, /* on any address */
-    DT_PORT_V4 = 2,      /* 127.0.0.1 reaches it */
-    DT_PORT_V6 = 4,      /* ::1 reaches it */
-};
-
 struct dt_ports {
-    uint8_t reach[65536]; /* by port */
+    bool listens[65536]; /* on any address, by port */
 };
 
 /* Adds the listeners of one table's text; lines that are something else are skipped. */

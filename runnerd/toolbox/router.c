@@ -49,11 +49,6 @@ void dt_toolbox_handle(void *ctx, struct dt_http_req *req)
 {
     struct dt_toolbox *tb = ctx;
     struct dt_str path = dt_http_req_path(req), method = dt_http_req_method(req);
-    const struct dt_str proxy = DT_STR("/proxy/");
-    if (dt_str_starts(path, proxy)) {
-        dt_op_proxy(tb, req, dt_str(path.p + proxy.n, path.n - proxy.n));
-        return;
-    }
     if (path.n > 1 && path.p[path.n - 1] == '/')
         path.n--;
     for (size_t i = 0; i < DT_TB_OP_COUNT; i++) {

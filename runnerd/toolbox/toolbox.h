@@ -6,8 +6,6 @@
 #include "net/http_server.h"
 #include "toolbox/guest.h"
 
-struct dt_http_client;
-
 struct dt_toolbox {
     uv_loop_t *loop;
     struct dt_guest guest;
@@ -38,8 +36,5 @@ dt_toolbox_op dt_op_user_home_dir;
 dt_toolbox_op dt_op_work_dir;
 dt_toolbox_op dt_op_port_list;
 dt_toolbox_op dt_op_port_in_use;
-/* ANY /proxy/{port}/{path}: in no schema, since what goes through it is somebody else's. `rest`
- * begins behind `/proxy/`. */
-void dt_op_proxy(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str rest);
 
 #endif

@@ -626,42 +626,6 @@ def test_ports(box, servers):
         assert box.get(f"/port/{bad}/in-use").status == 400
 
 
-@pytest.mark.parametrize("port", [3001, 3002])
-def test_proxy(box, servers, port):
-    answer = box.post(f"/proxy/{port}/a%20b/%C3%A9?x=1&y=%2F", b"body" * 1000, {"X-Mine": "yes"})
-    seen = answer.json
-    assert seen["path"] == "/a%20b/%C3%A9?x=1&y=%2F" and seen["length"] == 4000
-    assert seen["headers"]["host"] == f"localhost:{port}" and seen["headers"]["x-mine"] == "yes"
-    assert box.get(f"/proxy/{port}").json["path"] == "/"
-    assert box.get(f"/proxy/{port}?q").json["path"] == "/?q"
-
-
-def test_proxy_upgrade(box, servers):
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
-    s.connect(box.socket)
-    s.sendall(b"GET /proxy/3001/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-              b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += s.recv(1000)
-    assert head.startswith(b"HTTP/1.1 101 ")
-    data = os.urandom(200000)
-    s.sendall(data)
-    got = b""
-    while len(got) < len(data):
-        got += s.recv(65536)
-    assert got == data
-    s.close()
-
-
-def test_proxy_failures(box, servers):
-    answer = box.get("/proxy/3999/x")
-    assert answer.status == 502 and "nothing listens on port 3999" in answer.json["message"]
-    for bad in ("0", "65536", "abc", "", "03001"):
-        assert box.get(f"/proxy/{bad}/").status == 400
-
-
 # --- git ---
 
 @pytest.fixture(scope="module")

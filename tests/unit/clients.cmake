@@ -1,5 +1,5 @@
 dt_pytest(mcp.clients mcp/test_clients.py 900)
-dt_pytest(mcp.preview mcp/test_preview.py 600)
+dt_pytest(mcp.preview "mcp/test_preview.py;integration/test_upstream.py" 600)
 dt_pytest(security.sandbox security/test_sandbox.py 900)
 dt_pytest(security.volumes security/test_volume_attacks.py 900)
 dt_pytest(fault.kill fault/test_kill.py 900)
