@@ -35,8 +35,13 @@ static inline bool dt_str_starts(struct dt_str s, struct dt_str prefix)
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
-/* ASCII only, as HTTP field names need. */
-bool dt_str_eq_nocase(struct dt_str a, struct dt_str b);
+bool dt_bytes_eq_nocase(const char *a, const char *b, size_t n);
+/* ASCII only, as HTTP field names need. Most names differ in their length already. */
+static inline bool dt_str_eq_nocase(struct dt_str a, struct dt_str b)
+{
+    return a.n == b.n && dt_bytes_eq_nocase(a.p, b.p, a.n);
+}
+
 /* Without leading and trailing spaces and tabs. */
 struct dt_str dt_str_trim(struct dt_str s);
 /* Cuts `*rest` at the first `sep`: returns what stood before it and moves *rest behind it. Returns

@@ -7,26 +7,30 @@ enum {
 
 /* --- small grammar --- */
 
-/* RFC 9110 section 5.6.2, as a bitmap of the characters 0..127. */
+/* Sets of the characters 0..127, as bitmaps. */
 static const uint32_t token_chars[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
+static const uint32_t authority_chars[4] = {0, 0x2fff7ff2, 0xaffffffe, 0x47fffffe};
 
-bool dt_http1_is_token(struct dt_str s)
+static bool all_in(const uint32_t set[4], struct dt_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c > 127 || (token_chars[c / 32] >> c % 32 & 1) == 0)
+        if (c > 127 || (set[c / 32] >> c % 32 & 1) == 0)
             return false;
     }
-    return s.n > 0;
+    return true;
+}
+
+/* RFC 9110 section 5.6.2. */
+bool dt_http1_is_token(struct dt_str s)
+{
+    return s.n > 0 && all_in(token_chars, s);
 }
 
 bool dt_http1_is_value(struct dt_str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0')
-            return false;
-    }
-    return true;
+    return s.n == 0 || (memchr(s.p, '\r', s.n) == NULL && memchr(s.p, '\n', s.n) == NULL &&
+                        memchr(s.p, '\0', s.n) == NULL);
 }
 
 bool dt_http1_has_token(struct dt_str list, const char *token)
@@ -42,14 +46,7 @@ bool dt_http1_has_token(struct dt_str list, const char *token)
 /* reg-name, IPv4 or [IPv6], with a port; empty is allowed (RFC 9112 section 3.2). */
 static bool is_authority(struct dt_str s)
 {
-    static const char extra[] = "-._~:[]%!$&'()*+,;=";
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == '\0' || strchr(extra, c) == NULL))
-            return false;
-    }
-    return true;
+    return all_in(authority_chars, s);
 }
 
 /* --- the end of a head --- */

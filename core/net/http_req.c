@@ -404,7 +404,8 @@ void dt_http_req_end(struct dt_http_req *r)
         return;
     }
     struct iovec v = {(void *)(uintptr_t) "0\r\n\r\n", 5};
-    (void)dt_conn_writev(r->hc->conn, &v, r->chunked ? 1 : 0, false);
+    if (r->chunked || r->hc->conn->q_n > 0) /* with what waits: the head, or small chunks */
+        (void)dt_conn_writev(r->hc->conn, &v, r->chunked ? 1 : 0, false);
     ended(r);
 }
 
