@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <sys/sendfile.h>
 
 enum {
     READS_PER_EVENT = 4, /* so that one fast peer does not starve the others */
@@ -297,6 +298,35 @@ bool dt_conn_write(struct dt_conn *c, const void *p, size_t n)
 {
     struct iovec v = {(void *)(uintptr_t)p, n};
     return n == 0 ? !c->full : dt_conn_writev(c, &v, 1, false);
+}
+
+/* on_drain shall come once the socket takes bytes again. */
+static ssize_t wait_for_room(struct dt_conn *c)
+{
+    c->blocked = true;
+    c->want_empty = true;
+    update_poll(c);
+    return 0;
+}
+
+ssize_t dt_conn_sendfile(struct dt_conn *c, int fd, size_t n)
+{
+    if (!c->open || c->closing || c->shut_asked || c->write_dead || c->tls != NULL)
+        return -1;
+    if (c->blocked)
+        return wait_for_room(c);
+    if (c->q_n > 0)
+        return -1;
+    ssize_t sent;
+    do {
+        sent = sendfile(c->fd, fd, NULL, n);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno == EAGAIN)
+        return wait_for_room(c);
+    if (sent <= 0)
+        return -1;
+    c->active_ms = uv_now(c->turn.loop);
+    return sent;
 }
 
 size_t dt_conn_queued(const struct dt_conn *c)

@@ -97,6 +97,11 @@ struct dt_conn {
 /* Like dt_conn_write() for several pieces. `later`: may wait for the next write or turn, so that
  * small pieces leave together. */
 bool dt_conn_writev(struct dt_conn *c, const struct iovec *iov, int cnt, bool later);
+/* Sends up to n bytes of a file, from its position on, without a copy of them here. Returns how
+ * many; 0 when the socket takes none now: on_drain will come. -1 when it does not go this way
+ * (small pieces wait to leave together, TLS, the end of the file, an error): read and write. Raises
+ * SIGPIPE. */
+ssize_t dt_conn_sendfile(struct dt_conn *c, int fd, size_t n);
 /* on_drain will also come when the queue is empty. False: it is empty already, none will come. */
 bool dt_conn_want_empty(struct dt_conn *c);
 /* Puts bytes back in front of the stream: on_data brings them again once reading is resumed, even

@@ -88,7 +88,8 @@ bool dt_http_conn_is_idle(const struct dt_http_conn *hc)
 static bool waits_for_client(const struct dt_http_conn *hc)
 {
     const struct dt_http_req *r = hc->req;
-    return hc->conn->q_n > 0 || (r->mode != DT_HTTP_BODY_NONE && !hc->http1.complete && !r->paused);
+    return hc->conn->q_n > 0 || hc->conn->blocked ||
+           (r->mode != DT_HTTP_BODY_NONE && !hc->http1.complete && !r->paused);
 }
 
 uint64_t dt_http_conn_due(const struct dt_http_conn *hc)
@@ -113,7 +114,7 @@ static void refuse(struct dt_http_conn *hc, int status, const char *why);
  * something is sent: so an exchange that sends nothing for a tick is over. */
 static void eof_tick(struct dt_http_conn *hc)
 {
-    if (hc->conn->q_n == 0 && hc->conn->active_ms == hc->eof_active_ms) {
+    if (hc->conn->q_n == 0 && !hc->conn->blocked && hc->conn->active_ms == hc->eof_active_ms) {
         dt_conn_close(hc->conn);
         return;
     }

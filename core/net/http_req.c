@@ -383,6 +383,20 @@ bool dt_http_req_flush(struct dt_http_req *r)
     return !is_gone(r) && dt_conn_queued(r->hc->conn) == 0;
 }
 
+ssize_t dt_http_req_sendfile(struct dt_http_req *r, int fd, size_t n)
+{
+    if (r->answer != DT_HTTP_ANSWER_BEGUN || is_gone(r) || r->bodyless || r->left == UINT64_MAX)
+        return -1;
+    ssize_t sent = dt_conn_sendfile(r->hc->conn, fd, n < r->left ? n : r->left);
+    if (sent > 0)
+        r->left -= (size_t)sent;
+    if (sent == 0) {
+        r->full = true;
+        dt_http_server_due(r->hc->server, dt_http_conn_due(r->hc));
+    }
+    return sent;
+}
+
 void dt_http_req_on_drain(struct dt_http_req *r, void (*on_drain)(void *ctx), void *ctx)
 {
     r->on_drain = on_drain;

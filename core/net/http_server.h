@@ -107,6 +107,10 @@ bool dt_http_req_write(struct dt_http_req *r, const void *p, size_t n);
 /* Hands to the kernel now what would leave with the next write or turn of the loop. False when it
  * does not take all of it. */
 bool dt_http_req_flush(struct dt_http_req *r);
+/* The same for up to n bytes of a file, from its position on, in an answer of known length, without
+ * reading them. Returns how many; 0 when there is no room: then on_drain runs. -1 when it does not
+ * go this way now: read them and write them. The program must ignore SIGPIPE. */
+ssize_t dt_http_req_sendfile(struct dt_http_req *r, int fd, size_t n);
 void dt_http_req_on_drain(struct dt_http_req *r, void (*on_drain)(void *ctx), void *ctx);
 void dt_http_req_end(struct dt_http_req *r);
 /* Breaks off an answer that cannot be completed: the client sees a cut connection. */

@@ -1,6 +1,8 @@
 #include "net_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 /* --- the server under test --- */
@@ -14,6 +16,8 @@ static struct {
     struct dt_http_req *req; /* of /late, /zombie */
     uint64_t left;           /* of /big */
     unsigned drains;
+    unsigned pieces;
+    int file; /* of /file */
     char seen[256];
 } app;
 
@@ -61,6 +65,39 @@ static void write_more(void *ctx)
         }
     }
     dt_http_req_end(r);
+}
+
+enum { FILE_SIZE = 16 << 20 };
+
+/* A file of known bytes; app.left of it are still to be sent. */
+static void send_more(void *ctx)
+{
+    struct dt_http_req *r = ctx;
+    while (app.left > 0) {
+        char piece[5000];
+        ssize_t n = dt_http_req_sendfile(r, app.file, 300000);
+        if (n == 0) {
+            app.drains++;
+            return;
+        }
+        if (n < 0) { /* the head waits to go with the first bytes */
+            app.pieces++;
+            n = read(app.file, piece, sizeof(piece));
+            assert_true(n > 0);
+            (void)dt_http_req_write(r, piece, (size_t)n);
+        }
+        app.left -= (uint64_t)n;
+    }
+    dt_http_req_end(r);
+}
+
+static void send_whole_file(struct dt_http_req *r)
+{
+    assert_int_equal(lseek(app.file, 0, SEEK_SET), 0);
+    app.left = FILE_SIZE;
+    dt_http_req_on_drain(r, send_more, r);
+    dt_http_req_begin(r, 200, app.left);
+    send_more(r);
 }
 
 static void raw_upgrade_data(void *ctx, const char *p, size_t n)
@@ -122,6 +159,8 @@ static void handler(void *ctx, struct dt_http_req *r)
         dt_http_req_on_drain(r, write_more, r);
         dt_http_req_begin(r, 200, app.left);
         write_more(r);
+    } else if (dt_str_eq(path, DT_STR("/file"))) {
+        send_whole_file(r);
     } else if (dt_str_eq(path, DT_STR("/late")) || dt_str_eq(path, DT_STR("/zombie"))) {
         app.req = r;
         app.held = true;
@@ -529,6 +568,96 @@ static void test_backpressure_down(void **state)
     fixture_done(&f);
 }
 
+/* --- files --- */
+
+static void make_file(void)
+{
+    app.file = memfd_create("file", MFD_CLOEXEC);
+    assert_true(app.file >= 0);
+    for (uint32_t i = 0; i < FILE_SIZE / 4096; i++) {
+        uint32_t page[1024];
+        for (uint32_t k = 0; k < 1024; k++)
+            page[k] = i * 1024 + k;
+        assert_int_equal(write(app.file, page, sizeof(page)), sizeof(page));
+    }
+}
+
+static void check_file(const struct raw *r)
+{
+    const char *body = memmem(r->in.p, r->in.n, "\r\n\r\n", 4);
+    assert_non_null(body);
+    body += 4;
+    assert_int_equal(r->in.n - (size_t)(body - r->in.p), FILE_SIZE);
+    for (uint32_t i = 0; i < FILE_SIZE / 4; i++) {
+        uint32_t got;
+        memcpy(&got, body + i * sizeof(got), sizeof(got));
+        if (got != i)
+            fail_msg("byte %u differs", i * 4);
+    }
+}
+
+static void until_stuck(struct fixture *f)
+{
+    while (app.drains == 0 && !f->late)
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    for (int i = 0; i < 50; i++)
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+/* Reads at once, or only after a while. */
+static void test_sendfile(void **state)
+{
+    (void)state;
+    static const char get[] = "GET /file HTTP/1.1\r\n" H "Connection: close\r\n\r\n";
+    for (int hold = 0; hold < 2; hold++) {
+        struct fixture f;
+        struct raw r = {.hold = hold};
+        app_reset();
+        make_file();
+        fixture_init(&f, NULL, handler);
+        raw_start(&r, &f, get, strlen(get));
+        if (hold) {
+            until_stuck(&f);
+            assert_true(app.left > 4u << 20); /* the handler was held back */
+            dt_conn_resume(r.conn);
+        }
+        fixture_until(&f, &r.closed);
+        check_file(&r);
+        assert_true(app.pieces >= 1 && app.pieces < 10);
+        assert_int_equal(app.complete, 1);
+        dt_buf_done(&r.in);
+        (void)close(app.file);
+        fixture_done(&f);
+    }
+}
+
+/* Who takes nothing for a while, or leaves, ends the exchange. */
+static void test_sendfile_to_nobody(void **state)
+{
+    (void)state;
+    static const char get[] = "GET /file HTTP/1.1\r\n" H "\r\n";
+    const struct dt_http_server_limits limits = {.idle_ms = 100};
+    for (int leaves = 0; leaves < 2; leaves++) {
+        struct fixture f;
+        struct raw r = {.hold = true};
+        app_reset();
+        make_file();
+        fixture_init(&f, leaves ? NULL : &limits, handler);
+        raw_start(&r, &f, get, strlen(get));
+        until_stuck(&f);
+        if (leaves)
+            dt_conn_close(r.conn);
+        fixture_until(&f, &app.gone);
+        if (!leaves)
+            dt_conn_close(r.conn);
+        fixture_until(&f, &r.closed);
+        assert_int_equal(app.complete, 0);
+        dt_buf_done(&r.in);
+        (void)close(app.file);
+        fixture_done(&f);
+    }
+}
+
 static void test_backpressure_up(void **state)
 {
     (void)state;
@@ -698,6 +827,7 @@ static void test_curl(void **state)
 
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_good_byte_by_byte),
@@ -710,6 +840,8 @@ int main(void)
         cmocka_unit_test(test_half_close_waits),
         cmocka_unit_test(test_backpressure_down),
         cmocka_unit_test(test_backpressure_up),
+        cmocka_unit_test(test_sendfile),
+        cmocka_unit_test(test_sendfile_to_nobody),
         cmocka_unit_test(test_unwanted_body),
         cmocka_unit_test(test_stop_waits_for_exchanges),
         cmocka_unit_test(test_listen_unix),
