@@ -175,8 +175,13 @@ static void say_why(const struct forward *f, const struct dt_err *err, struct dt
                          "the sandbox's toolbox does not answer (%.200s): wait a moment and try "
                          "again; if it stays so, stop and start the sandbox",
                          err->msg);
-    else if (err->code == DT_E_CANCELLED)
+    else if (err->code == DT_E_CANCELLED || err->code == DT_E_NOT_FOUND)
         (void)dt_err_set(why, code, "the sandbox was stopped");
+    else if (code == DT_E_TIMEOUT && !dt_launcher_client_is_up(f->rd->launcher))
+        (void)dt_err_set(
+            why, code,
+            "the launcher (daytona-launcher) cannot be reached, and a new connection "
+            "into the sandbox needs it: try again soon; when it stays so, see its log");
     else if (err->sys_errno == ECONNREFUSED)
         (void)dt_err_set(why, code,
                          "nothing listens on port %u of the sandbox's loopback: start a server "

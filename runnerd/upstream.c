@@ -91,27 +91,34 @@ static int take_spare(struct dt_upstreams *u)
 
 static void ask(struct dt_upstreams *u);
 
-static void on_sockets(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+/* 1 with at least one socket, 0 when the question must be asked again, -1 when it is of no use. */
+static int take_answer(struct dt_upstreams *u, int family, const struct dt_lw_answer *a,
+                       struct dt_err *err)
 {
-    struct ask *q = ctx;
-    struct dt_err why;
     int fds[DT_LW_SOCKETS_MAX];
-    const struct dt_live *l = dt_live_by_id(&q->rd->live, q->id);
-    struct dt_upstreams *u = l != NULL ? l->upstreams : NULL;
-    int family = q->family;
-    if (u == NULL || u->serial != q->serial) { /* the descriptors are closed */
-        free(q);
-        return;
-    }
-    unsigned n = a != NULL ? dt_launcher_client_take_fds(u->rd->launcher, fds) : 0;
-    free(q);
-    u->asking = false;
+    if (a == NULL) /* with another launcher */
+        return err->code == DT_E_UNAVAILABLE ? 0 : -1;
+    if (dt_launcher_result(a, err) < 0)
+        return -1;
+    unsigned n = dt_launcher_client_take_fds(u->rd->launcher, fds);
     for (unsigned i = 0; i < n; i++)
         use_socket(u, family, fds[i]);
-    if (a != NULL && dt_launcher_result(a, &why) < 0)
-        fail_waiting(u, family, &why);
-    else if (a == NULL && err->code != DT_E_UNAVAILABLE)
-        fail_waiting(u, family, err);
+    return n > 0 ? 1 : dt_err_set(err, DT_E_LIMIT, "too many open connections");
+}
+
+static void on_sockets(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    DT_AUTO_FREE struct ask *q = ctx;
+    struct dt_err why = {.code = DT_OK};
+    const struct dt_live *l = dt_live_by_id(&q->rd->live, q->id);
+    struct dt_upstreams *u = l != NULL ? l->upstreams : NULL;
+    if (u == NULL || u->serial != q->serial)
+        return; /* the descriptors are closed */
+    if (err != NULL)
+        why = *err;
+    u->asking = false;
+    if (take_answer(u, q->family, a, &why) < 0)
+        fail_waiting(u, q->family, &why);
     if (u->first != NULL)
         ask(u);
 }
@@ -131,13 +138,13 @@ static unsigned wanted(const struct dt_upstreams *u, int family)
 static void ask(struct dt_upstreams *u)
 {
     struct dt_err err;
-    int family = u->first != NULL ? u->first->family : AF_INET;
-    unsigned n = wanted(u, family);
-    if (u->asking || n == 0 || !dt_launcher_client_is_up(u->rd->launcher))
+    if (u->asking || !dt_launcher_client_is_up(u->rd->launcher))
         return;
-    struct dt_lw_request r = {
-        .op = DT_LW_SOCKETS, .count = n, .family = family == AF_INET6 ? DT_LW_IPV6 : DT_LW_IPV4};
-    struct ask *q = malloc(sizeof(*q));
+    int family = u->first != NULL ? u->first->family : AF_INET;
+    struct dt_lw_request r = {.op = DT_LW_SOCKETS,
+                              .count = wanted(u, family),
+                              .family = family == AF_INET6 ? DT_LW_IPV6 : DT_LW_IPV4};
+    struct ask *q = r.count > 0 ? malloc(sizeof(*q)) : NULL;
     if (q == NULL)
         return;
     *q = (struct ask){.rd = u->rd, .serial = u->serial, .family = family};

@@ -212,6 +212,15 @@ def test_nothing_listens(server, shared):
         assert status == 502 and b"nothing listens on port 3999" in body
 
 
+def test_the_hosts_own_ports_are_not_reached(server, shared):
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        port = host.getsockname()[1]
+        assert Client(server, shared, port).ask()[0] == 502
+        host.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            host.accept()
+
+
 # --- what is kept, and what ends it ---
 
 def test_connections_are_kept(server, box):
