@@ -4,11 +4,11 @@ target_compile_options(sandbox_guest PRIVATE -fno-sanitize=all)
 target_link_options(sandbox_guest PRIVATE -fno-sanitize=all -static)
 set_target_properties(sandbox_guest PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 
-foreach(suffix IN ITEMS "" _volumes)
-  add_test(NAME integration.launcher${suffix}
-    COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider
-      ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_launcher${suffix}.py)
-  set_tests_properties(integration.launcher${suffix} PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
+foreach(script IN ITEMS integration/test_launcher.py integration/test_launcher_volumes.py)
+  string(REGEX REPLACE "/test_(.*)\\.py" ".\\1" name ${script})
+  add_test(NAME ${name}
+    COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider ${CMAKE_SOURCE_DIR}/tests/${script})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
     "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
 endforeach()
 dt_unit(launcher_request launcher_parts)
