@@ -84,13 +84,15 @@ int dt_jail_userns(int *ret, struct dt_err *err)
     return rc;
 }
 
-/* A detached mount of the folder that shows the ids on its disk as those of the namespace. */
+/* A detached mount of the folder that shows the ids on its disk as those of the namespace. Where
+ * systemd runs, the folder's own mount is shared: what is mounted on it would spread. */
 static int clone_tree(int rootfd, int userns, struct dt_err *err)
 {
     DT_AUTO_FD int fd = (int)syscall(SYS_open_tree, rootfd, "",
                                      AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
                                           MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
+                              .propagation = MS_PRIVATE,
                               .userns_fd = (uint64_t)userns};
     if (fd < 0)
         return dt_err_errno(err, "open_tree");

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -247,6 +248,13 @@ static void test_it_dies_with_its_parent(void **state)
     }
 }
 
+/* As systemd leaves them: what is mounted in one place shows in all. */
+static int share_mounts(void **state)
+{
+    (void)state;
+    return unshare(CLONE_NEWNS) < 0 ? -1 : mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,5 +263,5 @@ int main(void)
         cmocka_unit_test(test_how_it_ends),
         cmocka_unit_test(test_it_dies_with_its_parent),
     };
-    return cmocka_run_group_tests_name("jail", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("jail", tests, share_mounts, NULL);
 }
