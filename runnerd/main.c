@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "db/migrate.h"
 #include "runnerd/api/api.h"
 #include "runnerd/cmd_snapshot.h"
@@ -167,6 +168,7 @@ static int start_listening(struct program *p, struct dt_err *err)
     (void)snprintf(proxy_port, sizeof(proxy_port), "%u", rd->proxy_port);
     dt_log(DT_LOG_INFO, "listening", "version", DT_VERSION, "port", port, "proxyPort", proxy_port,
            "socket", p->socket, "dataDir", p->settings.data_dir, NULL);
+    dt_notify_ready();
     return 0;
 }
 

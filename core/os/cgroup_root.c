@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "base/fd.h"
 #include "os/devfilter.h"
@@ -18,7 +17,6 @@ static const char *const names[HIERARCHIES] = {
 /* Mount points as the caller sees them; empty = not mounted. */
 struct mounts {
     char v2[PATH_MAX];
-    char v2_root[PATH_MAX]; /* which part of the v2 tree is mounted there */
     char v1[HIERARCHIES][PATH_MAX];
 };
 
@@ -65,10 +63,8 @@ static void see_mount(struct mounts *m, struct dt_str line)
     if (!dt_str_cut(&line, ' ', &type) || !dt_str_cut(&line, ' ', &source) ||
         !dt_str_cut(&line, ' ', &options))
         return;
-    if (dt_str_eq(type, DT_STR("cgroup2")) && m->v2[0] == '\0') {
-        unescape(f[3], m->v2_root);
+    if (dt_str_eq(type, DT_STR("cgroup2")) && m->v2[0] == '\0')
         unescape(f[4], m->v2);
-    }
     if (!dt_str_eq(type, DT_STR("cgroup")))
         return;
     for (size_t i = 0; i < HIERARCHIES; i++)
@@ -92,47 +88,19 @@ static int find_mounts(const char *mountinfo, struct mounts *m, struct dt_err *e
     return 0;
 }
 
-/* Our own group, relative to the v2 mount, without the leaf that an earlier run moved into. */
-static int own_group(const struct mounts *m, char out[PATH_MAX], struct dt_err *err)
+static int open_base(const struct mounts *m, const char *base, struct dt_err *err)
 {
-    struct dt_buf DT_AUTO_BUF text;
-    dt_buf_init(&text, TEXT_MAX);
-    if (dt_fd_read_file(AT_FDCWD, "/proc/self/cgroup", &text, err) < 0)
-        return -1;
-    struct dt_str rest = dt_buf_str(&text), line, own = DT_STR("/");
-    while (dt_str_cut(&rest, '\n', &line))
-        if (dt_str_starts(line, DT_STR("0::")))
-            own = dt_str(line.p + 3, line.n - 3);
-    struct dt_str root = dt_str(m->v2_root, strlen(m->v2_root));
-    if (root.n > 1 && dt_str_starts(own, root))
-        own = dt_str(own.p + root.n, own.n - root.n);
-    (void)snprintf(out, PATH_MAX, "%.*s", (int)own.n, own.p);
-    char *last = strrchr(out, '/');
-    if (last != NULL && strcmp(last + 1, leaf) == 0)
-        *last = '\0';
-    return 0;
-}
-
-static bool is_delegated(int fd)
-{
-    char v = 0;
-    return (fgetxattr(fd, "trusted.delegate", &v, 1) == 1 && v == '1') ||
-           (fgetxattr(fd, "user.delegate", &v, 1) == 1 && v == '1');
-}
-
-/* The unit's own group where systemd leaves it to us, else the top of the tree. */
-static int open_base(const struct mounts *m, struct dt_err *err)
-{
-    char own[PATH_MAX];
-    if (own_group(m, own, err) < 0)
-        return -1;
     DT_AUTO_FD int top = open(m->v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (top < 0)
         return dt_err_errno(err, "open %s", m->v2);
-    const char *below = own + strspn(own, "/");
-    DT_AUTO_FD int fd =
-        openat(top, *below != '\0' ? below : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && is_delegated(fd) ? dt_take_fd(&fd) : dt_take_fd(&top);
+    if (base[0] == '\0')
+        return dt_take_fd(&top);
+    int fd = openat(top, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return dt_err_set(err, DT_E_NOT_FOUND,
+                          "there is no group %s in %s: start the service that owns it", base,
+                          m->v2);
+    return fd < 0 ? dt_err_errno(err, "open the group %s", base) : fd;
 }
 
 static int move_pid(int to, struct dt_str pid)
@@ -166,6 +134,37 @@ static int empty_into_leaf(int base, struct dt_err *err)
                 return dt_err_errno(err, "move process %.*s to %s", (int)pid.n, pid.p, leaf);
     }
     return dt_err_set(err, DT_E_SYSTEM, "processes keep appearing in the launcher's own group");
+}
+
+/* Our own group, relative to the v2 mount. */
+static int own_group(char out[PATH_MAX], struct dt_err *err)
+{
+    struct dt_buf DT_AUTO_BUF text;
+    dt_buf_init(&text, TEXT_MAX);
+    if (dt_fd_read_file(AT_FDCWD, "/proc/self/cgroup", &text, err) < 0)
+        return -1;
+    struct dt_str rest = dt_buf_str(&text), line;
+    while (dt_str_cut(&rest, '\n', &line)) {
+        if (!dt_str_starts(line, DT_STR("0::/")) || line.n >= PATH_MAX)
+            continue;
+        (void)snprintf(out, PATH_MAX, "%.*s", (int)line.n - 4, line.p + 4);
+        return 0;
+    }
+    return dt_err_set(err, DT_E_UNSUPPORTED, "this process is in no cgroup2 group");
+}
+
+int dt_cgroup_hold(struct dt_err *err)
+{
+    char own[PATH_MAX];
+    DT_AUTO_FREE struct mounts *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "no memory for the cgroup mounts");
+    if (find_mounts("/proc/self/mountinfo", m, err) < 0 || own_group(own, err) < 0)
+        return -1;
+    if (own[0] == '\0')
+        return dt_err_set(err, DT_E_FORBIDDEN, "only a service may hold its group");
+    DT_AUTO_FD int group = open_base(m, own, err);
+    return group < 0 ? -1 : empty_into_leaf(group, err);
 }
 
 static int enable(int group, const char *what, bool may_empty, struct dt_err *err)
@@ -256,7 +255,7 @@ static int check_complete(const struct dt_cgroup_root *r, const struct mounts *m
             err, DT_E_UNSUPPORTED,
             "the host lacks the cgroup controller(s)%s: %s offers none of them and no "
             "v1 hierarchy is mounted; boot with systemd.unified_cgroup_hierarchy=1, "
-            "or delegate them to this service (Delegate=yes)",
+            "or delegate them to the service that owns the group (Delegate=yes)",
             missing, m->v2);
     if (faccessat(r->tree, "cgroup.kill", W_OK, 0) < 0)
         return dt_err_set(err, DT_E_UNSUPPORTED,
@@ -264,18 +263,19 @@ static int check_complete(const struct dt_cgroup_root *r, const struct mounts *m
     return 0;
 }
 
-static int setup(struct dt_cgroup_root *r, const struct mounts *m, struct dt_err *err)
+static int setup(struct dt_cgroup_root *r, const struct mounts *m, const char *base,
+                 struct dt_err *err)
 {
     bool has[DT_CG_LIMITING];
     char list[64];
-    r->base = open_base(m, err);
+    r->base = open_base(m, base, err);
     if (r->base < 0 || available(r->base, has, list, sizeof(list), err) < 0)
         return -1;
     r->tree = open_group(r->base, r->parent, err);
     if (r->tree < 0 || check_complete(r, m, has, err) < 0)
         return -1;
     if (list[0] != '\0' &&
-        (enable(r->base, list, true, err) < 0 || enable(r->tree, list, false, err) < 0))
+        (enable(r->base, list, base[0] == '\0', err) < 0 || enable(r->tree, list, false, err) < 0))
         return dt_err_wrap(err, "enable cgroup controllers");
     for (size_t i = 0; i < DT_CG_LIMITING; i++)
         if (!has[i] && open_v1(m->v1[i], r->parent, &r->v1_base[i], &r->v1[i], err) < 0)
@@ -283,8 +283,8 @@ static int setup(struct dt_cgroup_root *r, const struct mounts *m, struct dt_err
     return limit_devices(r, m, err);
 }
 
-int dt_cgroup_root_open_at(const char *mountinfo, const char *instance, struct dt_cgroup_root **ret,
-                           struct dt_err *err)
+int dt_cgroup_root_open_at(const char *mountinfo, const char *instance, const char *base,
+                           struct dt_cgroup_root **ret, struct dt_err *err)
 {
     if (!dt_cgroup_name_ok(instance))
         return dt_err_set(err, DT_E_INVALID, "an instance's name is 1 to %d of [A-Za-z0-9_-]",
@@ -299,7 +299,7 @@ int dt_cgroup_root_open_at(const char *mountinfo, const char *instance, struct d
         r->v1[i] = r->v1_base[i] = -1;
     if (find_mounts(mountinfo, m, err) < 0)
         return -1;
-    if (setup(r, m, err) < 0) {
+    if (setup(r, m, base, err) < 0) {
         struct dt_err ignored;
         (void)(dt_cgroup_root_remove(r, &ignored) < 0);
         return -1;
@@ -308,9 +308,10 @@ int dt_cgroup_root_open_at(const char *mountinfo, const char *instance, struct d
     return 0;
 }
 
-int dt_cgroup_root_open(const char *instance, struct dt_cgroup_root **ret, struct dt_err *err)
+int dt_cgroup_root_open(const char *instance, const char *base, struct dt_cgroup_root **ret,
+                        struct dt_err *err)
 {
-    return dt_cgroup_root_open_at("/proc/self/mountinfo", instance, ret, err);
+    return dt_cgroup_root_open_at("/proc/self/mountinfo", instance, base, ret, err);
 }
 
 struct dt_cgroup_root *dt_cgroup_root_free(struct dt_cgroup_root *r)

@@ -1,6 +1,7 @@
 #include "runnerd/launcher/instance.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 
 #define RUN_DIR  "/run/daytona"
 #define REMEMBER "launcher.instance"
+
+enum { OWNER_SIZE = 2 * PATH_MAX };
 
 static void on_alarm(int sig)
 {
@@ -45,25 +48,34 @@ static int remembered(int fd)
     return (int)n;
 }
 
-static int write_text(int fd, const char *text, struct dt_err *err)
+static int write_bytes(int fd, const char *p, size_t n, struct dt_err *err)
 {
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, p, n, 0) != (ssize_t)n)
         return dt_err_errno(err, "write a lock file");
     return 0;
 }
 
-/* Whose number it was: a directory that is not running a launcher may still have sandboxes. */
-static bool is_of_another(int fd, const char *data_dir, char owner[4097])
+/* A number's lock file says whose it is: the data directory, NUL, the base of its groups. */
+static int write_owner(int fd, const struct dt_instance_opts *o, struct dt_err *err)
 {
-    ssize_t n = pread(fd, owner, 4096, 0);
-    owner[n > 0 ? n : 0] = '\0';
-    return n > 0 && strcmp(owner, data_dir) != 0;
+    char text[OWNER_SIZE];
+    int n = snprintf(text, sizeof(text), "%s%c%s", o->data_dir, '\0', o->cgroup);
+    if (n < 0 || (size_t)n >= sizeof(text))
+        return dt_err_set(err, DT_E_INVALID, "the path of the data directory is too long");
+    return write_bytes(fd, text, (size_t)n, err);
+}
+
+/* A directory that is not running a launcher may still have sandboxes. */
+static bool is_of_another(int fd, const char *data_dir, char owner[OWNER_SIZE + 1])
+{
+    memset(owner, 0, OWNER_SIZE + 1);
+    return pread(fd, owner, OWNER_SIZE, 0) > 0 && strcmp(owner, data_dir) != 0;
 }
 
 /* The owner is still there and remembers this number. Otherwise nobody can reach what is left. */
 static bool is_claimed(const char *owner, unsigned n)
 {
-    char path[4097 + sizeof(REMEMBER) + 1];
+    char path[OWNER_SIZE + sizeof(REMEMBER) + 1];
     (void)snprintf(path, sizeof(path), "%s/" REMEMBER, owner);
     DT_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd >= 0 && remembered(fd) == (int)n;
@@ -92,20 +104,20 @@ static int look_for_process(void *arg, const char *name)
 }
 
 /* Sandboxes run with this number, or may. Empty groups are what a killed launcher left. */
-static bool has_sandboxes(unsigned n)
+static bool has_sandboxes(unsigned n, const char *cgroup)
 {
     char name[16];
     struct dt_err err;
     (void)snprintf(name, sizeof(name), "%u", n);
     DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *root = NULL;
-    if (dt_cgroup_root_open(name, &root, &err) < 0)
-        return true;
+    if (dt_cgroup_root_open(name, cgroup, &root, &err) < 0)
+        return err.code != DT_E_NOT_FOUND;
     struct search s = {root, false};
     return dt_cgroup_list(root, look_for_process, &s, &err) < 0 || s.found;
 }
 
 /* 1 = taken, 0 = not free. */
-static int try_number(unsigned n, const char *data_dir, bool also_of_another, int *ret,
+static int try_number(unsigned n, const struct dt_instance_opts *o, bool also_of_another, int *ret,
                       struct dt_err *err)
 {
     DT_AUTO_FD int fd = lock_open(n, err);
@@ -113,21 +125,22 @@ static int try_number(unsigned n, const char *data_dir, bool also_of_another, in
         return -1;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return 0;
-    char owner[4097];
-    if (is_of_another(fd, data_dir, owner) &&
-        (!also_of_another || (is_claimed(owner, n) && has_sandboxes(n))))
+    char owner[OWNER_SIZE + 1];
+    if (is_of_another(fd, o->data_dir, owner) &&
+        (!also_of_another ||
+         (is_claimed(owner, n) && has_sandboxes(n, owner + strnlen(owner, OWNER_SIZE - 1) + 1))))
         return 0;
-    if (write_text(fd, data_dir, err) < 0)
+    if (write_owner(fd, o, err) < 0)
         return -1;
     *ret = dt_take_fd(&fd);
     return 1;
 }
 
-static int choose(const char *data_dir, struct dt_instance *in, struct dt_err *err)
+static int choose(const struct dt_instance_opts *o, struct dt_instance *in, struct dt_err *err)
 {
     for (int also_of_another = 0; also_of_another < 2; also_of_another++) {
         for (unsigned n = 0; n < DT_INSTANCES; n++) {
-            int rc = try_number(n, data_dir, also_of_another == 1, &in->host_lock, err);
+            int rc = try_number(n, o, also_of_another == 1, &in->host_lock, err);
             if (rc < 0)
                 return -1;
             if (rc == 1) {
@@ -140,7 +153,8 @@ static int choose(const char *data_dir, struct dt_instance *in, struct dt_err *e
                       DT_INSTANCES);
 }
 
-int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret, struct dt_err *err)
+int dt_instance_take(int data, const struct dt_instance_opts *opts, struct dt_instance *ret,
+                     struct dt_err *err)
 {
     struct dt_instance in = {.data_lock = -1, .host_lock = -1};
     if (mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST)
@@ -151,16 +165,16 @@ int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret, st
     if (lock_wait(own) < 0)
         return dt_err_set(err, DT_E_CONFLICT, "another daytona-launcher uses this data directory");
     int last = remembered(own);
-    int rc = last < 0 ? 0 : try_number((unsigned)last, data_dir, false, &in.host_lock, err);
+    int rc = last < 0 ? 0 : try_number((unsigned)last, opts, false, &in.host_lock, err);
     if (rc < 0)
         return -1;
     in.number = (unsigned)last;
-    if (rc == 0 && choose(data_dir, &in, err) < 0)
+    if (rc == 0 && choose(opts, &in, err) < 0)
         return -1;
     DT_AUTO_FD int host = in.host_lock;
     char text[8];
     (void)snprintf(text, sizeof(text), "%u", in.number);
-    if (write_text(own, text, err) < 0)
+    if (write_bytes(own, text, strlen(text), err) < 0)
         return -1;
     in.data_lock = dt_take_fd(&own);
     in.host_lock = dt_take_fd(&host);
@@ -171,5 +185,5 @@ int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret, st
 void dt_instance_release(const struct dt_instance *in)
 {
     struct dt_err err;
-    (void)write_text(in->host_lock, "", &err);
+    (void)write_bytes(in->host_lock, "", 0, &err);
 }

@@ -16,13 +16,18 @@ struct dt_instance {
     int host_lock; /* one data directory per number */
 };
 
+struct dt_instance_opts {
+    const char *data_dir;
+    const char *cgroup; /* the base of its control groups, as in cgroup.h */
+};
+
 /* Numbers of other directories are only taken when nothing runs with them, or the directory is
  * gone: what still runs then is ended by dt_adopt().
  *
  * Waits DT_INSTANCE_WAIT_S for an earlier launcher of this directory, and its helpers, to end.
  * CONFLICT when it does not, LIMIT when all numbers are taken. The caller closes both locks, with
  * the process as a rule. */
-int dt_instance_take(int data, const char *data_dir, struct dt_instance *ret,
+int dt_instance_take(int data, const struct dt_instance_opts *opts, struct dt_instance *ret,
                      struct dt_err *err) DT_MUST_CHECK;
 
 /* Nothing of this directory is left on the host: the number may go to any other. */

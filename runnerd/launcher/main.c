@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "os/caps.h"
 #include "os/memfd.h"
 #include "os/overlay.h"
@@ -32,19 +33,23 @@ struct options {
     const char *data_dir;
     const char *socket;
     const char *toolbox;
+    const char *cgroup;
     int fd;
     uint32_t uid, gid;
     bool have_ids;
-    bool once, worker, by_path, purge;
+    bool once, worker, by_path, purge, hold;
 };
 
 static const char usage[] =
     "usage: daytona-launcher --data-dir DIR --uid UID --gid GID (--fd N | --socket PATH)\n"
-    "                        [--toolbox PATH] [--once]\n"
-    "       daytona-launcher --data-dir DIR --purge\n"
+    "                        [--toolbox PATH] [--cgroup GROUP] [--once]\n"
+    "       daytona-launcher --data-dir DIR [--cgroup GROUP] --purge\n"
+    "       daytona-launcher --hold\n"
     "Creates sandboxes for daytona-runnerd, which runs as UID. Must be started by root.\n"
+    "GROUP is a cgroup v2 group for all sandboxes, relative to the mount; without it, the top.\n"
     "--purge ends all sandboxes of DIR (their disks stay) and leaves nothing of them on the "
-    "host.\n";
+    "host.\n"
+    "--hold keeps the group of its own service for other launchers to use as GROUP.\n";
 
 static bool parse_number(const char *text, unsigned long long max, unsigned long long *ret)
 {
@@ -64,6 +69,9 @@ static int parse_option(struct options *o, int which, struct dt_err *err)
     case 't':
         o->toolbox = optarg;
         return 0;
+    case 'c':
+        o->cgroup = optarg;
+        return 0;
     case 'o':
         o->once = true;
         return 0;
@@ -72,6 +80,9 @@ static int parse_option(struct options *o, int which, struct dt_err *err)
         return 0;
     case 'p':
         o->by_path = true;
+        return 0;
+    case 'h':
+        o->hold = true;
         return 0;
     case 'e':
         o->purge = true;
@@ -101,17 +112,21 @@ static int parse_options(int argc, char **argv, struct options *o, struct dt_err
         {"fd", required_argument, NULL, 'f'},
         {"socket", required_argument, NULL, 's'},
         {"toolbox", required_argument, NULL, 't'},
+        {"cgroup", required_argument, NULL, 'c'},
         {"once", no_argument, NULL, 'o'},
         {"worker", no_argument, NULL, 'w'},
         {"purge", no_argument, NULL, 'e'},
+        {"hold", no_argument, NULL, 'h'},
         {"overlay-by-path", no_argument, NULL, 'p'}, /* for tests: what old kernels need */
         {NULL, 0, NULL, 0}};
-    *o = (struct options){.fd = -1};
+    *o = (struct options){.fd = -1, .cgroup = ""};
     int which;
     while ((which = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (parse_option(o, which, err) < 0)
             return -1;
     }
+    if (o->hold && optind == argc)
+        return 0;
     bool one_door = (o->fd >= 0) != (o->socket != NULL);
     if (optind != argc || o->data_dir == NULL || o->data_dir[0] != '/' ||
         (!o->worker && !o->purge && (!o->have_ids || !one_door)))
@@ -167,19 +182,23 @@ static int read_toolbox(struct dt_launcher *l, const char *path, struct dt_err *
 /* A mount namespace of its own: nothing that happens here shows on the host. */
 static int own_mounts(bool by_path, struct dt_err *err)
 {
+    static const char point[] = "/run/daytona/mounts";
+    if (mkdir(point, 0700) < 0 && errno != EEXIST)
+        return dt_err_errno(err, "make %s", point);
+
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return dt_err_errno(err, "new mount namespace");
     DT_AUTO_FD int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return dt_err_errno(err, "tmpfs");
     int dir = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-    if (dir < 0 || move_mount(dir, "", AT_FDCWD, "/run/daytona", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return dt_err_errno(err, "mount on /run/daytona");
+    if (dir < 0 || move_mount(dir, "", AT_FDCWD, point, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return dt_err_errno(err, "mount on %s", point);
     dt_overlay_by_path(dir, by_path);
     return 0;
 }
 
-static int open_kernel(struct dt_launcher *l, struct dt_err *err)
+static int open_kernel(struct dt_launcher *l, const char *cgroup, struct dt_err *err)
 {
     char name[16];
     struct dt_err why = {.code = DT_OK};
@@ -189,7 +208,7 @@ static int open_kernel(struct dt_launcher *l, struct dt_err *err)
     l->host_uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
     if (l->host_netns < 0 || l->host_uts < 0)
         return dt_err_errno(err, "open the launcher's own namespaces");
-    if (dt_cgroup_root_open(name, &l->cgroups, err) < 0 ||
+    if (dt_cgroup_root_open(name, cgroup, &l->cgroups, err) < 0 ||
         dt_disk_store_open(l->data, &l->disks, err) < 0 || dt_seccomp_build(0, &l->filter, err) < 0)
         return -1;
     if (dt_sandbox_net_open(&net, &l->net, &why) < 0) {
@@ -318,6 +337,7 @@ static void raise_limits(void)
 static int prepare(struct dt_launcher *l, const struct options *o, struct dt_instance *in,
                    struct dt_watch *signals, struct dt_err *err)
 {
+    const struct dt_instance_opts who = {o->data_dir, o->cgroup};
     raise_limits();
     (void)umask(022);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -328,11 +348,13 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
     DT_AUTO_FD int data = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (data < 0)
         return dt_err_errno(err, "open %s", o->data_dir);
-    if (dt_instance_take(data, o->data_dir, in, err) < 0 || own_mounts(o->by_path, err) < 0)
+    /* Our own path can only be read before we leave the mount namespace that it is in. */
+    if (read_toolbox(l, o->toolbox, err) < 0 || dt_instance_take(data, &who, in, err) < 0 ||
+        own_mounts(o->by_path, err) < 0)
         return -1;
     l->instance = in->number;
-    if (open_folders(l, o->data_dir, err) < 0 || read_toolbox(l, o->toolbox, err) < 0 ||
-        open_kernel(l, err) < 0 || dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
+    if (open_folders(l, o->data_dir, err) < 0 ||
+        open_kernel(l, o->cgroup, err) < 0 || dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
         return -1;
     dt_pool_init(&l->pool);
     if (dt_adopt(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)
@@ -400,6 +422,7 @@ static int run(const struct options *o, struct dt_err *err)
     if (prepare(&l, o, &in, &signals, err) < 0)
         return -1;
     dt_log(DT_LOG_INFO, "ready", NULL);
+    dt_notify_ready();
     while (!l.stop) {
         /* The pools are filled when nothing else is to be done. */
         if (!dt_loop_once(&l.loop, true) && !dt_pool_fill(&l))
@@ -412,18 +435,34 @@ static int run(const struct options *o, struct dt_err *err)
 static int purge(const struct options *o, struct dt_err *err)
 {
     static struct dt_launcher l;
+    const struct dt_instance_opts who = {o->data_dir, o->cgroup};
     struct dt_instance in;
     DT_AUTO_FD int data = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (data < 0)
         return dt_err_errno(err, "open %s", o->data_dir);
-    if (dt_instance_take(data, o->data_dir, &in, err) < 0)
+    if (dt_instance_take(data, &who, &in, err) < 0)
         return -1;
     l.instance = in.number;
-    if (open_folders(&l, o->data_dir, err) < 0 || open_kernel(&l, err) < 0 ||
+    if (open_folders(&l, o->data_dir, err) < 0 || open_kernel(&l, o->cgroup, err) < 0 ||
         dt_end_all(&l, err) < 0)
         return -1;
     leave_nothing(&l, &in);
     return 0;
+}
+
+/* systemd forgets the group of a service without processes, so this is one. */
+static int hold(struct dt_err *err)
+{
+    sigset_t set;
+    int sig = 0;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    if (dt_cgroup_hold(err) < 0)
+        return -1;
+    dt_notify_ready();
+    return sigwait(&set, &sig) == 0 ? 0 : dt_err_errno(err, "wait for the end");
 }
 
 int main(int argc, char **argv)
@@ -436,6 +475,7 @@ int main(int argc, char **argv)
         return 2;
     }
     int rc = o.worker  ? dt_worker_run(FD_WORKER, o.data_dir, &err)
+             : o.hold  ? hold(&err)
              : o.purge ? purge(&o, &err)
                        : run(&o, &err);
     if (rc < 0)

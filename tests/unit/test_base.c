@@ -6,11 +6,14 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/notify.h"
 #include "base/rand.h"
 #include "base/utf8.h"
 
@@ -218,6 +221,33 @@ static void test_folders_are_made_without_following(void **state)
     (void)close(tmp);
 }
 
+static void test_readiness_reaches_the_manager(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/test_base.XXXXXX";
+    assert_non_null(mkdtemp(top));
+    dt_notify_ready(); /* nobody asked */
+    for (size_t i = 0; i < 2; i++) {
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        char name[64], text[32] = "";
+        (void)snprintf(name, sizeof(name), i == 0 ? "%s/socket" : "@%s/abstract", top);
+        (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", name);
+        if (name[0] == '@')
+            addr.sun_path[0] = '\0';
+        DT_AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+        assert_int_equal(bind(fd, (const struct sockaddr *)&addr, size), 0);
+        assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+        dt_notify_ready();
+        assert_null(getenv("NOTIFY_SOCKET"));
+        assert_int_equal(recv(fd, text, sizeof(text) - 1, 0), 7);
+        assert_string_equal(text, "READY=1");
+        if (name[0] != '@')
+            assert_int_equal(unlink(name), 0);
+    }
+    assert_int_equal(rmdir(top), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_remove_tree_stays_inside),
         cmocka_unit_test(test_folders_are_made_without_following),
+        cmocka_unit_test(test_readiness_reaches_the_manager),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

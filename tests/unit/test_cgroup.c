@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -43,7 +42,7 @@ static int setup(void **state)
     static struct fixture f;
     struct dt_err err;
     (void)snprintf(f.instance, sizeof(f.instance), "unit-%d", (int)getpid());
-    OK(dt_cgroup_root_open(f.instance, &f.root, &err));
+    OK(dt_cgroup_root_open(f.instance, "", &f.root, &err));
     f.shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     *state = &f;
     return f.shared == MAP_FAILED ? -1 : 0;
@@ -360,7 +359,7 @@ static void test_names(void **state)
         assert_int_equal(dt_cgroup_remove(f->root, bad[i], &err), -1);
         assert_int_equal(err.code, DT_E_INVALID);
         struct dt_cgroup_root *r = NULL;
-        assert_int_equal(dt_cgroup_root_open(bad[i], &r, &err), -1);
+        assert_int_equal(dt_cgroup_root_open(bad[i], "", &r, &err), -1);
         assert_int_equal(err.code, DT_E_INVALID);
     }
     longest[64] = '\0';
@@ -397,7 +396,7 @@ static void test_listing(void **state)
     }
     /* A second launcher's view, after a restart. */
     DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *again = NULL;
-    OK(dt_cgroup_root_open(f->instance, &again, &err));
+    OK(dt_cgroup_root_open(f->instance, "", &again, &err));
     assert_string_equal(dt_cgroup_driver(again), dt_cgroup_driver(f->root));
     OK(dt_cgroup_list(again, note, &seen, &err));
     assert_int_equal(seen, 0x3ff);
@@ -431,63 +430,79 @@ static void write_mountinfo(const char *path, const char *const *without)
     assert_int_equal(fclose(out), 0);
 }
 
-static void in_delegated_group(struct fixture *f, const char *top, const char *own)
+/* As with a unit that has Delegate=yes: all is below the group that is given, also for a second
+ * launcher while a sandbox runs. */
+static void test_a_group_is_the_base(void **state)
 {
-    struct dt_err err;
-    char path[256];
+    struct fixture *f = *state;
+    struct dt_err err = {.msg = ""};
+    const char *top =
+        access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+    char base[64], path[128], parent[256];
     DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *r = NULL;
-    struct dt_buf DT_AUTO_BUF text;
-    (void)snprintf(path, sizeof(path), "%s/%s/cgroup.procs", top, own);
-    dt_buf_init(&text, 65536);
-    if (dt_fd_put(AT_FDCWD, path, "0", &err) < 0 || dt_cgroup_root_open(own, &r, &err) < 0 ||
-        dt_fd_read_file(AT_FDCWD, "/proc/self/cgroup", &text, &err) < 0) {
-        (void)fprintf(stderr, "%s\n", err.msg);
-        return;
-    }
-    (void)snprintf(path, sizeof(path), "0::/%s", own);
-    bool beneath = strstr(text.p, path) != NULL;
-    bool in_leaf = strstr(text.p, "/daytona-launcher\n") != NULL;
-    bool v2 = strcmp(dt_cgroup_driver(r), "v2") == 0;
-    (void)snprintf(path, sizeof(path), "%s/%s/daytona-%s", top, own, own);
-    /* Again, as after a restart: from the leaf, the same parent group is found. */
-    struct dt_cgroup_root *again = NULL;
-    if (access(path, F_OK) == 0 && beneath && in_leaf == v2 &&
-        dt_cgroup_root_open(own, &again, &err) == 0 && dt_cgroup_make(again, "x", &err) == 0 &&
-        dt_cgroup_remove(r, "x", &err) == 0 && dt_cgroup_root_remove(again, &err) == 0)
-        *f->shared = 1;
-    (void)dt_cgroup_root_free(again);
+    DT_AUTO(dt_cgroup_root_free) struct dt_cgroup_root *again = NULL;
+    (void)snprintf(base, sizeof(base), "%s-unit", f->instance);
+    (void)snprintf(path, sizeof(path), "%s/%s", top, base);
+    (void)snprintf(parent, sizeof(parent), "%s/daytona-%s-b", path, f->instance);
+    char name[48];
+    (void)snprintf(name, sizeof(name), "%s-b", f->instance);
+    assert_int_equal(dt_cgroup_root_open(name, base, &r, &err), -1);
+    assert_int_equal(err.code, DT_E_NOT_FOUND);
+    assert_non_null(strstr(err.msg, base));
+    assert_int_equal(mkdir(path, 0755), 0);
+    OK(dt_cgroup_root_open(name, base, &r, &err));
+    assert_int_equal(access(parent, F_OK), 0);
+    struct fixture below = *f;
+    below.root = r;
+    make(&below, "x", 64 * MIB, 1000, 16);
+    pid_t pid = start(&below, "x", 0, wait_forever);
+    OK(dt_cgroup_root_open(name, base, &again, &err));
+    OK(dt_cgroup_kill(again, "x", &err));
+    (void)reap(pid);
+    OK(dt_cgroup_wait_empty(again, "x", dt_clock_ms() + WAIT_MS, &err));
+    OK(dt_cgroup_remove(again, "x", &err));
+    OK(dt_cgroup_root_remove(again, &err));
+    assert_int_equal(rmdir(path), 0);
 }
 
-/* A unit with Delegate=yes: its group is the base, and on v2 its processes make way. */
-static void test_a_delegated_unit_is_the_base(void **state)
+/* As the unit's only process does it: out of the group's way, and back at the same place later. */
+static void test_the_holder_steps_aside(void **state)
 {
     struct fixture *f = *state;
     const char *top =
         access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
-    char own[64], path[128];
-    (void)snprintf(own, sizeof(own), "%s-unit", f->instance);
-    (void)snprintf(path, sizeof(path), "%s/%s", top, own);
+    char path[128], procs[160], leaf[160];
+    (void)snprintf(path, sizeof(path), "%s/%s-hold", top, f->instance);
+    (void)snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+    (void)snprintf(leaf, sizeof(leaf), "%s/daytona-launcher", path);
     assert_int_equal(mkdir(path, 0755), 0);
-    assert_int_equal(setxattr(path, "trusted.delegate", "1", 1, 0), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        in_delegated_group(f, top, own);
+        struct dt_err err;
+        struct dt_buf DT_AUTO_BUF left;
+        dt_buf_init(&left, 4096);
+        if (dt_fd_put(AT_FDCWD, procs, "0", &err) == 0 && dt_cgroup_hold(&err) == 0 &&
+            dt_fd_read_file(AT_FDCWD, procs, &left, &err) == 0 && left.n == 0)
+            *f->shared = 1;
         _exit(0);
     }
     (void)reap(pid);
-    char leaf[160];
-    (void)snprintf(leaf, sizeof(leaf), "%s/daytona-launcher", path);
-    (void)rmdir(leaf);
+    assert_int_equal(rmdir(leaf), 0);
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(*f->shared, 1);
 }
 
 static bool parent_exists(const char *instance)
 {
+    static const char *const tops[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
     char path[128];
-    (void)snprintf(path, sizeof(path), "/sys/fs/cgroup/unified/daytona-%s", instance);
-    return access(path, F_OK) == 0;
+    bool found = false;
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof(path), "%s/daytona-%s", tops[i], instance);
+        found = found || access(path, F_OK) == 0;
+    }
+    return found;
 }
 
 /* What this host's v2 tree does not offer is found in v1, or named. */
@@ -512,7 +527,7 @@ static void test_what_is_missing_is_named(void **state)
         struct dt_err err = {.msg = ""};
         struct dt_cgroup_root *r = NULL;
         write_mountinfo(path, rows[i].without);
-        assert_int_equal(dt_cgroup_root_open_at(path, instance, &r, &err), -1);
+        assert_int_equal(dt_cgroup_root_open_at(path, instance, "", &r, &err), -1);
         assert_int_equal(err.code, DT_E_UNSUPPORTED);
         assert_null(r);
         for (size_t k = 0; rows[i].named[k] != NULL; k++)
@@ -539,7 +554,8 @@ int main(void)
         TEST(test_limits_change),
         TEST(test_names),
         TEST(test_listing),
-        TEST(test_a_delegated_unit_is_the_base),
+        TEST(test_a_group_is_the_base),
+        TEST(test_the_holder_steps_aside),
         TEST(test_what_is_missing_is_named),
     };
     return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);
