@@ -109,7 +109,8 @@ static int layers_open(const struct dt_overlay *o, struct layers *l, struct dt_e
     return 0;
 }
 
-/* Returns 1 when the kernel does not know layers by descriptor. */
+/* Returns 1 when the kernel does not know layers by descriptor: before 6.13 EINVAL, before 6.5, where
+ * overlayfs did not know this interface at all, EOPNOTSUPP. */
 static int mount_by_fd(const struct dt_overlay *o, const struct layers *l, int *ret,
                        struct dt_err *err)
 {
@@ -119,7 +120,7 @@ static int mount_by_fd(const struct dt_overlay *o, const struct layers *l, int *
     for (unsigned i = l->n; i-- > 0;) {
         if (fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, l->fds[i]) == 0)
             continue;
-        if (errno == EINVAL && i == l->n - 1)
+        if ((errno == EINVAL || errno == EOPNOTSUPP) && i == l->n - 1)
             return 1;
         return mount_error(fs, "layer", err);
     }

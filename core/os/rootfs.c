@@ -41,7 +41,7 @@ static const struct device {
 struct work {
     struct dt_rootfs *r;
     int devices[COUNT(devices)]; /* O_PATH, the host's */
-    int empty;                   /* an empty read-only file system, detached */
+    int empty;                   /* an empty read-only file system, in the scratch */
 };
 
 static int folder_open(int root, const char *name)
@@ -299,6 +299,7 @@ int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
 {
     static const struct option options[] = {{"size", "4k"}, {"nr_inodes", "1"}, {"mode", "0555"}};
     static const struct kind empty = {"tmpfs", options, COUNT(options), TIGHT | MOUNT_ATTR_RDONLY};
+    /* Before Linux 6.15 only a mount that is attached can be cloned, so this one has a place. */
     struct work w = {.r = r, .empty = -1};
     r->scratch = r->proc = r->sys = r->dev = r->shm = r->counts = -1;
     (void)umask(0);
@@ -306,7 +307,7 @@ int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
         return dt_err_errno(err, "make mounts private");
     if (devices_open(&w, err) < 0 || mount_scratch(&w, err) < 0 || mount_proc(&w, err) < 0 ||
         attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
-        new_mount(&empty, &w.empty, err) < 0 || mask_all(&w, err) < 0)
+        mount_on(r->scratch, "empty", &empty, &w.empty, err) < 0 || mask_all(&w, err) < 0)
         return -1;
     return set_counts(r->counts, err);
 }
