@@ -93,6 +93,18 @@ void dt_nft_table_destroy(struct dt_nft *n)
     dt_nl_strz(n->nl, NFTA_TABLE_NAME, n->table);
 }
 
+int dt_nft_table_exists(struct dt_nft *n, bool *exists, struct dt_err *err)
+{
+    dt_nl_begin(n->nl);
+    nft_message(n, NFT_MSG_GETTABLE, 0);
+    dt_nl_strz(n->nl, NFTA_TABLE_NAME, n->table);
+    int rc = dt_nl_talk(n->nl, err);
+    if (rc < 0 && err->sys_errno != ENOENT)
+        return dt_err_wrap(err, "nftables table %s", n->table);
+    *exists = rc == 0;
+    return 0;
+}
+
 void dt_nft_set_add(struct dt_nft *n, const struct dt_nft_set *set)
 {
     nft_message(n, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);

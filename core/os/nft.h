@@ -35,6 +35,9 @@ void dt_nft_table_del(struct dt_nft *n);
 /* As above, and one that does not exist is fine; kernel 6.3. */
 void dt_nft_table_destroy(struct dt_nft *n);
 
+/* Whether it is there. SYSTEM when the kernel does not say. */
+int dt_nft_table_exists(struct dt_nft *n, bool *exists, struct dt_err *err) DT_MUST_CHECK;
+
 /* The type numbers are what nft(8) shows elements by; the kernel looks at the lengths only. */
 enum dt_nft_type {
     DT_NFT_INTEGER = 4,

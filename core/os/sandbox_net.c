@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "os/conntrack.h"
 #include "os/host_resolver.h"
+#include "os/nft_watch.h"
 #include "os/sandbox_policy.h"
 #include "os/sandbox_rules.h"
 #include "os/sandbox_veth.h"
@@ -32,6 +33,9 @@ struct dt_sandbox_net {
     int netns;
     struct dt_nl *rtnl;
     struct dt_nft *nft;
+    char table[16];
+    bool suspect; /* the table may be gone */
+    int guard; /* hears of changes by others; -1: the kernel lets nobody else change the table */
     struct dt_sandbox_policy slots[DT_SANDBOX_NET_SLOTS + 1];
     /* Connections of the slot's last sandbox may still be tracked. */
     bool stale[DT_SANDBOX_NET_SLOTS + 1];
@@ -143,15 +147,18 @@ static bool is_unsupported(int sys_errno)
            sys_errno == EPROTONOSUPPORT || sys_errno == EINVAL;
 }
 
-static int replace_table(struct dt_sandbox_net *net, struct dt_err *err)
+static int replace_table(struct dt_sandbox_net *net, bool unowned, struct dt_err *err)
 {
     /* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run;
-     * persistent, it stays when we are gone. Kernels before 6.9 do not know that. */
-    if (put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err) == 0)
+     * persistent, it stays when we are gone. Kernels before 6.9 do not know that: there it is put
+     * back when it goes. */
+    if (!unowned && put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err) == 0)
         return 0;
-    if (err->sys_errno == EPERM)
+    if (!unowned && err->sys_errno == EPERM)
         return dt_err_wrap(err, "another process has instance %u open, or this one is not root",
                            net->instance);
+    if ((net->guard = dt_nft_watch_open(err)) < 0)
+        return -1;
     if (put_table(net, 0, err) == 0)
         return 0;
     if (!is_unsupported(err->sys_errno))
@@ -163,14 +170,13 @@ static int replace_table(struct dt_sandbox_net *net, struct dt_err *err)
 
 static int open_sockets(struct dt_sandbox_net *net, struct dt_err *err)
 {
-    char table[32];
-    (void)snprintf(table, sizeof(table), "daytona%u", net->instance);
+    (void)snprintf(net->table, sizeof(net->table), "daytona%u", net->instance);
     net->netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (net->netns < 0)
         return dt_err_errno(err, "open the host's network namespace");
     if (dt_nl_open(NETLINK_ROUTE, RTNL_MAX, &net->rtnl, err) < 0)
         return -1;
-    return dt_nft_open(table, &net->nft, err);
+    return dt_nft_open(net->table, &net->nft, err);
 }
 
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
@@ -184,7 +190,7 @@ int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbo
         return dt_err_set(err, DT_E_NOMEM, "sandbox network");
     net->instance = opts->instance;
     net->base = base;
-    net->netns = -1;
+    net->netns = net->guard = -1;
     net->resolver_fixed = opts->resolver != 0;
     net->resolver = net->resolver_fixed ? opts->resolver : dt_host_resolver();
     (void)snprintf(net->iface, sizeof(net->iface), "dt%u-", opts->instance);
@@ -192,7 +198,7 @@ int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbo
     if (open_sockets(net, err) < 0)
         return -1;
     /* The rules come first: nothing is forwarded a moment without them. */
-    if (replace_table(net, err) < 0)
+    if (replace_table(net, opts->unowned, err) < 0)
         return dt_err_wrap(err, "sandbox network");
     dt_nl_begin(net->rtnl);
     dt_rtnl_addr_add(net->rtnl, LO, dt_sandbox_net_gateway(net), RT_SCOPE_LINK);
@@ -211,8 +217,8 @@ struct dt_sandbox_net *dt_sandbox_net_close(struct dt_sandbox_net *net)
         return NULL;
     (void)dt_nl_close(net->rtnl);
     (void)dt_nft_close(net->nft);
-    if (net->netns >= 0)
-        (void)close(net->netns);
+    dt_closep(&net->guard);
+    dt_closep(&net->netns);
     free(net);
     return NULL;
 }
@@ -396,6 +402,46 @@ int dt_sandbox_net_refresh(struct dt_sandbox_net *net, struct dt_err *err)
         return 0;
     net->resolver = before;
     return dt_err_wrap(err, "resolver of the sandbox network");
+}
+
+int dt_sandbox_net_guard(const struct dt_sandbox_net *net)
+{
+    return net->guard;
+}
+
+/* Closed for all sandboxes in one step, then opened for one after the other: the elements of all
+ * might not fit one batch. */
+static int restore(struct dt_sandbox_net *net, struct dt_err *err)
+{
+    static const struct dt_sandbox_policy nothing;
+    if (put_table(net, 0, err) < 0)
+        return -1;
+    for (unsigned slot = 1; slot <= DT_SANDBOX_NET_SLOTS; slot++) {
+        if (!net->slots[slot].known)
+            continue;
+        dt_nft_begin(net->nft);
+        put_policy(net, slot, &net->slots[slot], &nothing, dt_nft_elems_add);
+        if (dt_nft_commit(net->nft, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int dt_sandbox_net_check(struct dt_sandbox_net *net, bool *restored, struct dt_err *err)
+{
+    bool exists = true;
+    *restored = false;
+    if (net->guard >= 0 && dt_nft_watch_read(net->guard, net->table))
+        net->suspect = true;
+    if (!net->suspect)
+        return 0;
+    if (dt_nft_table_exists(net->nft, &exists, err) < 0)
+        return -1;
+    if (!exists && restore(net, err) < 0)
+        return dt_err_wrap(err, "put the rules of the sandbox network back");
+    net->suspect = false;
+    *restored = !exists;
+    return 0;
 }
 
 static int purge_links(struct dt_nl *nl, unsigned instance, struct dt_err *err)

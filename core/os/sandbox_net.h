@@ -39,6 +39,7 @@ struct dt_sandbox_net_opts {
     unsigned instance; /* 0..15 */
     uint32_t base;     /* its /20, host byte order; 0 = 10.222.(16 * instance).0 */
     uint32_t resolver; /* host byte order; 0 = the host's own, see dt_sandbox_net_refresh() */
+    bool unowned;      /* for tests: as on kernels before 6.9, see dt_sandbox_net_guard() */
 };
 
 /* What may leave a sandbox. Never reachable, whatever the mode: the host's own addresses, other
@@ -104,6 +105,14 @@ uint32_t dt_sandbox_net_gateway(const struct dt_sandbox_net *net);
 /* Where DNS queries to the gateway go, host byte order; 0 when the host has only loopback resolvers
  * (or none): then names do not resolve in sandboxes. */
 uint32_t dt_sandbox_net_resolver(const struct dt_sandbox_net *net);
+/* On kernels before 6.9 nothing protects the table from `nft flush ruleset`, which firewalls do when
+ * they start again; until it is put back sandboxes reach the host. Poll this descriptor (POLLIN;
+ * borrowed) and call dt_sandbox_net_check() when something comes. -1: the kernel protects it. */
+int dt_sandbox_net_guard(const struct dt_sandbox_net *net);
+/* Puts the table and all policies back when it is gone; *restored says whether that was so. On
+ * failure sandboxes are cut off or the table is missing still: try again. */
+int dt_sandbox_net_check(struct dt_sandbox_net *net, bool *restored,
+                         struct dt_err *err) DT_MUST_CHECK;
 /* Reads the host's resolver again (the first one that is not loopback, of /etc/resolv.conf, else of
  * /run/systemd/resolve/resolv.conf) and uses it from now on. Does nothing when the options name a
  * resolver. For a timer: the host may have changed networks. */

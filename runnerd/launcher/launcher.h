@@ -29,6 +29,8 @@ struct dt_launcher {
     struct dt_disk_store *disks;
     struct dt_sandbox_net *net; /* NULL: the host has none for sandboxes; net_text says why */
     char net_text[256];
+    struct dt_watch net_guard;
+    struct dt_timer net_timer;
     struct dt_pool pool;
     struct dt_worker maker, reaper, sweeper;
     struct dt_worker keeper; /* of volumes: repairing one must not hold up disks */

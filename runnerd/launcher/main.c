@@ -27,7 +27,7 @@
 #include "runnerd/launcher/instance.h"
 #include "runnerd/launcher/launcher.h"
 
-enum { FD_WORKER = 3, DRAIN_MS = 5000 };
+enum { FD_WORKER = 3, DRAIN_MS = 5000, NET_MS = 5000 };
 
 struct options {
     const char *data_dir;
@@ -218,6 +218,51 @@ static int open_kernel(struct dt_launcher *l, const char *cgroup, struct dt_err 
     return 0;
 }
 
+static void net_check(struct dt_launcher *l)
+{
+    bool restored = false;
+    struct dt_err err;
+    if (dt_sandbox_net_check(l->net, &restored, &err) < 0)
+        dt_log(DT_LOG_ERROR, "the sandbox network", "err", err.msg, NULL);
+    else if (restored)
+        dt_log(DT_LOG_WARN, "something removed the rules of the sandbox network; they are back",
+               NULL);
+}
+
+static void on_net_guard(void *ctx, uint32_t events)
+{
+    (void)events;
+    net_check(ctx);
+}
+
+/* The host may be in another network now, or in one at all. */
+static void on_net_timer(void *ctx)
+{
+    struct dt_launcher *l = ctx;
+    struct dt_err err;
+    net_check(l);
+    if (dt_sandbox_net_refresh(l->net, &err) < 0)
+        dt_log(DT_LOG_WARN, "the sandbox network", "err", err.msg, NULL);
+    dt_loop_timer(&l->loop, &l->net_timer, NET_MS);
+}
+
+static int watch_net(struct dt_launcher *l, struct dt_err *err)
+{
+    l->net_guard = (struct dt_watch){.fn = on_net_guard, .ctx = l, .fd = -1};
+    l->net_timer = (struct dt_timer){.fn = on_net_timer, .ctx = l};
+    if (l->net == NULL)
+        return 0;
+    l->net_guard.fd = dt_sandbox_net_guard(l->net);
+    dt_loop_timer(&l->loop, &l->net_timer, NET_MS);
+    return l->net_guard.fd < 0 ? 0 : dt_loop_watch(&l->loop, &l->net_guard, EPOLLIN, err);
+}
+
+static void unwatch_net(struct dt_launcher *l)
+{
+    dt_loop_unwatch(&l->loop, &l->net_guard);
+    dt_loop_untimer(&l->loop, &l->net_timer);
+}
+
 static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS])
 {
     struct dt_launcher *l = ctx;
@@ -357,7 +402,8 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
         open_kernel(l, o->cgroup, err) < 0 || dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
         return -1;
     dt_pool_init(&l->pool);
-    if (dt_adopt(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)
+    if (dt_adopt(l, err) < 0 || watch_net(l, err) < 0 ||
+        start_workers(l, o->data_dir, in, err) < 0)
         return -1;
     l->peer.ends_all = o->fd >= 0 || o->once;
     return o->fd >= 0 ? dt_peer_connected(l, o->fd, err) : dt_peer_listen(l, o->socket, err);
@@ -396,6 +442,7 @@ static void finish(struct dt_launcher *l, const struct dt_instance *in)
     dt_peer_done(l);
     dt_sandbox_cool(l, NULL);
     drain(l);
+    unwatch_net(l);
     bool last = l->nsandboxes == 0;
     dt_sandbox_forget_all(l);
     dt_pool_done(l);
