@@ -113,6 +113,34 @@ static int no_disk(struct dt_err *err)
     return dt_err_set(err, DT_E_NOT_FOUND, "the sandbox has no disk");
 }
 
+/* With what the mount before gives back, this is enough on Linux 6.1 to 6.18. */
+static const char *const reserve[] = {"reserve0", "reserve1", "reserve2", "reserve3"};
+
+/* A first attempt to mount has left its mark, which would refuse the second one. */
+static void remove_mark(int root)
+{
+    (void)unlinkat(root, "work/work/incompat/volatile/dirty", 0);
+    (void)unlinkat(root, "work/work/incompat/volatile", AT_REMOVEDIR);
+    (void)unlinkat(root, "work/work/incompat", AT_REMOVEDIR);
+}
+
+bool dt_disk_reserve_give(int root)
+{
+    bool gave = false;
+    for (size_t i = 0; i < sizeof(reserve) / sizeof(reserve[0]); i++)
+        gave |= unlinkat(root, reserve[i], AT_REMOVEDIR) == 0;
+    if (gave)
+        remove_mark(root);
+    return gave;
+}
+
+/* Folders: each is a file and a block. */
+void dt_disk_reserve_make(int root)
+{
+    for (size_t i = 0; i < sizeof(reserve) / sizeof(reserve[0]); i++)
+        (void)mkdirat(root, reserve[i], 0700);
+}
+
 /* Work files of an earlier overlay are of no use, and `work/incompat/volatile` would refuse a
  * mount. */
 static int make_folders(int root, struct dt_err *err)
@@ -128,6 +156,8 @@ static int make_folders(int root, struct dt_err *err)
         }
         if (fchmodat(root, folders[i], 0755, 0) < 0)
             return dt_err_errno(err, "chmod %s/ on a disk", folders[i]);
+        if (i == 0) /* upper/: the disk is new */
+            dt_disk_reserve_make(root);
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/rand.h"
+#include "os/disk.h"
 
 #define UPPER "upper"
 #define WORK  "work"
@@ -178,6 +179,13 @@ static void detach_all(unsigned nlayers)
     }
 }
 
+static int mount_options(const char *options, struct dt_err *err)
+{
+    if (mount("overlay", "m", "overlay", MS_NODEV, options) < 0)
+        return dt_err_errno(err, "overlay");
+    return 0;
+}
+
 static int mount_by_path(const struct dt_overlay *o, const struct layers *l, int *ret,
                          struct dt_err *err)
 {
@@ -189,8 +197,10 @@ static int mount_by_path(const struct dt_overlay *o, const struct layers *l, int
         return dt_err_errno(err, "enter the folder of mount points");
     char options[2048];
     int rc = attach_all(o, l, options, sizeof(options), err);
-    if (rc == 0 && mount("overlay", "m", "overlay", MS_NODEV, options) < 0)
-        rc = dt_err_errno(err, "overlay");
+    if (rc == 0 && (rc = mount_options(options, err)) < 0 && dt_disk_reserve_give(o->disk)) {
+        rc = mount_options(options, err);
+        dt_disk_reserve_make(o->disk);
+    }
     if (rc == 0 && (*ret = open_tree(AT_FDCWD, "m", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)) < 0)
         rc = dt_err_errno(err, "detach the overlay");
     detach_all(l->n);
@@ -210,6 +220,12 @@ int dt_overlay_new(const struct dt_overlay *o, int *ret, struct dt_err *err)
         (void)setfsgid(o->base);
         (void)setfsuid(o->base);
         rc = by_path.always ? 1 : mount_by_fd(o, &l, ret, err);
+        /* Was the disk full? The error does not tell: without room for its work folder an overlay
+         * fails like one with wrong options. */
+        if (rc < 0 && dt_disk_reserve_give(o->disk)) {
+            rc = mount_by_fd(o, &l, ret, err);
+            dt_disk_reserve_make(o->disk);
+        }
         if (rc == 1)
             rc = mount_by_path(o, &l, ret, err);
         (void)setfsuid(0);
