@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+"""The project on a machine of its own: a Debian release as it is installed fresh, in a virtual machine.
+
+Run it with ./dev machine [RELEASE]. Everything is done as its users would: the services are installed with
+runnerd/install.sh, members of the group use `daytona mcp start`, the machine is restarted, all is taken away again.
+Then this project's own tests of the kernel's parts run there. Prints one line a check.
+"""
+import json
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import time
+import traceback
+
+from vm import Machine
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BIN = TOP / "build" / "bin"
+ROOTFS, TOOLS = os.environ["DAYTONA_ROOTFS"], os.environ["DAYTONA_TOOLS"]
+UNITS = "daytona-sandboxes daytona-launcher daytona-runnerd"
+GROUPS = "/sys/fs/cgroup/system.slice/daytona-sandboxes.service"
+# Everything that an installation puts on a machine.
+TRACES = """
+ls -d /usr/local/bin/daytona* /etc/systemd/system/daytona* /etc/systemd/system/*.wants/daytona* /run/daytona* /var/lib/daytona 2>/dev/null
+find /sys/fs/cgroup -name '*daytona*'; getent passwd daytona; getent group daytona
+nft list tables | grep daytona; ip -o link | grep ' dt[0-9]*-'; ip -o addr show lo | grep 10.222; losetup -a | grep daytona
+grep daytona /proc/self/mountinfo | grep -v ' 9p '; pgrep -a daytona; systemctl list-units --all --plain --no-legend 'daytona*'; true"""
+UNIT_TESTS = ["base", "cgroup", "seccomp", "probe", "memfd", "jail", "tar", "sandbox_net", "launcher_record", "launcher_request"]
+INTERNET = f"""import sys, time; sys.path.insert(0, "{TOP}/tests/lib"); import internet
+with internet.Internet() as net: open("/run/internet", "w").write(net.address); time.sleep(1e6)"""
+
+
+def install_command():
+    return f"{TOP}/runnerd/install.sh install {BIN} {ROOTFS} {TOOLS}"
+
+
+def tool(vm, what, /, *, user="ada", seconds=120, **arguments):
+    """A call that must succeed: its structured result."""
+    call = shlex.join(["python3", f"{TOP}/tests/machine/call.py", what, json.dumps(arguments)])
+    return json.loads(vm.run(shlex.join(["su", "-", user, "-c", call]), seconds))
+
+
+def answers(vm):
+    """Whether ada's calls are answered."""
+    call = f"python3 {TOP}/tests/machine/call.py list_sandboxes"
+    return vm.attempt(f"su - ada -c '{call}'")[0] == 0
+
+
+def sh(vm, box, command, **more):
+    return tool(vm, "execute_command", id=box, command=command, **more)
+
+
+def out(vm, box, command):
+    done = sh(vm, box, command)
+    assert done["exitCode"] == 0, done
+    return done["stdout"].strip()
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(1)
+    return found
+
+
+def start_internet(vm):
+    """A namespace with a public address and a web server, see tests/lib/internet.py; its address."""
+    vm.run(f"rm -f /run/internet; systemctl reset-failed internet 2>/dev/null; "
+           f"systemd-run -q --unit=internet python3 -c {shlex.quote(INTERNET)}")
+    return wait_for(lambda: vm.attempt("cat /run/internet")[1] if vm.attempt("test -s /run/internet")[0] == 0 else "")
+
+
+def refuses(vm, box, address, port):
+    return sh(vm, box, f"timeout 5 bash -c '</dev/tcp/{address}/{port}'")["exitCode"] != 0
+
+
+def reaches(vm, box, url):
+    return sh(vm, box, f"curl -s -o /dev/null -m 10 {url}")["exitCode"] == 0
+
+
+# --- the checks, in order; `state` is what one leaves for the next ---
+
+def fresh(vm, state):
+    "the machine is fresh: cgroup v2 only, nothing of ours"
+    assert vm.run("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+    assert vm.run("systemctl is-system-running") == "running"
+    assert vm.run(TRACES) == ""
+    state["kernel"] = vm.run("uname -r")
+
+
+def installs(vm, state):
+    "install.sh starts three services, and logs are lines of JSON"
+    vm.run(install_command(), 300)
+    assert vm.run(f"systemctl is-active {UNITS}").split() == ["active"] * 3
+    for line in vm.run("journalctl -q -o cat -u daytona-launcher -u daytona-runnerd _COMM=daytona-runnerd + _COMM=daytona-launcher").splitlines():
+        assert line.startswith("export DAYTONA_API_") or "msg" in json.loads(line), line
+    assert "DAYTONA_API_KEY=dtn_" in vm.run("journalctl -q -o cat -u daytona-runnerd")
+    for unit, user in ((UNITS.split()[1], "root"), (UNITS.split()[2], "daytona")):
+        assert vm.run(f"ps -o user= -p $(systemctl show -P MainPID {unit})") == user
+    state["internet"] = start_internet(vm)
+
+
+def members_only(vm, state):
+    "a member of the group may use it; another user gets one line that says what to do"
+    vm.run("useradd -m -s /bin/bash ada; usermod -aG daytona ada; useradd -m -s /bin/bash eve")
+    wait_for(lambda: answers(vm))
+    code, text = vm.attempt(f"su - eve -c 'python3 {TOP}/tests/machine/call.py list_sandboxes'")
+    assert code == 1 and "usermod -aG daytona" in text and "\n" not in text, text
+
+
+def sandbox_lives(vm, state):
+    "a sandbox is made, works, is previewed, stopped, started"
+    box = state["box"] = tool(vm, "create_sandbox", name="first")["id"]
+    assert out(vm, box, "id -un; sudo id -u; echo kept > kept") == "daytona\n0"
+    assert out(vm, box, "cat /proc/self/cgroup") == "0::/"
+    sh(vm, box, "setsid python3 -m http.server 3000 >/dev/null 2>&1 &")
+    link = wait_for(lambda: tool(vm, "preview_link", id=box, port=3000, check_server=True))
+    wait_for(lambda: "kept" in vm.attempt(f"curl -s -m 20 '{link['url']}'")[1])
+    tool(vm, "stop_sandbox", id=box)
+    tool(vm, "start_sandbox", id=box)
+    assert out(vm, box, "cat kept") == "kept"
+
+
+def network(vm, state):
+    "the internet and names are reached, the host is not; block and allow list hold"
+    box, web = state["box"], f"http://{state['internet']}/"
+    assert reaches(vm, box, web)
+    host = vm.run("ip -4 -o addr show eth0 | awk '{print $4}' | cut -d/ -f1")
+    for address in (host, "10.222.0.1"):
+        assert refuses(vm, box, address, 22)
+    if vm.attempt("getent ahostsv4 deb.debian.org")[0] == 0:
+        assert out(vm, box, "getent ahostsv4 deb.debian.org")
+    blocked = tool(vm, "create_sandbox", network_block_all=True)["id"]
+    allowed = tool(vm, "create_sandbox", network_allow_list=f"{state['internet']}/32")["id"]
+    other = tool(vm, "create_sandbox", network_allow_list="198.51.100.0/24")["id"]
+    assert not reaches(vm, blocked, web) and reaches(vm, allowed, web) and not reaches(vm, other, web)
+    for one in (blocked, allowed, other):
+        tool(vm, "destroy_sandbox", id=one)
+
+
+def firewall_restarts(vm, state):
+    "`nft flush ruleset` opens no way to the host and cuts no sandbox off"
+    box = state["box"]
+    vm.run("nft flush ruleset")
+    time.sleep(1)
+    assert refuses(vm, box, "10.222.0.1", 22) and reaches(vm, box, f"http://{state['internet']}/")
+
+
+def limits(vm, state):
+    "memory, cpu, processes and disk are limited; running out of them hurts one sandbox alone"
+    box = tool(vm, "create_sandbox", memory=1, cpu=1, disk=1)["id"]
+    # Groups of the pool have no limits yet.
+    groups = vm.run(f"cd {GROUPS}/daytona-0; for g in */; do (cd $g; echo $(cat memory.max memory.swap.max cpu.max pids.max)); done")
+    assert [g for g in groups.splitlines() if not g.startswith("max ")] == [f"{1 << 30} 0 100000 100000 4096"] * 2, groups
+    assert vm.run(f"cat {GROUPS}/pids.max") == "max"
+    assert sh(vm, box, "python3 -c 'b = bytearray(2 << 30)'")["exitCode"] in (137, -9)
+    assert "No space left" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=100)["stderr"]
+    tool(vm, "destroy_sandbox", id=box)
+    assert out(vm, state["box"], "echo alive") == "alive"
+    assert vm.run(f"systemctl is-active {UNITS}").split() == ["active"] * 3
+
+
+def restarts(vm, state):
+    "sandboxes go on when the services are restarted, killed or installed again"
+    box = state["box"]
+    sh(vm, box, "setsid sleep 100000 >/dev/null 2>&1 & sleep 0.1")
+    before = out(vm, box, "pgrep -x sleep")
+    for what in ("systemctl restart daytona-runnerd", "systemctl restart daytona-launcher", "systemctl kill -s KILL daytona-launcher",
+                 "systemctl kill -s KILL --kill-who=main daytona-runnerd", install_command()):
+        vm.run(what, 300)
+        wait_for(lambda: answers(vm))
+        assert wait_for(lambda: sh(vm, box, "pgrep -x sleep")["stdout"].strip()) == before, what
+    assert reaches(vm, box, f"http://{state['internet']}/") and refuses(vm, box, "10.222.0.1", 22)
+    second = tool(vm, "create_sandbox")["id"]
+    tool(vm, "destroy_sandbox", id=second)
+
+
+def survives_reboot(vm, state):
+    "after a restart of the machine the services are up, and a sandbox starts with its files"
+    vm.reboot()
+    wait_for(lambda: vm.attempt(f"systemctl is-active {UNITS}")[0] == 0)
+    state["internet"] = start_internet(vm)
+    box = state["box"]
+    assert tool(vm, "get_sandbox", id=box)["state"] in ("stopped", "error")
+    tool(vm, "start_sandbox", id=box)
+    assert out(vm, box, "cat kept") == "kept"
+    assert reaches(vm, box, f"http://{state['internet']}/")
+
+
+def stops(vm, state):
+    "stopping daytona-sandboxes ends all sandboxes and keeps their disks"
+    vm.run("systemctl stop daytona-sandboxes")
+    assert vm.run(f"ls {GROUPS} 2>/dev/null; pgrep -a daytona-toolbox; true") == ""
+    vm.run("systemctl start daytona-launcher")
+    wait_for(lambda: vm.attempt(f"systemctl is-active {UNITS}")[0] == 0)
+    wait_for(lambda: tool(vm, "get_sandbox", id=state["box"])["state"] != "started")
+    tool(vm, "start_sandbox", id=state["box"])
+    assert out(vm, state["box"], "cat kept") == "kept"
+
+
+def uninstalls(vm, state):
+    "uninstall keeps the data and nothing else; an installation takes it up again; --purge takes all"
+    vm.run(f"{TOP}/runnerd/install.sh uninstall")
+    left = vm.run(TRACES).splitlines()
+    assert [line for line in left if "/nologin" not in line and not line.startswith("daytona:x:")] == ["/var/lib/daytona"], left
+    vm.run(install_command(), 300)
+    wait_for(lambda: answers(vm))
+    assert [s["name"] for s in tool(vm, "list_sandboxes")["sandboxes"]] == ["first"]
+    tool(vm, "start_sandbox", id=state["box"])
+    vm.run(f"{TOP}/runnerd/install.sh uninstall --purge")
+    assert vm.run(TRACES) == ""
+
+
+def quota(vm, state):
+    "with project quotas, disks are folders with limits in bytes and in files"
+    vm.run("mkdir -p /var/lib/daytona; mount -o prjquota /dev/vdb /var/lib/daytona; chmod 711 /var/lib/daytona; " + install_command(), 300)
+    vm.run("usermod -aG daytona ada; systemctl restart daytona-runnerd")
+    box = tool(vm, "create_sandbox", disk=1)["id"]
+    assert vm.run(f"ls /var/lib/daytona/sandboxes/{box}/disk") and vm.run("losetup -a") == ""
+    assert "quota exceeded" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=100)["stderr"]
+    assert int(out(vm, box, "stat -c %s big; rm big")) in range(900 << 20, (1 << 30) + 1)
+    assert sh(vm, box, "mkdir d; cd d; python3 -c 'for i in range(70000): open(str(i), \"w\").close()'", timeout=100)["exitCode"] == 1
+    assert 60000 < int(out(vm, box, "ls -f d | wc -l")) <= 65536
+    tool(vm, "stop_sandbox", id=box)
+    tool(vm, "start_sandbox", id=box)
+    tool(vm, "destroy_sandbox", id=box)
+    wait_for(lambda: vm.run("ls /var/lib/daytona/trash | wc -l") == "0")
+    vm.run(f"{TOP}/runnerd/install.sh uninstall --purge || true; umount /var/lib/daytona; rmdir /var/lib/daytona; mount -o prjquota /dev/vdb /var/tmp; chmod 1777 /var/tmp")
+    assert vm.run(TRACES) == ""
+
+
+def environment():
+    return (f"cd {TOP}; export PYTHONDONTWRITEBYTECODE=1 DAYTONA_BIN={BIN} DAYTONA_ROOTFS={ROOTFS} DAYTONA_TOOLS={TOOLS} "
+            f"DT_LAUNCHER={BIN}/daytona-launcher DT_GUEST={BIN}/sandbox_guest DT_PROBE={BIN}/probe\n")
+
+
+def unit_tests(vm, state):
+    "the unit tests of the kernel's parts pass"
+    for noun in UNIT_TESTS:
+        vm.run(environment() + f"{BIN}/test_{noun} 2>&1 | grep -E 'FAILED|ERROR|PASSED|error' && exit ${{PIPESTATUS[0]}}", 400)
+    # /var/tmp has project quotas now; /home, as the rest of the machine, has not.
+    vm.run(f"{BIN}/test_disk", 300)
+    vm.run(f"mkdir /home/tmp; unshare -m bash -c 'mount --bind /home/tmp /var/tmp; {BIN}/test_disk'", 300)
+
+
+def pytest(vm, file, seconds):
+    vm.run(environment() + f"python3 -m pytest -q -p no:cacheprovider --timeout {seconds} {file} 2>&1 | tail -40", seconds)
+
+
+def launcher_tests(vm, state):
+    "the tests of the launcher pass"
+    pytest(vm, "tests/integration/test_launcher.py", 900)
+
+
+def security_tests(vm, state):
+    "what a sandbox must not achieve, it does not achieve here"
+    pytest(vm, "tests/security", 900)
+
+
+CHECKS = [fresh, installs, members_only, sandbox_lives, network, firewall_restarts, limits, restarts, survives_reboot, stops,
+          uninstalls, quota, unit_tests, launcher_tests, security_tests]
+
+
+def main():
+    folder, only = sys.argv[1], sys.argv[2:]
+    shares = dict.fromkeys(str(p) for p in (TOP, pathlib.Path(ROOTFS).parent, pathlib.Path(TOOLS).parent))
+    state, failed = {}, 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the machine ends with us
+    begun = time.monotonic()
+    with Machine(folder, shares) as vm:
+        print(f"up after {time.monotonic() - begun:.0f} s: {vm.run('. /etc/os-release; echo $PRETTY_NAME, Linux $(uname -r)')}", flush=True)
+        for check in [c for c in CHECKS if not only or c.__name__ in only]:
+            at = time.monotonic()
+            try:
+                check(vm, state)
+                verdict = "ok"
+            except Exception:
+                failed += 1
+                verdict = "FAILED"
+                why = traceback.format_exc()
+            print(f"{verdict:7}{check.__doc__} ({time.monotonic() - at:.0f} s)", flush=True)
+            if verdict == "FAILED":
+                print(why[-2000:], vm.attempt("journalctl -q -o cat -n 15 -u 'daytona*'")[1], sep="\n", flush=True)
+    count = len([c for c in CHECKS if not only or c.__name__ in only])
+    print(f"{count - failed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
