@@ -11,7 +11,7 @@
 
 #define CONTENT "data"
 /* In the launcher's own mount namespace. */
-#define POINT "/run/daytona/volume"
+#define POINT "/run/daytona/mounts/volume"
 
 enum { PATH_SIZE = 64 };
 
