@@ -45,8 +45,7 @@ static int open_data_dir(const char *path, int *ret, struct dt_err *err)
     if (mkdir(path, 0711) < 0 && errno != EEXIST)
         return dt_err_errno(err, "data directory %s", path);
     /* Who is not root can pass the folder and not read it. */
-    DT_AUTO_FD int fd =
-        open(path, (geteuid() == 0 ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC);
+    DT_AUTO_FD int fd = open(path, (geteuid() == 0 ? O_RDONLY : O_PATH) | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return dt_err_errno(err, "data directory %s", path);
     /* The daemon's own user must be able to pass, nobody may put things there. */

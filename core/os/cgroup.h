@@ -8,9 +8,9 @@
  *
  * The base is the top of the v2 tree, or a group below it that systemd leaves to us: that of a unit
  * with Delegate=yes whose only process has stepped aside (dt_cgroup_hold). It cannot be the
- * launcher's own unit: once a group gives controllers to others, the kernel lets no process into it,
- * and systemd could not start the launcher again. Inside of a container the top may have processes;
- * when the kernel asks for it they move to the leaf `daytona-launcher`.
+ * launcher's own unit: once a group gives controllers to others, the kernel lets no process into
+ * it, and systemd could not start the launcher again. Inside of a container the top may have
+ * processes; when the kernel asks for it they move to the leaf `daytona-launcher`.
  *
  * Everything goes by name, so that no descriptor is kept per sandbox. A name is 1 to 64 of
  * [A-Za-z0-9_-] and comes from the caller: pool slots (`s17`) or ids. Wrong name: INVALID. No such
@@ -28,8 +28,8 @@
 struct dt_cgroup_root;
 
 /* Finds the hierarchies, makes the parent group and enables its controllers. `instance` obeys the
- * rules of a name. `base` is relative to the v2 mount, "" = the top. NOT_FOUND when there is no such
- * base; UNSUPPORTED names every controller and feature that the host lacks, and what to do. */
+ * rules of a name. `base` is relative to the v2 mount, "" = the top. NOT_FOUND when there is no
+ * such base; UNSUPPORTED names every controller and feature that the host lacks, and what to do. */
 int dt_cgroup_root_open(const char *instance, const char *base, struct dt_cgroup_root **ret,
                         struct dt_err *err) DT_MUST_CHECK;
 /* The same, with the mounts of `mountinfo` (a file as /proc/self/mountinfo) instead of the
@@ -37,8 +37,8 @@ int dt_cgroup_root_open(const char *instance, const char *base, struct dt_cgroup
 int dt_cgroup_root_open_at(const char *mountinfo, const char *instance, const char *base,
                            struct dt_cgroup_root **ret, struct dt_err *err) DT_MUST_CHECK;
 /* Moves all processes of the caller's own group, as a rule the caller alone, into its leaf
- * `daytona-launcher`: the group can be a base then, and lives as long as the caller. FORBIDDEN at the
- * top of the tree. */
+ * `daytona-launcher`: the group can be a base then, and lives as long as the caller. FORBIDDEN at
+ * the top of the tree. */
 int dt_cgroup_hold(struct dt_err *err) DT_MUST_CHECK;
 /* Leaves the groups as they are. NULL is fine; always returns NULL. */
 struct dt_cgroup_root *dt_cgroup_root_free(struct dt_cgroup_root *r);

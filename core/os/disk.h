@@ -69,9 +69,9 @@ int dt_disk_in_use(struct dt_disk_store *s, int sandbox_dirfd, bool *in_use,
 int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadline_ms,
                       struct dt_err *err) DT_MUST_CHECK;
 
-/* A disk holds a little in reserve, so that a full one can be used again: an overlay needs a few files
- * of its own when it is mounted. `root` is where the disk is mounted. Giving the reserve up is true
- * when there was one; making it anew may fail, on a disk that is too full. */
+/* A disk holds a little in reserve, so that a full one can be used again: an overlay needs a few
+ * files of its own when it is mounted. `root` is where the disk is mounted. Giving the reserve up
+ * is true when there was one; making it anew may fail, on a disk that is too full. */
 bool dt_disk_reserve_give(int root);
 void dt_disk_reserve_make(int root);
 

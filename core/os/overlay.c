@@ -110,8 +110,8 @@ static int layers_open(const struct dt_overlay *o, struct layers *l, struct dt_e
     return 0;
 }
 
-/* Returns 1 when the kernel does not know layers by descriptor: before 6.13 EINVAL, before 6.5, where
- * overlayfs did not know this interface at all, EOPNOTSUPP. */
+/* Returns 1 when the kernel does not know layers by descriptor: before 6.13 EINVAL, before 6.5,
+ * where overlayfs did not know this interface at all, EOPNOTSUPP. */
 static int mount_by_fd(const struct dt_overlay *o, const struct layers *l, int *ret,
                        struct dt_err *err)
 {

@@ -35,7 +35,7 @@ struct dt_sandbox_net {
     struct dt_nft *nft;
     char table[16];
     bool suspect; /* the table may be gone */
-    int guard; /* hears of changes by others; -1: the kernel lets nobody else change the table */
+    int guard;    /* hears of changes by others; -1: the kernel lets nobody else change the table */
     struct dt_sandbox_policy slots[DT_SANDBOX_NET_SLOTS + 1];
     /* Connections of the slot's last sandbox may still be tracked. */
     bool stale[DT_SANDBOX_NET_SLOTS + 1];

@@ -105,9 +105,10 @@ uint32_t dt_sandbox_net_gateway(const struct dt_sandbox_net *net);
 /* Where DNS queries to the gateway go, host byte order; 0 when the host has only loopback resolvers
  * (or none): then names do not resolve in sandboxes. */
 uint32_t dt_sandbox_net_resolver(const struct dt_sandbox_net *net);
-/* On kernels before 6.9 nothing protects the table from `nft flush ruleset`, which firewalls do when
- * they start again; until it is put back sandboxes reach the host. Poll this descriptor (POLLIN;
- * borrowed) and call dt_sandbox_net_check() when something comes. -1: the kernel protects it. */
+/* On kernels before 6.9 nothing protects the table from `nft flush ruleset`, which firewalls do
+ * when they start again; until it is put back sandboxes reach the host. Poll this descriptor
+ * (POLLIN; borrowed) and call dt_sandbox_net_check() when something comes. -1: the kernel protects
+ * it. */
 int dt_sandbox_net_guard(const struct dt_sandbox_net *net);
 /* Puts the table and all policies back when it is gone; *restored says whether that was so. On
  * failure sandboxes are cut off or the table is missing still: try again. */

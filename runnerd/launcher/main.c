@@ -398,12 +398,11 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
         own_mounts(o->by_path, err) < 0)
         return -1;
     l->instance = in->number;
-    if (open_folders(l, o->data_dir, err) < 0 ||
-        open_kernel(l, o->cgroup, err) < 0 || dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
+    if (open_folders(l, o->data_dir, err) < 0 || open_kernel(l, o->cgroup, err) < 0 ||
+        dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
         return -1;
     dt_pool_init(&l->pool);
-    if (dt_adopt(l, err) < 0 || watch_net(l, err) < 0 ||
-        start_workers(l, o->data_dir, in, err) < 0)
+    if (dt_adopt(l, err) < 0 || watch_net(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)
         return -1;
     l->peer.ends_all = o->fd >= 0 || o->once;
     return o->fd >= 0 ? dt_peer_connected(l, o->fd, err) : dt_peer_listen(l, o->socket, err);
@@ -521,10 +520,10 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "daytona-launcher: %s\n%s", err.msg, usage);
         return 2;
     }
-    int rc = o.worker  ? dt_worker_run(FD_WORKER, o.data_dir, &err)
-             : o.hold  ? hold(&err)
-             : o.purge ? purge(&o, &err)
-                       : run(&o, &err);
+    int rc = o.hold     ? hold(&err)
+             : o.worker ? dt_worker_run(FD_WORKER, o.data_dir, &err)
+             : o.purge  ? purge(&o, &err)
+                        : run(&o, &err);
     if (rc < 0)
         dt_log(DT_LOG_ERROR, "the launcher ends", "err", err.msg, NULL);
     return rc < 0 ? 1 : 0;

@@ -387,7 +387,8 @@ static unsigned longest_path(unsigned at, unsigned *known)
     return known[at] = below + 1;
 }
 
-/* A tree over ranges of call numbers: a list would be as long as it is deep, and slow to install. */
+/* A tree over ranges of call numbers: a list would be as long as it is deep, and slow to install.
+ */
 static void test_the_filter_is_a_tree(void **state)
 {
     (void)state;
