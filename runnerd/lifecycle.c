@@ -587,8 +587,8 @@ static void note_done(void *arg, const struct dt_err *err)
     dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_ERROR, "sandbox changed by itself", "sandbox",
            n->row.id, "state", dt_sandbox_state_text(n->state), "reason",
            n->reason[0] != '\0' ? n->reason : NULL, "err", err == NULL ? NULL : err->msg, NULL);
-    if (err == NULL && dt_lifecycle_show(n->rd, &n->row) != NULL &&
-        n->state == DT_SANDBOX_STOPPED && n->row.auto_delete == 0)
+    l = err == NULL ? dt_lifecycle_show(n->rd, &n->row) : NULL;
+    if (l != NULL && n->state == DT_SANDBOX_STOPPED && n->row.auto_delete == 0)
         dt_lifecycle_repair(n->rd, l, DT_REPAIR_DESTROY, NULL);
     dt_sandbox_row_done(&n->row);
     free(n);
