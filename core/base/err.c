@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Here they are functions, for analyzers too. */
+#undef dt_err_set
+#undef dt_err_errno
+#undef dt_err_wrap
+
 int dt_err_set(struct dt_err *err, enum dt_err_code code, const char *fmt, ...)
 {
     if (err == NULL)

@@ -27,6 +27,13 @@ int dt_err_errno(struct dt_err *err, const char *fmt, ...) DT_PRINTF(2, 3);
 /* Puts "fmt: " before the message on the way up; returns -1. */
 int dt_err_wrap(struct dt_err *err, const char *fmt, ...) DT_PRINTF(2, 3);
 
+/* What an analyzer cannot see, since it looks at one file at a time. */
+#if defined(__clang_analyzer__) || defined(DT_ANALYZE)
+#define dt_err_set(...)   (dt_err_set(__VA_ARGS__), -1)
+#define dt_err_errno(...) (dt_err_errno(__VA_ARGS__), -1)
+#define dt_err_wrap(...)  (dt_err_wrap(__VA_ARGS__), -1)
+#endif
+
 /* The word that goes over the wire; API: never renamed. */
 const char *dt_err_wire(enum dt_err_code code);
 int dt_err_http(enum dt_err_code code);

@@ -202,7 +202,7 @@ void dt_config_done(struct dt_config_common *c)
 char *dt_config_help(const struct dt_config_spec *spec)
 {
     struct dt_buf b;
-    dt_buf_init(&b, 256 * 1024);
+    dt_buf_init(&b, 256U << 10);
     bool ok =
         dt_buf_addf(&b, NULL,
                     "%s\n\nSettings: a flag, else an environment variable, else a line in "

@@ -6,6 +6,8 @@
 #include <pwd.h>
 #include <stddef.h>
 
+/* The C library's own names of parameters are reserved ones. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(const char *restrict node, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict res)
 {
@@ -43,3 +45,4 @@ int getpwuid_r(uid_t uid, struct passwd *pwd, char *buf, size_t buflen, struct p
     *result = NULL;
     return ENOENT;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
