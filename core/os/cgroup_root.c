@@ -259,7 +259,7 @@ static int check_complete(const struct dt_cgroup_root *r, const struct mounts *m
             missing, m->v2);
     if (faccessat(r->tree, "cgroup.kill", W_OK, 0) < 0)
         return dt_err_set(err, DT_E_UNSUPPORTED,
-                          "the kernel has no cgroup.kill: Linux 5.14 or newer is needed");
+                          "the kernel has no cgroup.kill: Linux 5.19 or newer is needed");
     return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "os/caps.h"
 #include "os/memfd.h"
 #include "os/overlay.h"
+#include "os/overlay_check.h"
 #include "os/seccomp.h"
 #include "os/userns.h"
 #include "runnerd/launcher/adopt.h"
@@ -399,7 +400,8 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
         return -1;
     l->instance = in->number;
     if (open_folders(l, o->data_dir, err) < 0 || open_kernel(l, o->cgroup, err) < 0 ||
-        dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0)
+        dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0 ||
+        dt_overlay_check(l->pool_dir, dt_slot_base(l->instance, 1), err) < 0)
         return -1;
     dt_pool_init(&l->pool);
     if (dt_adopt(l, err) < 0 || watch_net(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)

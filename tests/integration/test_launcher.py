@@ -796,6 +796,21 @@ def test_launcher_killed_while_some_are_ahead(own_host):
     assert not list((h.data / "pool").iterdir()) or len(warm_pids(h)) >= 1
 
 
+def test_a_host_that_cannot_is_told_so(tmp_path):
+    """As on kernels before 5.19: the layers' file system cannot be idmapped."""
+    subprocess.run(["mount", "-t", "ramfs", "none", tmp_path], check=True)
+    try:
+        done = subprocess.run([PROGRAM, "--data-dir", tmp_path, "--uid", "65534", "--gid", "65534", "--toolbox", GUEST,
+                               "--socket", tmp_path / "socket"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        said = json.loads(done.stderr.splitlines()[-1])["err"]
+        assert "Linux 5.19 or newer" in said and "linux-generic-hwe" in said and "ext4, xfs or btrfs" in said, said
+        assert not list((tmp_path / "pool").iterdir())
+        subprocess.run([PROGRAM, "--data-dir", tmp_path, "--purge"], check=True, timeout=60)
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
 def test_overlay_by_path():
     """What kernels before 6.13 need."""
     h = Host("--overlay-by-path")
