@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -17,7 +18,8 @@ import traceback
 from vm import Machine
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-BIN = TOP / "build" / "bin"
+FOLDER = pathlib.Path(sys.argv[1])
+BIN = FOLDER / "bin"  # a copy: builds may go on meanwhile
 ROOTFS, TOOLS = os.environ["DAYTONA_ROOTFS"], os.environ["DAYTONA_TOOLS"]
 UNITS = "daytona-sandboxes daytona-launcher daytona-runnerd"
 GROUPS = "/sys/fs/cgroup/system.slice/daytona-sandboxes.service"
@@ -253,12 +255,12 @@ def pytest(vm, file, seconds):
 
 def launcher_tests(vm, state):
     "the tests of the launcher pass"
-    pytest(vm, "tests/integration/test_launcher.py", 900)
+    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py", 1500)
 
 
 def security_tests(vm, state):
     "what a sandbox must not achieve, it does not achieve here"
-    pytest(vm, "tests/security", 900)
+    pytest(vm, "tests/security", 1500)
 
 
 CHECKS = [fresh, installs, members_only, sandbox_lives, network, firewall_restarts, limits, restarts, survives_reboot, stops,
@@ -266,12 +268,14 @@ CHECKS = [fresh, installs, members_only, sandbox_lives, network, firewall_restar
 
 
 def main():
-    folder, only = sys.argv[1], sys.argv[2:]
-    shares = dict.fromkeys(str(p) for p in (TOP, pathlib.Path(ROOTFS).parent, pathlib.Path(TOOLS).parent))
+    only = sys.argv[2:]
+    shutil.rmtree(BIN, ignore_errors=True)
+    shutil.copytree(TOP / "build" / "bin", BIN, ignore=shutil.ignore_patterns("fuzz_*"))
+    shares = dict.fromkeys(str(p) for p in (TOP, BIN, pathlib.Path(ROOTFS).parent, pathlib.Path(TOOLS).parent))
     state, failed = {}, 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the machine ends with us
     begun = time.monotonic()
-    with Machine(folder, shares) as vm:
+    with Machine(FOLDER, shares) as vm:
         print(f"up after {time.monotonic() - begun:.0f} s: {vm.run('. /etc/os-release; echo $PRETTY_NAME, Linux $(uname -r)')}", flush=True)
         for check in [c for c in CHECKS if not only or c.__name__ in only]:
             at = time.monotonic()
