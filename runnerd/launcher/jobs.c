@@ -1,6 +1,7 @@
 /* The worker's side: the jobs. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -202,6 +203,10 @@ static int await_job(struct jobs *j, int sock, struct dt_job *job)
 
 int dt_worker_run(int sock, const char *data_dir, struct dt_err *err)
 {
+    /* What a job attaches for a moment must not be copied into the sandbox that the launcher clones
+     * just then, which would keep it. */
+    if (unshare(CLONE_NEWNS) < 0)
+        return dt_err_errno(err, "new mount namespace");
     DT_AUTO_FD int data = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (data < 0)
         return dt_err_errno(err, "open %s", data_dir);

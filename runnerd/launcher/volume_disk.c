@@ -10,7 +10,7 @@
 #include "runnerd/launcher/worker.h"
 
 #define CONTENT "data"
-/* In the launcher's own mount namespace. */
+/* In the worker's own mount namespace. */
 #define POINT "/run/daytona/mounts/volume"
 
 enum { PATH_SIZE = 64 };

@@ -1,7 +1,7 @@
 /*
  * Helper processes for file work that may take long: mounting disks, waiting until they are free,
- * deleting. The launcher executes itself as `daytona-launcher --worker`; a worker does one job
- * after the other and ends with the launcher.
+ * deleting. The launcher executes itself as `daytona-launcher --worker`; a worker has a mount
+ * namespace of its own, does one job after the other and ends with the launcher.
  */
 #ifndef DT_LAUNCHER_WORKER_H
 #define DT_LAUNCHER_WORKER_H
