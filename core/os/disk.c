@@ -96,7 +96,13 @@ int dt_disk_make(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes, uin
                       : dt_disk_image_make(s, sandbox_dirfd, size, err);
 }
 
-static bool is_there(int sandbox, const char *name, mode_t type)
+void dt_disk_pulse(const struct dt_disk_pulse *pulse)
+{
+    if (pulse != NULL && pulse->fn != NULL)
+        pulse->fn(pulse->ctx);
+}
+
+bool dt_disk_has(int sandbox, const char *name, mode_t type)
 {
     struct stat st;
     return fstatat(sandbox, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == type;
@@ -104,8 +110,8 @@ static bool is_there(int sandbox, const char *name, mode_t type)
 
 bool dt_disk_exists(int sandbox_dirfd)
 {
-    return is_there(sandbox_dirfd, dt_disk_image, S_IFREG) ||
-           is_there(sandbox_dirfd, dt_disk_folder, S_IFDIR);
+    return dt_disk_has(sandbox_dirfd, dt_disk_image, S_IFREG) ||
+           dt_disk_has(sandbox_dirfd, dt_disk_folder, S_IFDIR);
 }
 
 static int no_disk(struct dt_err *err)
@@ -165,9 +171,9 @@ static int make_folders(int root, struct dt_err *err)
 int dt_disk_mount(struct dt_disk_store *s, int sandbox_dirfd, int *mount_fd, struct dt_err *err)
 {
     DT_AUTO_FD int fd = -1;
-    int done = is_there(sandbox_dirfd, dt_disk_folder, S_IFDIR)
+    int done = dt_disk_has(sandbox_dirfd, dt_disk_folder, S_IFDIR)
                    ? dt_disk_project_mount(sandbox_dirfd, &fd, err)
-               : is_there(sandbox_dirfd, dt_disk_image, S_IFREG)
+               : dt_disk_has(sandbox_dirfd, dt_disk_image, S_IFREG)
                    ? dt_disk_loop_mount(s, sandbox_dirfd, &fd, err)
                    : no_disk(err);
     if (done < 0 || make_folders(fd, err) < 0)
@@ -178,9 +184,9 @@ int dt_disk_mount(struct dt_disk_store *s, int sandbox_dirfd, int *mount_fd, str
 
 int dt_disk_share(struct dt_disk_store *s, int dirfd, int *mount_fd, struct dt_err *err)
 {
-    if (is_there(dirfd, dt_disk_folder, S_IFDIR))
+    if (dt_disk_has(dirfd, dt_disk_folder, S_IFDIR))
         return dt_disk_project_mount(dirfd, mount_fd, err);
-    if (is_there(dirfd, dt_disk_image, S_IFREG))
+    if (dt_disk_has(dirfd, dt_disk_image, S_IFREG))
         return dt_disk_loop_share(s, dirfd, mount_fd, err);
     return no_disk(err);
 }
@@ -189,7 +195,7 @@ int dt_disk_share(struct dt_disk_store *s, int dirfd, int *mount_fd, struct dt_e
 static int open_image(int sandbox, int *fd, struct dt_err *err)
 {
     *fd = openat(sandbox, dt_disk_image, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (*fd >= 0 || is_there(sandbox, dt_disk_folder, S_IFDIR))
+    if (*fd >= 0 || dt_disk_has(sandbox, dt_disk_folder, S_IFDIR))
         return 0;
     return errno == ENOENT ? no_disk(err) : dt_err_errno(err, "open %s", dt_disk_image);
 }
@@ -268,7 +274,7 @@ int dt_disk_usage(struct dt_disk_store *s, int sandbox_dirfd, int fd, struct dt_
     (void)s;
     struct dt_disk_usage u = {0};
     struct stat st;
-    if (is_there(sandbox_dirfd, dt_disk_folder, S_IFDIR)) {
+    if (dt_disk_has(sandbox_dirfd, dt_disk_folder, S_IFDIR)) {
         if (dt_disk_project_usage(sandbox_dirfd, &u, err) < 0)
             return -1;
     } else if (fstatat(sandbox_dirfd, dt_disk_image, &st, AT_SYMLINK_NOFOLLOW) == 0) {

@@ -74,6 +74,41 @@ int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadl
  * is true when there was one; making it anew may fail, on a disk that is too full. */
 bool dt_disk_reserve_give(int root);
 void dt_disk_reserve_make(int root);
+/* Work on whole disks may take minutes: `fn` (NULL is fine) is called every few megabytes, so that
+ * somebody can tell it from work that has stopped. */
+struct dt_disk_pulse {
+    void (*fn)(void *ctx);
+    void *ctx;
+};
+
+/* Everything that was written to a mounted disk is in its image. Its file systems' own sync does
+ * not reach it, because the overlay above is volatile. */
+int dt_disk_sync(struct dt_disk_store *s, int sandbox_dirfd, struct dt_err *err) DT_MUST_CHECK;
+/* Gives what deleted files took back to the host, and repairs what a power loss left. CONFLICT when
+ * the disk is in use. Waits until it is free again. */
+int dt_disk_trim(struct dt_disk_store *s, int sandbox_dirfd, struct dt_err *err) DT_MUST_CHECK;
+/* A disk like that of `from`, which may be mounted, as long as nobody writes to it, and in sync. As
+ * dt_disk_make() otherwise. Shares blocks where the host's file system can. */
+int dt_disk_copy(struct dt_disk_store *s, int from_dirfd, int to_dirfd,
+                 const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
+/* Makes the disk larger; inodes grow with it. Nothing to do when it has the size already. The new
+ * one is made aside: at any moment there is a whole disk. CONFLICT when it is in use, INVALID when
+ * it would shrink, LIMIT when the host's disk is full. */
+int dt_disk_grow(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes,
+                 const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
+
+/* The whole disk as one compressed stream (disk_save.c), with nobody writing to it meanwhile. LIMIT
+ * when the disk of `out_fd` is full. */
+int dt_disk_save(int sandbox_dirfd, int out_fd, const struct dt_disk_pulse *pulse,
+                 struct dt_err *err) DT_MUST_CHECK;
+/* Reads a saved disk back and compares it with the disk, byte for byte. INVALID where they differ.
+ */
+int dt_disk_compare(int sandbox_dirfd, int in_fd, const struct dt_disk_pulse *pulse,
+                    struct dt_err *err) DT_MUST_CHECK;
+/* Makes the disk that was saved; it has reached the host's storage when this returns. INVALID when
+ * the stream is damaged; CONFLICT when there is a disk already. On failure nothing is left. */
+int dt_disk_load(struct dt_disk_store *s, int sandbox_dirfd, int in_fd,
+                 const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
 
 struct dt_disk_usage {
     uint64_t used_bytes, total_bytes;

@@ -4,7 +4,7 @@
 
 #include "os/disk.h"
 
-enum { DT_DISK_BLOCK = 4096, DT_DISK_BYTES_PER_INODE = 16384 };
+enum { DT_DISK_BLOCK = 4096, DT_DISK_BYTES_PER_INODE = 16384, DT_DISK_DEVICE_SIZE = 32 };
 
 struct dt_disk_store {
     int data;
@@ -18,6 +18,10 @@ struct dt_disk_size {
     uint64_t bytes, inodes;
 };
 
+/* Whether the sandbox's directory has that, of that type. */
+bool dt_disk_has(int sandbox, const char *name, mode_t type);
+void dt_disk_pulse(const struct dt_disk_pulse *pulse);
+
 /* disk_loop.c */
 extern const char dt_disk_image[];
 int dt_disk_loop_probe(struct dt_disk_store *s, struct dt_err *err) DT_MUST_CHECK;
@@ -28,12 +32,23 @@ int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd,
 int dt_disk_loop_share(struct dt_disk_store *s, int dir, int *mount_fd,
                        struct dt_err *err) DT_MUST_CHECK;
 
+/* The device that has the image; NOT_FOUND when none has. */
+int dt_disk_loop_find(int image, char device[DT_DISK_DEVICE_SIZE],
+                      struct dt_err *err) DT_MUST_CHECK;
+/* A further mount of a device that is mounted. */
+int dt_disk_loop_join(const char *device, int *mount_fd, struct dt_err *err) DT_MUST_CHECK;
+
 /* disk_image.c */
 int dt_disk_image_probe(struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_image_prepare(struct dt_disk_store *s, struct dt_disk_size size,
                           struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_image_make(struct dt_disk_store *s, int sandbox, struct dt_disk_size size,
                        struct dt_err *err) DT_MUST_CHECK;
+/* A new file `name` of that size in the sandbox's directory; `from` is the image it begins with. */
+int dt_disk_image_copy(int sandbox, const char *name, int from, uint64_t size,
+                       const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
+/* The file system of an image that nobody uses takes all of its file. */
+int dt_disk_image_extend(int fd, struct dt_err *err) DT_MUST_CHECK;
 /* Runs e2fsck -p when the superblock says that there are errors. */
 int dt_disk_image_check(int fd, struct dt_err *err) DT_MUST_CHECK;
 
@@ -43,6 +58,7 @@ extern const char dt_disk_folder[];
 bool dt_disk_project_enforced(int dirfd);
 int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_mount(int sandbox, int *mount_fd, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_project_grow(int sandbox, struct dt_disk_size size, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_usage(int sandbox, struct dt_disk_usage *usage,
                           struct dt_err *err) DT_MUST_CHECK;
 

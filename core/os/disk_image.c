@@ -177,15 +177,19 @@ int dt_disk_image_prepare(struct dt_disk_store *s, struct dt_disk_size size, str
     return 0;
 }
 
-static int copy_range(int from, int to, off_t at, off_t end, struct dt_err *err)
+enum { COPY_STEP = 16 << 20 };
+
+static int copy_range(int from, int to, off_t at, off_t end, const struct dt_disk_pulse *pulse,
+                      struct dt_err *err)
 {
     while (at < end) {
         off_t in = at, out = at;
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
+        size_t step = end - at < COPY_STEP ? (size_t)(end - at) : COPY_STEP;
+        ssize_t n = copy_file_range(from, &in, to, &out, step, 0);
         char room[65536];
         if (n < 0 &&
             (errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS)) {
-            size_t want = (size_t)(end - at) < sizeof(room) ? (size_t)(end - at) : sizeof(room);
+            size_t want = step < sizeof(room) ? step : sizeof(room);
             n = pread(from, room, want, at);
             n = n > 0 ? pwrite(to, room, (size_t)n, at) : n;
         }
@@ -193,26 +197,27 @@ static int copy_range(int from, int to, off_t at, off_t end, struct dt_err *err)
             continue;
         if (n <= 0) {
             errno = n == 0 ? EIO : errno;
-            (void)dt_err_errno(err, "copy a template");
+            (void)dt_err_errno(err, "copy a disk");
             return out_of_space(err);
         }
         at += n;
+        dt_disk_pulse(pulse);
     }
     return 0;
 }
 
-static int copy_sparse(int from, int to, struct dt_err *err)
+static int copy_sparse(int from, int to, const struct dt_disk_pulse *pulse, struct dt_err *err)
 {
     if (ioctl(to, FICLONE, from) == 0)
         return 0;
     for (off_t at = 0;;) {
         off_t data = lseek(from, at, SEEK_DATA);
         if (data < 0)
-            return errno == ENXIO ? 0 : dt_err_errno(err, "look for data in a template");
+            return errno == ENXIO ? 0 : dt_err_errno(err, "look for data in a disk");
         off_t end = lseek(from, data, SEEK_HOLE);
         if (end < 0)
-            return dt_err_errno(err, "look for a hole in a template");
-        if (copy_range(from, to, data, end, err) < 0)
+            return dt_err_errno(err, "look for a hole in a disk");
+        if (copy_range(from, to, data, end, pulse, err) < 0)
             return -1;
         at = end;
     }
@@ -226,7 +231,7 @@ static int copy_template(struct dt_disk_store *s, int to, struct dt_disk_size si
     DT_AUTO_FD int from = openat(s->templates, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (from < 0)
         return dt_err_errno(err, "open template %s", name);
-    return copy_sparse(from, to, err);
+    return copy_sparse(from, to, NULL, err);
 }
 
 int dt_disk_image_make(struct dt_disk_store *s, int sandbox, struct dt_disk_size size,
@@ -244,6 +249,25 @@ int dt_disk_image_make(struct dt_disk_store *s, int sandbox, struct dt_disk_size
         return dt_err_wrap(err, "make a disk");
     }
     return 0;
+}
+
+int dt_disk_image_copy(int sandbox, const char *name, int from, uint64_t size,
+                       const struct dt_disk_pulse *pulse, struct dt_err *err)
+{
+    DT_AUTO_FD int to = create(sandbox, name, size, err);
+    if (to < 0 || copy_sparse(from, to, pulse, err) < 0 ||
+        (ftruncate(to, (off_t)size) < 0 && dt_err_errno(err, "set the size of %s", name))) {
+        (void)unlinkat(sandbox, name, 0);
+        return -1;
+    }
+    return 0;
+}
+
+/* -f: without it the program asks for a check first, which every mount by the kernel has done. */
+int dt_disk_image_extend(int fd, struct dt_err *err)
+{
+    char *const argv[] = {(char[]){"resize2fs"}, (char[]){"-f"}, (char[]){"/proc/self/fd/3"}, NULL};
+    return run("resize2fs", argv, fd, 0, err);
 }
 
 int dt_disk_image_check(int fd, struct dt_err *err)

@@ -1,5 +1,6 @@
 #include "os/disk_driver.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <linux/mount.h>
@@ -17,7 +18,6 @@
 
 enum {
     ATTACH_TRIES = 64,
-    DEVICE_NAME_MAX = 32,
     SHARE_WAIT_MS = 2000,
     SHARE_PAUSE_US = 1000,
 };
@@ -106,14 +106,14 @@ static int configure(int device, int image)
 
 /* Others on the host take loop devices too: the number we are given may be theirs a moment later.
  */
-static int attach(struct dt_disk_store *s, int image, char device[DEVICE_NAME_MAX],
+static int attach(struct dt_disk_store *s, int image, char device[DT_DISK_DEVICE_SIZE],
                   struct dt_err *err)
 {
     for (int i = 0; i < ATTACH_TRIES; i++) {
         int nr = ioctl(s->loop_control, LOOP_CTL_GET_FREE);
         if (nr < 0)
             return dt_err_errno(err, "find a free loop device");
-        (void)snprintf(device, DEVICE_NAME_MAX, LOOP "%d", nr);
+        (void)snprintf(device, DT_DISK_DEVICE_SIZE, LOOP "%d", nr);
         DT_AUTO_FD int fd = open_device(nr, device);
         if (fd >= 0 && configure(fd, image) == 0)
             return dt_take_fd(&fd);
@@ -164,7 +164,7 @@ static int open_image(struct dt_disk_store *s, int dir, struct dt_err *err)
 
 int dt_disk_loop_mount(struct dt_disk_store *s, int sandbox, int *mount_fd, struct dt_err *err)
 {
-    char device[DEVICE_NAME_MAX];
+    char device[DT_DISK_DEVICE_SIZE];
     bool in_use = true;
     DT_AUTO_FD int image = open_image(s, sandbox, err);
     if (image < 0 || dt_disk_loop_lease(image, &in_use, err) < 0)
@@ -195,24 +195,29 @@ static int keep_name(int dir, const char *device, struct dt_err *err)
     return dt_fd_write_all(fd, device, strlen(device), err);
 }
 
-/* What the name leads to counts only if it is a loop device on this very image: as long as it is
- * open here, it stays one. */
-static int open_kept(int dir, int image, char device[DEVICE_NAME_MAX])
+/* As long as it is open here, it stays one. */
+static bool is_on(int device, const struct stat *image)
+{
+    struct loop_info64 info;
+    return ioctl(device, LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == image->st_ino &&
+           info.lo_device == image->st_dev;
+}
+
+/* What the name leads to counts only if it is a loop device on this very image. */
+static int open_kept(int dir, int image, char device[DT_DISK_DEVICE_SIZE])
 {
     struct dt_err ignored;
     struct dt_buf DT_AUTO_BUF text;
-    struct loop_info64 info;
     struct stat st;
     unsigned long long nr;
-    dt_buf_init(&text, DEVICE_NAME_MAX - 1);
+    dt_buf_init(&text, DT_DISK_DEVICE_SIZE - 1);
     if (dt_fd_read_file(dir, NAME_FILE, &text, &ignored) < 0 ||
         !dt_str_starts(dt_buf_str(&text), DT_STR(LOOP)) ||
         dt_str_u64(dt_str(text.p + strlen(LOOP), text.n - strlen(LOOP)), 1 << 20, &nr) < 0)
         return -1;
-    (void)snprintf(device, DEVICE_NAME_MAX, LOOP "%llu", nr);
+    (void)snprintf(device, DT_DISK_DEVICE_SIZE, LOOP "%llu", nr);
     DT_AUTO_FD int fd = open(device, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(image, &st) < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0 ||
-        info.lo_inode != st.st_ino || info.lo_device != st.st_dev)
+    if (fd < 0 || fstat(image, &st) < 0 || !is_on(fd, &st))
         return -1;
     return dt_take_fd(&fd);
 }
@@ -221,7 +226,7 @@ static int open_kept(int dir, int image, char device[DEVICE_NAME_MAX])
 static int join_or_mount(struct dt_disk_store *s, int dir, int image, int *mount_fd,
                          struct dt_err *err)
 {
-    char device[DEVICE_NAME_MAX];
+    char device[DT_DISK_DEVICE_SIZE];
     bool in_use = true;
     if (dt_disk_loop_lease(image, &in_use, err) < 0 ||
         (!in_use && dt_disk_image_check(image, err) < 0))
@@ -257,4 +262,38 @@ int dt_disk_loop_share(struct dt_disk_store *s, int dir, int *mount_fd, struct d
                               dt_disk_image);
         (void)usleep(SHARE_PAUSE_US);
     }
+}
+
+int dt_disk_loop_find(int image, char device[DT_DISK_DEVICE_SIZE], struct dt_err *err)
+{
+    struct stat st;
+    DIR *blocks = opendir("/sys/block");
+    if (blocks == NULL || fstat(image, &st) < 0) {
+        (void)dt_err_errno(err, "look for the loop device of a disk");
+        if (blocks != NULL)
+            (void)closedir(blocks);
+        return -1;
+    }
+    const struct dirent *e;
+    bool found = false;
+    while (!found && (e = readdir(blocks)) != NULL) {
+        char bound[64];
+        (void)snprintf(bound, sizeof(bound), "%.20s/loop", e->d_name);
+        if (strncmp(e->d_name, "loop", 4) != 0 || faccessat(dirfd(blocks), bound, F_OK, 0) < 0)
+            continue;
+        (void)snprintf(device, DT_DISK_DEVICE_SIZE, "/dev/%.20s", e->d_name);
+        DT_AUTO_FD int fd = open(device, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        found = fd >= 0 && is_on(fd, &st);
+    }
+    (void)closedir(blocks);
+    return found ? 0 : dt_err_set(err, DT_E_NOT_FOUND, "no loop device has the disk");
+}
+
+int dt_disk_loop_join(const char *device, int *mount_fd, struct dt_err *err)
+{
+    int fd = mount_device(device, err);
+    if (fd < 0)
+        return -1;
+    *mount_fd = fd;
+    return 0;
 }

@@ -87,6 +87,23 @@ int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *e
     return 0;
 }
 
+int dt_disk_project_grow(int sandbox, struct dt_disk_size size, struct dt_err *err)
+{
+    struct fsxattr attr;
+    struct if_dqblk limits = {.dqb_bhardlimit = size.bytes / QIF_DQBLKSIZE,
+                              .dqb_bsoftlimit = size.bytes / QIF_DQBLKSIZE,
+                              .dqb_ihardlimit = size.inodes,
+                              .dqb_isoftlimit = size.inodes,
+                              .dqb_valid = QIF_LIMITS};
+    DT_AUTO_FD int fd =
+        openat(sandbox, dt_disk_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
+        return dt_err_errno(err, "read a directory's project");
+    if (quota(fd, Q_SETQUOTA, attr.fsx_projid, &limits) < 0)
+        return dt_err_errno(err, "set a project's quota");
+    return 0;
+}
+
 int dt_disk_project_mount(int sandbox, int *mount_fd, struct dt_err *err)
 {
     DT_AUTO_FD int fd =

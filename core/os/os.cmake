@@ -1,2 +1,2 @@
 dt_library(os SRC seccomp.c caps.c memfd.c cgroup.c cgroup_root.c devfilter.c disk.c disk_image.c
-  disk_loop.c disk_project.c LINK base)
+  disk_loop.c disk_project.c disk_whole.c disk_save.c zfile.c LINK base PRIVATE PkgConfig::ZSTD)
