@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "base/str.h"
+
 /* CLOCK_MONOTONIC, in milliseconds and in nanoseconds. */
 uint64_t dt_clock_ms(void);
 uint64_t dt_clock_ns(void);
@@ -14,5 +16,8 @@ int64_t dt_clock_real_ms(void);
 /* Writes `2025-10-31T12:00:00.000Z` (ISO 8601, UTC, milliseconds) and returns `out`.
  * For times from 1970 on. */
 char *dt_clock_iso(int64_t real_ms, char out[DT_CLOCK_ISO_SIZE]);
+/* Reads RFC 3339: a date, alone (midnight in UTC) or with a time, and then `Z` or an offset. From
+ * 1970 to 9999; fractions of a second beyond milliseconds are cut off. -1: it is anything else. */
+int dt_clock_parse_iso(struct dt_str text, int64_t *real_ms);
 
 #endif

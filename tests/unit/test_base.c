@@ -148,6 +148,39 @@ static void test_names(void **state)
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         char iso[DT_CLOCK_ISO_SIZE];
         assert_string_equal(dt_clock_iso(times[i].ms, iso), times[i].text);
+        int64_t back = -1;
+        assert_int_equal(dt_clock_parse_iso(dt_str_z(times[i].text), &back), 0);
+        assert_true(back == times[i].ms);
+    }
+}
+
+static void test_times_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: refused */
+    } rows[] = {{"2025-10-31", 1761868800000},
+                {"2025-10-31T12:00:00Z", 1761912000000},
+                {"2025-10-31 13:30:00.5+01:30", 1761912000500},
+                {"2025-10-31t07:00:00.123456789-0500", 1761912000123},
+                {"1970-01-01T00:00:00+00:01", -1},
+                {"1969-12-31", -1},
+                {"2025-02-29", -1},
+                {"2100-02-29", -1},
+                {"2025-13-01", -1},
+                {"2025-10-31T24:00:00Z", -1},
+                {"2025-10-31T12:00:00", -1},
+                {"2025-10-31T12:00Z", -1},
+                {"2025-10-31T12:00:00.Z", -1},
+                {"2025-10-31T12:00:00Z ", -1},
+                {"2025-1-31", -1},
+                {"tomorrow", -1},
+                {"", -1}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int64_t ms = -1;
+        assert_int_equal(dt_clock_parse_iso(dt_str_z(rows[i].text), &ms), rows[i].ms < 0 ? -1 : 0);
+        assert_true(ms == rows[i].ms);
     }
 }
 
@@ -256,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_buffer_keeps_its_maximum),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_times_of_others),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_remove_tree_stays_inside),
         cmocka_unit_test(test_folders_are_made_without_following),
