@@ -274,11 +274,29 @@ static int wait_for(struct dt_cgroup_root *r, const char *name, const char *key,
     }
 }
 
+int dt_cgroup_set_frozen(struct dt_cgroup_root *r, const char *name, bool frozen,
+                         struct dt_err *err)
+{
+    if (check_name(name, err) < 0)
+        return -1;
+    return put(r->tree, name, "cgroup.freeze", frozen ? "1" : "0", err);
+}
+
+int dt_cgroup_is_frozen(struct dt_cgroup_root *r, const char *name, bool *frozen,
+                        struct dt_err *err)
+{
+    uint64_t v = 0;
+    if (check_name(name, err) < 0 ||
+        read_key(r->tree, name, "cgroup.events", "frozen", &v, err) < 0)
+        return -1;
+    *frozen = v != 0;
+    return 0;
+}
+
 int dt_cgroup_freeze(struct dt_cgroup_root *r, const char *name, bool frozen, uint64_t deadline_ms,
                      struct dt_err *err)
 {
-    if (check_name(name, err) < 0 ||
-        put(r->tree, name, "cgroup.freeze", frozen ? "1" : "0", err) < 0)
+    if (dt_cgroup_set_frozen(r, name, frozen, err) < 0)
         return -1;
     return frozen ? wait_for(r, name, "frozen", 1, deadline_ms, err) : 0;
 }
@@ -378,6 +396,13 @@ int dt_cgroup_oom_kills(struct dt_cgroup_root *r, const char *name, uint64_t *ki
     if (check_name(name, err) < 0)
         return -1;
     return read_key(dir, name, file, "oom_kill", kills, err);
+}
+
+int dt_cgroup_cpu(struct dt_cgroup_root *r, const char *name, uint64_t *usec, struct dt_err *err)
+{
+    if (check_name(name, err) < 0)
+        return -1;
+    return read_key(r->tree, name, "cpu.stat", "usage_usec", usec, err);
 }
 
 int dt_cgroup_stats(struct dt_cgroup_root *r, const char *name, struct dt_cgroup_stats *stats,

@@ -76,6 +76,11 @@ int dt_cgroup_attach_v1(struct dt_cgroup_root *r, const char *name, pid_t pid,
  * are on dt_clock_ms()'s clock; TIMEOUT when they pass. */
 int dt_cgroup_freeze(struct dt_cgroup_root *r, const char *name, bool frozen, uint64_t deadline_ms,
                      struct dt_err *err) DT_MUST_CHECK;
+/* The same without waiting: dt_cgroup_is_frozen() tells when it is so. */
+int dt_cgroup_set_frozen(struct dt_cgroup_root *r, const char *name, bool frozen,
+                         struct dt_err *err) DT_MUST_CHECK;
+int dt_cgroup_is_frozen(struct dt_cgroup_root *r, const char *name, bool *frozen,
+                        struct dt_err *err) DT_MUST_CHECK;
 /* SIGKILL to all processes, frozen ones and new ones included. Does not wait. */
 int dt_cgroup_kill(struct dt_cgroup_root *r, const char *name, struct dt_err *err) DT_MUST_CHECK;
 /* No live process is left (zombies do not count). */
@@ -84,7 +89,7 @@ int dt_cgroup_is_empty(struct dt_cgroup_root *r, const char *name, bool *empty,
 int dt_cgroup_wait_empty(struct dt_cgroup_root *r, const char *name, uint64_t deadline_ms,
                          struct dt_err *err) DT_MUST_CHECK;
 /* For a loop that cannot block: `cgroup.events`, which polls POLLPRI on each change (then ask
- * dt_cgroup_is_empty, and pread it to arm it again). The caller closes it. */
+ * dt_cgroup_is_empty or _is_frozen, and pread it to arm it again). The caller closes it. */
 int dt_cgroup_events(struct dt_cgroup_root *r, const char *name, struct dt_err *err) DT_MUST_CHECK;
 /* Removes an empty group in all hierarchies; fine when it is gone. CONFLICT while it has processes.
  */
@@ -104,6 +109,9 @@ struct dt_cgroup_stats {
 };
 int dt_cgroup_stats(struct dt_cgroup_root *r, const char *name, struct dt_cgroup_stats *stats,
                     struct dt_err *err) DT_MUST_CHECK;
+/* The cpu time alone, which is all that is asked of many groups at once. */
+int dt_cgroup_cpu(struct dt_cgroup_root *r, const char *name, uint64_t *usec,
+                  struct dt_err *err) DT_MUST_CHECK;
 /* How many processes the memory limit has killed so far. */
 int dt_cgroup_oom_kills(struct dt_cgroup_root *r, const char *name, uint64_t *kills,
                         struct dt_err *err) DT_MUST_CHECK;

@@ -282,7 +282,20 @@ static void test_freezing(void **state)
     for (uint64_t end = dt_clock_ms() + WAIT_MS; *f->shared == then && dt_clock_ms() < end;)
         (void)sched_yield();
     assert_true(*f->shared > then);
-    OK(dt_cgroup_freeze(f->root, "s5", true, dt_clock_ms() + WAIT_MS, &err));
+    bool frozen = true;
+    uint64_t cpu = 0, later = 0;
+    OK(dt_cgroup_is_frozen(f->root, "s5", &frozen, &err));
+    assert_false(frozen);
+    OK(dt_cgroup_cpu(f->root, "s5", &cpu, &err));
+    assert_true(cpu > 0);
+    OK(dt_cgroup_set_frozen(f->root, "s5", true, &err));
+    for (uint64_t end = dt_clock_ms() + WAIT_MS; !frozen && dt_clock_ms() < end;)
+        OK(dt_cgroup_is_frozen(f->root, "s5", &frozen, &err));
+    assert_true(frozen);
+    OK(dt_cgroup_cpu(f->root, "s5", &cpu, &err));
+    (void)nanosleep(&t, NULL);
+    OK(dt_cgroup_cpu(f->root, "s5", &later, &err));
+    assert_int_equal(later, cpu);
     OK(dt_cgroup_kill(f->root, "s5", &err));
     assert_int_equal(WTERMSIG(reap(pid)), SIGKILL);
     finish(f, "s5");
