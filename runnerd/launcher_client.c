@@ -423,10 +423,13 @@ int dt_launcher_result(const struct dt_lw_answer *a, struct dt_err *err)
                                               "ask for less"},
         [DT_LW_FAILED] = {DT_E_SYSTEM, "it could not be done"},
         [DT_LW_BAD_PATH] = {DT_E_BAD_REQUEST, "a volume cannot be mounted there"},
+        [DT_LW_CANCELLED] = {DT_E_CANCELLED, "something else came first"},
     };
     if (a->result == DT_LW_OK)
         return 0;
-    size_t i = a->result < sizeof(rows) / sizeof(rows[0]) ? a->result : DT_LW_FAILED;
+    size_t i = a->result < sizeof(rows) / sizeof(rows[0]) && rows[a->result].text != NULL
+                   ? a->result
+                   : DT_LW_FAILED;
     return dt_err_set(err, rows[i].code, "%s%s%s", rows[i].text, a->text[0] != '\0' ? ": " : "",
                       a->text);
 }

@@ -123,6 +123,7 @@ static int end_stray(void *arg, const char *name)
 
 int dt_adopt(struct dt_launcher *l, struct dt_err *err)
 {
+    dt_object_clean(l);
     /* Strays before the disks they use, and after those that are no strays are known. */
     if (each_name(l->sandboxes, l, adopt_folder, err) < 0 ||
         dt_cgroup_list(l->cgroups, end_stray, l, err) < 0 ||

@@ -15,11 +15,18 @@
 #include "runnerd/launcher/volume_disk.h"
 #include "runnerd/launcher/worker.h"
 
-enum { BACKLOG = 128, FREE_WAIT_MS = 30000 };
+enum { BACKLOG = 128, FREE_WAIT_MS = 30000, OPEN_WAIT_MS = 5000, ALIVE_MS = 1000 };
+
+const char *const dt_place_folders[2] = {
+    [DT_PLACE_ARCHIVES] = "objects/archives",
+    [DT_PLACE_BACKUPS] = "objects/backups",
+};
 
 struct jobs {
     int data;
-    int kept; /* from KEEP to CLOSE */
+    int sock;
+    uint64_t alive_ms; /* when the launcher last heard of it */
+    int kept;          /* from KEEP to CLOSE */
     struct dt_disk_store *disks;
 };
 
@@ -45,30 +52,52 @@ static int folder_open(int data, const char *path, int *ret, struct dt_err *err)
     return *ret < 0 ? dt_err_errno(err, "open %s", path) : 0;
 }
 
+static void pool_path(const struct dt_job *job, char out[64])
+{
+    (void)snprintf(out, 64, "pool/%016llx", (unsigned long long)job->serial);
+}
+
+static void drop(struct jobs *j, const char *path)
+{
+    struct dt_err why;
+    if (dt_fd_remove_tree(j->data, path, &why) < 0)
+        dt_log(DT_LOG_WARN, "half-made disk stays", "err", why.msg, NULL);
+}
+
 static int disk_new(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
                     struct dt_err *err)
 {
     char path[64];
     DT_AUTO_FD int dir = -1;
-    (void)snprintf(path, sizeof(path), "pool/%016llx", (unsigned long long)job->serial);
+    pool_path(job, path);
     if (mkdirat(j->data, path, 0711) < 0)
         return dt_err_errno(err, "make %s", path);
     if (folder_open(j->data, path, &dir, err) < 0 ||
         dt_disk_make(j->disks, dir, job->bytes, 0, err) < 0 ||
         dt_disk_mount(j->disks, dir, &fds[0], err) < 0 || listen_in(dir, job, &fds[1], err) < 0) {
-        struct dt_err why;
-        if (dt_fd_remove_tree(j->data, path, &why) < 0)
-            dt_log(DT_LOG_WARN, "half-made disk stays", "err", why.msg, NULL);
+        drop(j, path);
         return -1;
     }
     return 0;
 }
 
-static void sandbox_path(const struct dt_job *job, char out[64])
+static void sandbox_path(const uint8_t uuid[16], char out[64])
 {
     char id[DT_ID_TEXT_SIZE];
-    dt_id_text(job->id, id);
+    dt_id_text(uuid, id);
     (void)snprintf(out, 64, "sandboxes/%s", id);
+}
+
+/* A helper that was killed over the disk may still have it for a moment. */
+static int mount_soon(struct jobs *j, int dir, int *ret, struct dt_err *err)
+{
+    struct dt_err why;
+    if (dt_disk_mount(j->disks, dir, ret, err) == 0)
+        return 0;
+    if (err->code != DT_E_CONFLICT ||
+        dt_disk_wait_free(j->disks, dir, dt_clock_ms() + OPEN_WAIT_MS, &why) < 0)
+        return -1;
+    return dt_disk_mount(j->disks, dir, ret, err);
 }
 
 static int disk_open(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS],
@@ -76,8 +105,8 @@ static int disk_open(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FD
 {
     char path[64];
     DT_AUTO_FD int dir = -1;
-    sandbox_path(job, path);
-    if (folder_open(j->data, path, &dir, err) < 0 || dt_disk_mount(j->disks, dir, &fds[0], err) < 0)
+    sandbox_path(job->id, path);
+    if (folder_open(j->data, path, &dir, err) < 0 || mount_soon(j, dir, &fds[0], err) < 0)
         return -1;
     return listen_in(dir, job, &fds[1], err);
 }
@@ -88,7 +117,7 @@ static int disk_free(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FD
     (void)fds;
     char path[64];
     DT_AUTO_FD int dir = -1;
-    sandbox_path(job, path);
+    sandbox_path(job->id, path);
     if (folder_open(j->data, path, &dir, err) < 0)
         return -1;
     return dt_disk_wait_free(j->disks, dir, dt_clock_ms() + FREE_WAIT_MS, err);
@@ -130,10 +159,153 @@ static int sweep(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], 
     return rc;
 }
 
+/* --- the jobs of errands --- */
+
+static void tell_alive(void *ctx)
+{
+    struct jobs *j = ctx;
+    const struct dt_job_done alive = {.alive = 1};
+    uint64_t now = dt_clock_ms();
+    if (now - j->alive_ms < ALIVE_MS)
+        return;
+    j->alive_ms = now;
+    (void)send(j->sock, &alive, sizeof(alive), MSG_NOSIGNAL);
+}
+
+static int copy_to(struct jobs *j, const struct dt_job *job, int dir, struct dt_err *err)
+{
+    char path[64];
+    const struct dt_disk_pulse pulse = {tell_alive, j};
+    DT_AUTO_FD int from = -1;
+    sandbox_path(job->other, path);
+    if (folder_open(j->data, path, &from, err) < 0 || dt_disk_sync(j->disks, from, err) < 0)
+        return -1;
+    return dt_disk_copy(j->disks, from, dir, &pulse, err);
+}
+
+static int copy(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    char path[64];
+    DT_AUTO_FD int dir = -1;
+    pool_path(job, path);
+    if (mkdirat(j->data, path, 0711) < 0)
+        return dt_err_errno(err, "make %s", path);
+    bool whole = job->op == DT_JOB_FORK;
+    if (folder_open(j->data, path, &dir, err) == 0 && copy_to(j, job, dir, err) == 0 &&
+        (!whole ||
+         (mount_soon(j, dir, &fds[0], err) == 0 && listen_in(dir, job, &fds[1], err) == 0)))
+        return 0;
+    drop(j, path);
+    return -1;
+}
+
+static int open_object(struct jobs *j, const char *path, int flags, struct dt_err *err)
+{
+    int fd = openat(j->data, path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno == ENOENT)
+        return dt_err_set(err, DT_E_NOT_FOUND, "%s is gone", path);
+    return fd < 0 ? dt_err_errno(err, "open %s", path) : fd;
+}
+
+static void object_path(const struct dt_job *job, const char *end, char out[96])
+{
+    char id[DT_ID_TEXT_SIZE];
+    dt_id_text(job->id, id);
+    (void)snprintf(out, 96, "%s/%s%s", dt_place_folders[job->place != 0], id, end);
+}
+
+/* What was written is read back from the host's storage before anybody relies on it. */
+static int save(struct jobs *j, int dir, const char *part, struct dt_err *err)
+{
+    const struct dt_disk_pulse pulse = {tell_alive, j};
+    DT_AUTO_FD int fd = open_object(j, part, O_RDWR | O_CREAT | O_TRUNC, err);
+    if (fd < 0 || dt_disk_save(dir, fd, &pulse, err) < 0)
+        return -1;
+    tell_alive(j);
+    if (fsync(fd) < 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0 ||
+        lseek(fd, 0, SEEK_SET) < 0)
+        return dt_err_errno(err, "sync %s", part);
+    return dt_disk_compare(dir, fd, &pulse, err);
+}
+
+static int put_in_place(struct jobs *j, const struct dt_job *job, const char *part,
+                        struct dt_err *err)
+{
+    char path[96];
+    DT_AUTO_FD int dir = -1;
+    object_path(job, "", path);
+    if (folder_open(j->data, dt_place_folders[job->place != 0], &dir, err) < 0)
+        return -1;
+    if (renameat(j->data, part, j->data, path) < 0 || fsync(dir) < 0)
+        return dt_err_errno(err, "put %s in its place", path);
+    return 0;
+}
+
+static int store(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    char from[64], part[96];
+    DT_AUTO_FD int dir = -1;
+    (void)fds;
+    if (job->serial != 0)
+        pool_path(job, from);
+    else
+        sandbox_path(job->id, from);
+    object_path(job, DT_PART, part);
+    if (folder_open(j->data, from, &dir, err) < 0 ||
+        dt_disk_wait_free(j->disks, dir, dt_clock_ms() + FREE_WAIT_MS, err) < 0 ||
+        dt_disk_trim(j->disks, dir, err) < 0)
+        return -1;
+    if (save(j, dir, part, err) == 0 && put_in_place(j, job, part, err) == 0)
+        return 0;
+    (void)unlinkat(j->data, part, 0);
+    return -1;
+}
+
+static int load(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    char path[64], object[96];
+    const struct dt_disk_pulse pulse = {tell_alive, j};
+    DT_AUTO_FD int dir = -1;
+    (void)fds;
+    object_path(job, "", object);
+    DT_AUTO_FD int fd = open_object(j, object, O_RDONLY, err);
+    pool_path(job, path);
+    if (fd < 0)
+        return -1;
+    if (mkdirat(j->data, path, 0711) < 0)
+        return dt_err_errno(err, "make %s", path);
+    if (folder_open(j->data, path, &dir, err) == 0 &&
+        dt_disk_load(j->disks, dir, fd, &pulse, err) == 0)
+        return 0;
+    drop(j, path);
+    return -1;
+}
+
+static int grow(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    char path[64];
+    const struct dt_disk_pulse pulse = {tell_alive, j};
+    DT_AUTO_FD int dir = -1;
+    (void)fds;
+    sandbox_path(job->id, path);
+    if (folder_open(j->data, path, &dir, err) < 0 ||
+        dt_disk_wait_free(j->disks, dir, dt_clock_ms() + FREE_WAIT_MS, err) < 0)
+        return -1;
+    return dt_disk_grow(j->disks, dir, job->bytes, &pulse, err);
+}
+
 static int (*const handlers[])(struct jobs *, const struct dt_job *, int *, struct dt_err *) = {
-    [DT_JOB_DISK_NEW] = disk_new,     [DT_JOB_DISK_OPEN] = disk_open,
-    [DT_JOB_DISK_FREE] = disk_free,   [DT_JOB_SWEEP] = sweep,
-    [DT_JOB_VOLUME_NEW] = volume_new, [DT_JOB_VOLUME_OPEN] = volume_open,
+    [DT_JOB_DISK_NEW] = disk_new,
+    [DT_JOB_DISK_OPEN] = disk_open,
+    [DT_JOB_DISK_FREE] = disk_free,
+    [DT_JOB_SWEEP] = sweep,
+    [DT_JOB_VOLUME_NEW] = volume_new,
+    [DT_JOB_VOLUME_OPEN] = volume_open,
+    [DT_JOB_COPY] = copy,
+    [DT_JOB_FORK] = copy,
+    [DT_JOB_STORE] = store,
+    [DT_JOB_LOAD] = load,
+    [DT_JOB_GROW] = grow,
 };
 
 /* Closes the descriptors, sent or not. */
@@ -213,7 +385,7 @@ int dt_worker_run(int sock, const char *data_dir, struct dt_err *err)
     DT_AUTO(dt_disk_store_free) struct dt_disk_store *disks = NULL;
     if (dt_disk_store_open(data, &disks, err) < 0)
         return -1;
-    struct jobs j = {data, -1, disks};
+    struct jobs j = {.data = data, .sock = sock, .kept = -1, .disks = disks};
     for (;;) {
         struct dt_job_done done = {.code = DT_OK};
         if (await_job(&j, sock, &done.job) == 0)

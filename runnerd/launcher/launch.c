@@ -57,22 +57,30 @@ static int limit(struct dt_sandbox *s, struct dt_err *err)
     return dt_cgroup_limit(s->l->cgroups, s->kit.cgroup, &limits, err);
 }
 
-static int set_network(struct dt_sandbox *s, struct dt_err *err)
+int dt_launch_rules(struct dt_sandbox *s, struct dt_err *err)
 {
+    static const enum dt_sandbox_net_mode modes[] = {[DT_LW_NET_FULL] = DT_SANDBOX_NET_FULL,
+                                                     [DT_LW_NET_NONE] = DT_SANDBOX_NET_NONE,
+                                                     [DT_LW_NET_ALLOW] = DT_SANDBOX_NET_ALLOW};
     struct dt_launcher *l = s->l;
     const struct dt_lw_spec *spec = s->spec;
+    struct dt_cidr cidrs[DT_LW_CIDRS_MAX];
     s->addr = 0;
     if (l->net == NULL)
         return 0;
     s->addr = spec->net == DT_LW_NET_NONE ? 0 : dt_sandbox_net_addr(l->net, s->kit.slot);
-    if (spec->net == DT_LW_NET_FULL)
-        return 0; /* as the kit was made */
-    struct dt_cidr cidrs[DT_LW_CIDRS_MAX];
     for (uint32_t i = 0; i < spec->ncidrs; i++)
         cidrs[i] = (struct dt_cidr){spec->cidrs[i].addr, spec->cidrs[i].prefix};
-    enum dt_sandbox_net_mode mode =
-        spec->net == DT_LW_NET_NONE ? DT_SANDBOX_NET_NONE : DT_SANDBOX_NET_ALLOW;
-    return dt_sandbox_net_policy(l->net, s->kit.slot, mode, cidrs, spec->ncidrs, err);
+    return dt_sandbox_net_policy(l->net, s->kit.slot, modes[spec->net], cidrs, spec->ncidrs, err);
+}
+
+/* A kit was made with the full network. */
+static int set_network(struct dt_sandbox *s, struct dt_err *err)
+{
+    if (s->spec->net != DT_LW_NET_FULL)
+        return dt_launch_rules(s, err);
+    s->addr = s->l->net != NULL ? dt_sandbox_net_addr(s->l->net, s->kit.slot) : 0;
+    return 0;
 }
 
 /* From here on the next launcher knows of it. A fresh sandbox appears with all it has. */

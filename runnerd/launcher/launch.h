@@ -12,6 +12,9 @@ int dt_launch(struct dt_sandbox *s, struct dt_err *err) DT_MUST_CHECK;
  * its configuration. The process is left alone on failure. */
 int dt_launch_own(struct dt_sandbox *s, struct dt_err *err) DT_MUST_CHECK;
 
+/* The network's rules of s->spec are in force; s->addr. */
+int dt_launch_rules(struct dt_sandbox *s, struct dt_err *err) DT_MUST_CHECK;
+
 /* Every layer of the request is in the store; NOT_FOUND names the first that is not. */
 int dt_launch_check_layers(const struct dt_launcher *l, const struct dt_lw_spec *spec,
                            struct dt_err *err) DT_MUST_CHECK;

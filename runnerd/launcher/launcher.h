@@ -9,6 +9,7 @@
 #include "os/cgroup.h"
 #include "os/disk.h"
 #include "os/sandbox_net.h"
+#include "runnerd/launcher/errand.h"
 #include "runnerd/launcher/loop.h"
 #include "runnerd/launcher/peer.h"
 #include "runnerd/launcher/pool.h"
@@ -20,6 +21,7 @@ enum { DT_SANDBOX_BUCKETS = 1024 };
 struct dt_launcher {
     struct dt_loop loop;
     int data, sandboxes, layers, volumes, trash, pool_dir; /* folders */
+    int objects[2];                                        /* by enum dt_job_place */
     uint32_t uid, gid;                                     /* runnerd's */
     unsigned instance;
     int host_netns, host_uts;
@@ -32,9 +34,12 @@ struct dt_launcher {
     struct dt_watch net_guard;
     struct dt_timer net_timer;
     struct dt_pool pool;
+    struct dt_worker common; /* what all of them have */
     struct dt_worker maker, reaper, sweeper;
     struct dt_worker keeper; /* of volumes: repairing one must not hold up disks */
     struct dt_volume_made *volumes_made;
+    struct dt_errand *errands; /* in the order they were asked for */
+    unsigned nerrands;
     struct dt_peer peer;
     struct dt_sandbox *sandboxes_by_id[DT_SANDBOX_BUCKETS];
     unsigned nsandboxes;

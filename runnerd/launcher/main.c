@@ -155,7 +155,13 @@ static int open_folders(struct dt_launcher *l, const char *data_dir, struct dt_e
     l->data = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (l->data < 0)
         return dt_err_errno(err, "open %s", data_dir);
+    int objects = -1;
+    if (folder(l->data, "objects", 0700, &objects, err) < 0)
+        return dt_err_wrap(err, "%s", data_dir);
+    (void)close(objects);
     if (folder(l->data, "sandboxes", 0711, &l->sandboxes, err) < 0 ||
+        folder(l->data, dt_place_folders[0], 0700, &l->objects[0], err) < 0 ||
+        folder(l->data, dt_place_folders[1], 0700, &l->objects[1], err) < 0 ||
         folder(l->data, "layers", 0755, &l->layers, err) < 0 ||
         folder(l->data, "volumes", 0700, &l->volumes, err) < 0 ||
         folder(l->data, "trash", 0700, &l->trash, err) < 0 ||
@@ -332,12 +338,12 @@ static void sweeper_died(void *ctx)
 static int start_workers(struct dt_launcher *l, const char *data_dir, const struct dt_instance *in,
                          struct dt_err *err)
 {
-    const struct dt_worker common = {.loop = &l->loop,
-                                     .data_dir = data_dir,
-                                     .keep = {in->data_lock, in->host_lock},
-                                     .done = on_job,
-                                     .ctx = l};
-    l->maker = l->reaper = l->sweeper = l->keeper = common;
+    l->common = (struct dt_worker){.loop = &l->loop,
+                                   .data_dir = data_dir,
+                                   .keep = {in->data_lock, in->host_lock},
+                                   .done = on_job,
+                                   .ctx = l};
+    l->maker = l->reaper = l->sweeper = l->keeper = l->common;
     l->maker.died = maker_died;
     l->reaper.died = reaper_died;
     l->sweeper.died = sweeper_died;
@@ -441,6 +447,7 @@ static void drain(struct dt_launcher *l)
 static void finish(struct dt_launcher *l, const struct dt_instance *in)
 {
     dt_peer_done(l);
+    dt_errand_done(l);
     dt_sandbox_cool(l, NULL);
     drain(l);
     unwatch_net(l);

@@ -61,7 +61,7 @@ static enum dt_lw_result result_of(enum dt_err_code code)
         {DT_E_NOT_FOUND, DT_LW_NO_LAYER},   {DT_E_CONFLICT, DT_LW_BUSY},
         {DT_E_LIMIT, DT_LW_NO_SPACE},       {DT_E_NOMEM, DT_LW_NO_SPACE},
         {DT_E_UNAVAILABLE, DT_LW_BUSY},     {DT_E_GONE, DT_LW_NOT_FOUND},
-        {DT_E_BAD_REQUEST, DT_LW_BAD_PATH},
+        {DT_E_BAD_REQUEST, DT_LW_BAD_PATH}, {DT_E_CANCELLED, DT_LW_CANCELLED},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         if (rows[i].code == code)
@@ -189,38 +189,78 @@ static void do_hello(struct dt_launcher *l, const struct dt_lw_request *r, struc
     dt_peer_answer(l, asked, &a);
 }
 
-/* The pages of one listing show one moment. */
-static int ids_read(struct dt_launcher *l, struct dt_err *err)
+static int id_add(struct dt_peer *p, uint32_t *cap, const char *name, struct dt_err *err)
 {
-    struct dt_peer *p = &l->peer;
-    p->nids = 0;
-    int fd = openat(l->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    uint8_t id[16];
+    if (!dt_id_parse(name, id))
+        return 0;
+    if (p->nids == *cap) {
+        uint32_t more = *cap == 0 ? DT_LW_LIST_MAX : *cap * 2;
+        void *ids = realloc(p->ids, more * sizeof(*p->ids));
+        if (ids == NULL)
+            return dt_err_set(err, DT_E_NOMEM, "list");
+        p->ids = ids;
+        *cap = more;
+    }
+    memcpy(p->ids[p->nids++], id, sizeof(id));
+    return 0;
+}
+
+static int ids_of(struct dt_peer *p, uint32_t *cap, int folder, struct dt_err *err)
+{
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
-        (void)dt_err_errno(err, "read sandboxes");
+        (void)dt_err_errno(err, "read the data directory");
         if (fd >= 0)
             (void)close(fd);
         return -1;
     }
     const struct dirent *e;
-    uint32_t cap = 0;
     int rc = 0;
-    free(dt_take(p->ids));
-    while (rc == 0 && (e = readdir(dir)) != NULL) {
-        if (p->nids == cap) {
-            cap = cap == 0 ? DT_LW_LIST_MAX : cap * 2;
-            void *more = realloc(p->ids, cap * sizeof(*p->ids));
-            if (more == NULL) {
-                rc = dt_err_set(err, DT_E_NOMEM, "list");
-                break;
-            }
-            p->ids = more;
-        }
-        if (dt_id_parse(e->d_name, p->ids[p->nids]))
-            p->nids++;
-    }
+    while (rc == 0 && (e = readdir(dir)) != NULL)
+        rc = id_add(p, cap, e->d_name, err);
     (void)closedir(dir);
     return rc;
+}
+
+/* The pages of one listing show one moment. */
+static int ids_read(struct dt_launcher *l, struct dt_err *err)
+{
+    struct dt_peer *p = &l->peer;
+    uint32_t cap = 0;
+    p->nids = 0;
+    free(dt_take(p->ids));
+    if (ids_of(p, &cap, l->sandboxes, err) < 0)
+        return -1;
+    p->nfolders = p->nids;
+    return ids_of(p, &cap, l->objects[DT_PLACE_ARCHIVES], err);
+}
+
+/* False when it was destroyed since the first page, or has been listed already. */
+static bool list_one(struct dt_launcher *l, uint32_t at, struct dt_lw_item *item)
+{
+    const uint8_t *id = l->peer.ids[at];
+    char path[DT_ID_TEXT_SIZE];
+    struct dt_err err;
+    dt_id_text(id, path);
+    DT_AUTO_FD int dir =
+        openat(l->sandboxes, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool archived = dt_object_exists(l, DT_PLACE_ARCHIVES, id);
+    bool of_archives = at >= l->peer.nfolders;
+    if (of_archives ? dir >= 0 || !archived : dir < 0 && !archived)
+        return false;
+    memset(item, 0, sizeof(*item));
+    memcpy(item->id, id, sizeof(item->id));
+    item->archived = archived;
+    item->has_disk = dir >= 0 && dt_disk_exists(dir);
+    const struct dt_sandbox *s = dt_sandbox_find(l, id);
+    if (s == NULL || s->state == DT_ENDED)
+        return true;
+    item->running = 1;
+    item->paused = s->freeze.paused;
+    (void)!dt_cgroup_cpu(l->cgroups, s->kit.cgroup, &item->cpu_usec, &err);
+    return true;
 }
 
 static void do_list(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
@@ -235,19 +275,8 @@ static void do_list(struct dt_launcher *l, const struct dt_lw_request *r, struct
     dt_answer_init(&a, asked, r->id, NULL);
     struct dt_lw_list *list = &a.u.list;
     uint32_t at = r->cursor;
-    for (; at < p->nids && list->count < DT_LW_LIST_MAX; at++) {
-        char path[DT_ID_TEXT_SIZE];
-        dt_id_text(p->ids[at], path);
-        DT_AUTO_FD int dir =
-            openat(l->sandboxes, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir < 0)
-            continue; /* destroyed since the first page */
-        const struct dt_sandbox *s = dt_sandbox_find(l, p->ids[at]);
-        memcpy(list->items[list->count].id, p->ids[at], 16);
-        list->items[list->count].running = s != NULL && s->state != DT_ENDED;
-        list->items[list->count].has_disk = dt_disk_exists(dir);
-        list->count++;
-    }
+    for (; at < p->nids && list->count < DT_LW_LIST_MAX; at++)
+        list->count += list_one(l, at, &list->items[list->count]);
     list->next = at < p->nids ? at : 0;
     dt_peer_answer(l, asked, &a);
 }
@@ -285,6 +314,31 @@ static void do_request(struct dt_launcher *l, const struct dt_lw_request *r, int
         break;
     case DT_LW_SOCKETS:
         dt_sandbox_sockets(l, r, &asked);
+        break;
+    case DT_LW_RESIZE:
+        dt_sandbox_resize(l, r, &asked);
+        break;
+    case DT_LW_NETWORK:
+        dt_sandbox_network(l, r, &asked);
+        break;
+    case DT_LW_PAUSE:
+    case DT_LW_RESUME:
+        dt_sandbox_pause(l, r, &asked);
+        break;
+    case DT_LW_ARCHIVE:
+        dt_errand_archive(l, r, &asked);
+        break;
+    case DT_LW_RESTORE:
+        dt_errand_restore(l, r, &asked);
+        break;
+    case DT_LW_BACKUP:
+        dt_errand_backup(l, r, &asked);
+        break;
+    case DT_LW_FORK:
+        dt_sandbox_fork(l, r, &asked, fd);
+        break;
+    case DT_LW_CANCEL:
+        dt_errand_cancel(l, r, &asked);
         break;
     }
 }

@@ -28,7 +28,8 @@ struct dt_peer {
     uint32_t events;                   /* of conn */
     struct dt_peer_out *first, **last; /* answers that did not fit the socket yet */
     unsigned nout;
-    uint8_t (*ids)[16]; /* LIST: the ids found at cursor 0 */
+    uint8_t (*ids)[16]; /* LIST: the ids found at cursor 0, */
+    uint32_t nfolders;  /* first those with a folder, then those in the object store */
     uint32_t nids;
 };
 

@@ -27,6 +27,7 @@ struct dt_record {
     char cgroup[DT_CGROUP_NAME_SIZE];
     uint32_t nvolumes;
     uint8_t volumes[DT_LW_VOLUMES_MAX][16];
+    uint32_t paused;
 };
 
 /* Fills magic, size, boot and, for a live `pid`, started. */

@@ -12,7 +12,8 @@ enum {
     HAS_CURSOR = 16,
     FIRST = 32,
     HAS_BYTES = 64,
-    HAS_SOCKETS = 128
+    HAS_SOCKETS = 128,
+    HAS_OTHER = 256
 };
 
 static const unsigned rules[] = {
@@ -26,6 +27,15 @@ static const unsigned rules[] = {
     [DT_LW_VOLUME_CREATE] = NEEDS_ID | HAS_BYTES,
     [DT_LW_VOLUME_DELETE] = NEEDS_ID,
     [DT_LW_SOCKETS] = NEEDS_ID | HAS_SOCKETS,
+    [DT_LW_RESIZE] = NEEDS_ID | HAS_SPEC,
+    [DT_LW_NETWORK] = NEEDS_ID | HAS_SPEC,
+    [DT_LW_PAUSE] = NEEDS_ID,
+    [DT_LW_RESUME] = NEEDS_ID,
+    [DT_LW_ARCHIVE] = NEEDS_ID,
+    [DT_LW_RESTORE] = NEEDS_ID,
+    [DT_LW_BACKUP] = NEEDS_ID,
+    [DT_LW_FORK] = NEEDS_ID | HAS_SPEC | HAS_FD | HAS_OTHER,
+    [DT_LW_CANCEL] = NEEDS_ID,
 };
 
 static bool is_zero(const void *p, size_t n)
@@ -162,7 +172,7 @@ int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, s
 {
     if (r->version != DT_LW_VERSION)
         return bad(err, "version");
-    if (r->op == 0 || r->op >= sizeof(rules) / sizeof(*rules))
+    if (r->op >= sizeof(rules) / sizeof(*rules) || rules[r->op] == 0)
         return bad(err, "op");
     if (r->seq == 0)
         return bad(err, "seq");
@@ -182,6 +192,8 @@ int dt_request_check(const struct dt_lw_request *r, bool greeted, bool has_fd, s
         return bad(err, "bytes");
     if (check_sockets(r, (rule & HAS_SOCKETS) != 0, err) < 0)
         return -1;
+    if (((rule & HAS_OTHER) != 0) == is_zero(r->other, sizeof(r->other)))
+        return bad(err, "other");
     if ((rule & HAS_SPEC) == 0)
         return is_zero(&r->spec, sizeof(r->spec)) ? 0 : bad(err, "spec");
     return check_spec(&r->spec, err);

@@ -55,6 +55,13 @@ struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16])
     return s;
 }
 
+bool dt_sandbox_on_host(const struct dt_launcher *l, const uint8_t id[16])
+{
+    char name[DT_ID_TEXT_SIZE];
+    dt_id_text(id, name);
+    return faccessat(l->sandboxes, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static void link_id(struct dt_sandbox *s)
 {
     struct dt_sandbox **b = bucket(s->l, s->id);
@@ -81,6 +88,7 @@ static struct dt_sandbox *sandbox_new(struct dt_launcher *l, const uint8_t id[16
     s->disk = (struct dt_pool_disk){.mount = -1, .listener = -1};
     dt_volumes_init(&s->volumes);
     s->box = (struct dt_box)DT_BOX_NONE;
+    dt_freeze_init(s);
     link_id(s);
     l->nsandboxes++;
     return s;
@@ -135,12 +143,15 @@ static void sandbox_free(struct dt_sandbox *s)
     unlink_id(s);
     s->l->nsandboxes--;
     dt_loop_untimer(&s->l->loop, &s->timer);
+    dt_loop_untimer(&s->l->loop, &s->freeze.timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
     dt_loop_unwatch(&s->l->loop, &s->on_said);
+    dt_loop_unwatch(&s->l->loop, &s->freeze.watch);
     drop_materials(s);
     drop_request(s);
     close_fd(&s->box.pidfd);
     close_fd(&s->box.sock);
+    close_fd(&s->freeze.watch.fd);
     free(s);
 }
 
@@ -272,8 +283,10 @@ static void kill_all(struct dt_sandbox *s)
 {
     struct dt_err err;
     step(s, DT_KILLED);
+    dt_errand_yield(s->l, s->id);
     if (dt_cgroup_kill(s->l->cgroups, s->kit.cgroup, &err) < 0)
         dt_log(DT_LOG_ERROR, "cannot kill a sandbox", "err", err.msg, NULL);
+    dt_freeze_end(s); /* frozen ones die as well */
     dt_loop_timer(&s->l->loop, &s->timer, DEATH_MS);
 }
 
@@ -311,17 +324,50 @@ static void fail(struct dt_sandbox *s, const struct dt_err *why)
         kill_all(s);
 }
 
+static int change_record(struct dt_sandbox *s,
+                         void (*change)(struct dt_record *r, const struct dt_sandbox *s),
+                         struct dt_err *err)
+{
+    struct dt_record r;
+    DT_AUTO_FD int dir = folder_open(s);
+    if (dir < 0)
+        return dt_err_errno(err, "open the sandbox's folder");
+    if (dt_record_read(dir, &r, err) < 0)
+        return -1;
+    change(&r, s);
+    return dt_record_write(dir, &r, err);
+}
+
+static void set_created(struct dt_record *r, const struct dt_sandbox *s)
+{
+    (void)s;
+    r->creating = 0;
+}
+
+static void set_paused(struct dt_record *r, const struct dt_sandbox *s)
+{
+    r->paused = s->freeze.paused;
+}
+
+static void set_rules(struct dt_record *r, const struct dt_sandbox *s)
+{
+    r->addr = s->addr;
+    r->net = s->spec->net;
+    r->ncidrs = s->spec->ncidrs;
+    memcpy(r->cidrs, s->spec->cidrs, sizeof(r->cidrs));
+}
+
 /* So that the next launcher does not take it for half-made. */
 static void mark_created(struct dt_sandbox *s)
 {
-    struct dt_record r;
     struct dt_err err = {.code = DT_OK};
-    DT_AUTO_FD int dir = folder_open(s);
-    if (dir < 0 || dt_record_read(dir, &r, &err) < 0)
-        return;
-    r.creating = 0;
-    if (dt_record_write(dir, &r, &err) < 0)
+    if (change_record(s, set_created, &err) < 0 && err.code != DT_E_NOT_FOUND)
         dt_log(DT_LOG_WARN, "cannot write a sandbox's record", "err", err.msg, NULL);
+}
+
+int dt_sandbox_note_paused(struct dt_sandbox *s, struct dt_err *err)
+{
+    return change_record(s, set_paused, err);
 }
 
 static void started(struct dt_sandbox *s)
@@ -455,7 +501,7 @@ static struct dt_sandbox *prepare(struct dt_launcher *l, const struct dt_lw_requ
         return NULL;
     }
     s->asked = *asked;
-    s->fresh = r->op == DT_LW_CREATE;
+    s->fresh = r->op != DT_LW_START;
     s->config = dt_take_fd(config);
     s->timer = (struct dt_timer){.fn = on_timer, .ctx = s};
     if ((s->spec = malloc(sizeof(*s->spec))) == NULL) {
@@ -532,13 +578,6 @@ bool dt_sandbox_cool(struct dt_launcher *l, const struct dt_lw_spec *kind)
     return any;
 }
 
-static bool on_disk(struct dt_launcher *l, const uint8_t id[16])
-{
-    char name[DT_ID_TEXT_SIZE];
-    dt_id_text(id, name);
-    return faccessat(l->sandboxes, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static void refuse(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
                    enum dt_lw_result result, const char *text)
 {
@@ -581,11 +620,17 @@ static bool own(struct dt_sandbox *s, const struct dt_lw_request *r, struct dt_a
     return true;
 }
 
+static bool exists(struct dt_launcher *l, const uint8_t id[16])
+{
+    return dt_sandbox_find(l, id) != NULL || dt_sandbox_on_host(l, id) ||
+           dt_object_exists(l, DT_PLACE_ARCHIVES, id);
+}
+
 void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
                        int config)
 {
     DT_AUTO_FD int conf = config;
-    if (dt_sandbox_find(l, r->id) != NULL || on_disk(l, r->id)) {
+    if (exists(l, r->id)) {
         refuse(l, r, asked, DT_LW_EXISTS, "a sandbox with this id exists");
         return;
     }
@@ -607,24 +652,55 @@ void dt_sandbox_start(struct dt_launcher *l, const struct dt_lw_request *r, stru
                       int config)
 {
     DT_AUTO_FD int conf = config;
-    if (dt_sandbox_find(l, r->id) != NULL) {
+    if (dt_sandbox_find(l, r->id) != NULL || dt_errand_blocks(l, r->id)) {
         refuse(l, r, asked, DT_LW_BUSY, "the sandbox runs, or is just ending");
         return;
     }
-    if (!on_disk(l, r->id)) {
+    if (!dt_sandbox_on_host(l, r->id)) {
         refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
         return;
     }
+    dt_errand_yield(l, r->id);
     struct dt_sandbox *s = prepare(l, r, asked, &conf);
     if (s != NULL)
         ask_for_disk(s, DT_JOB_DISK_OPEN);
+}
+
+/* The new one waits for the copy of the disk as others wait for the maker. */
+void dt_sandbox_fork(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                     int config)
+{
+    DT_AUTO_FD int conf = config;
+    struct dt_err err;
+    const struct dt_sandbox *parent = dt_sandbox_find(l, r->other);
+    if (exists(l, r->id)) {
+        refuse(l, r, asked, DT_LW_EXISTS, "a sandbox with this id exists");
+        return;
+    }
+    if (!dt_sandbox_on_host(l, r->other)) {
+        refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox to fork");
+        return;
+    }
+    if ((parent != NULL && parent->state != DT_RUNNING) || dt_errand_blocks(l, r->other)) {
+        refuse(l, r, asked, DT_LW_BUSY, "the sandbox to fork is just starting or ending");
+        return;
+    }
+    struct dt_sandbox *s = prepare(l, r, asked, &conf);
+    if (s == NULL)
+        return;
+    struct dt_job job = {.uid = l->uid, .gid = l->gid, .serial = dt_pool_serial(&l->pool)};
+    memcpy(job.id, s->id, sizeof(job.id));
+    memcpy(job.other, r->other, sizeof(job.other));
+    s->disk_job = job.serial;
+    if (dt_errand_fork(l, &job, &err) < 0)
+        fail(s, &err);
 }
 
 void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
 {
     struct dt_sandbox *s = dt_sandbox_find(l, r->id);
     if (s == NULL) {
-        bool exists = on_disk(l, r->id);
+        bool exists = dt_sandbox_on_host(l, r->id);
         refuse(l, r, asked, exists ? DT_LW_OK : DT_LW_NOT_FOUND,
                exists ? "" : "there is no sandbox with this id");
         return;
@@ -637,6 +713,8 @@ void dt_sandbox_stop(struct dt_launcher *l, const struct dt_lw_request *r, struc
     if (s->state != DT_RUNNING)
         return; /* it is ending already; answered when it has */
     step(s, DT_STOPPING);
+    dt_errand_yield(l, s->id);
+    dt_freeze_end(s);
     s->kill_ms = dt_clock_ms() + r->grace_ms;
     ask_to_end(s);
 }
@@ -660,14 +738,19 @@ void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
 {
     struct dt_err err = {.code = DT_OK};
     struct dt_sandbox *s = dt_sandbox_find(l, r->id);
-    bool exists = on_disk(l, r->id);
-    if (s == NULL && !exists) {
+    dt_errand_drop(l, r->id);
+    bool folder = dt_sandbox_on_host(l, r->id);
+    if (s == NULL && !folder && !dt_object_exists(l, DT_PLACE_ARCHIVES, r->id) &&
+        !dt_object_exists(l, DT_PLACE_BACKUPS, r->id)) {
         refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
         return;
     }
     if (s != NULL)
         destroy_running(s);
-    int rc = exists ? throw_away(l, r->id, &err) : 0;
+    int rc = folder ? throw_away(l, r->id, &err) : 0;
+    if (dt_object_drop(l, DT_PLACE_ARCHIVES, r->id, &err) < 0 ||
+        dt_object_drop(l, DT_PLACE_BACKUPS, r->id, &err) < 0)
+        rc = -1;
     dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
 }
 
@@ -696,7 +779,7 @@ static void fill_stats(struct dt_sandbox *s, struct dt_lw_stats *out)
 void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
 {
     struct dt_sandbox *s = dt_sandbox_find(l, r->id);
-    if (s == NULL && !on_disk(l, r->id)) {
+    if (s == NULL && !dt_sandbox_on_host(l, r->id)) {
         refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
         return;
     }
@@ -705,6 +788,75 @@ void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, stru
     if (s != NULL && (s->state == DT_RUNNING || s->state == DT_STOPPING))
         fill_stats(s, &a.u.stats);
     dt_peer_answer(l, asked, &a);
+}
+
+/* --- changes of what runs --- */
+
+static int limit_running(struct dt_sandbox *s, const struct dt_lw_spec *spec, struct dt_err *err)
+{
+    struct dt_launcher *l = s->l;
+    struct dt_cgroup_stats now;
+    const struct dt_cgroup_limits limits = {
+        .memory_bytes = spec->memory_bytes, .cpu_millis = spec->cpu_millis, .pids = spec->pids};
+    /* The kernel would end processes to come below a limit. */
+    if (dt_cgroup_stats(l->cgroups, s->kit.cgroup, &now, err) < 0)
+        return -1;
+    if (now.memory_bytes > spec->memory_bytes)
+        return dt_err_set(err, DT_E_CONFLICT, "it uses more memory than that just now");
+    return dt_cgroup_limit(l->cgroups, s->kit.cgroup, &limits, err);
+}
+
+/* NULL when it was answered. */
+static struct dt_sandbox *running(struct dt_launcher *l, const struct dt_lw_request *r,
+                                  struct dt_asked *asked)
+{
+    struct dt_sandbox *s = dt_sandbox_find(l, r->id);
+    if (s != NULL && s->state == DT_RUNNING)
+        return s;
+    refuse(l, r, asked, s == NULL ? DT_LW_NOT_FOUND : DT_LW_BUSY,
+           s == NULL ? "the sandbox does not run" : "the sandbox is just starting or ending");
+    return NULL;
+}
+
+void dt_sandbox_resize(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
+{
+    struct dt_err err;
+    if (dt_sandbox_find(l, r->id) == NULL) {
+        dt_errand_grow(l, r, asked);
+        return;
+    }
+    struct dt_sandbox *s = running(l, r, asked);
+    if (s != NULL) {
+        int rc = limit_running(s, &r->spec, &err);
+        dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
+    }
+}
+
+void dt_sandbox_network(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked)
+{
+    struct dt_err err;
+    struct dt_sandbox *s = running(l, r, asked);
+    if (s == NULL)
+        return;
+    struct dt_lw_spec spec = r->spec;
+    s->spec = &spec; /* it has none of its own any more */
+    int rc = dt_launch_rules(s, &err);
+    if (rc == 0)
+        rc = change_record(s, set_rules, &err);
+    s->spec = NULL;
+    dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
+}
+
+void dt_sandbox_pause(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)
+{
+    struct dt_sandbox *s = running(l, r, asked);
+    if (s == NULL)
+        return;
+    if (r->op == DT_LW_PAUSE)
+        dt_freeze_pause(s, asked);
+    else
+        dt_freeze_resume(s, asked);
 }
 
 static struct dt_sandbox *find_job(struct dt_launcher *l, const struct dt_job *job,
@@ -845,5 +997,6 @@ int dt_sandbox_adopt(struct dt_launcher *l, const uint8_t id[16], const struct d
     }
     if (r->creating)
         mark_created(s);
+    dt_freeze_adopt(s, r->paused != 0);
     return 0;
 }

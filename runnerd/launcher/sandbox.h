@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "os/box.h"
+#include "runnerd/launcher/freeze.h"
 #include "runnerd/launcher/loop.h"
 #include "runnerd/launcher/peer.h"
 #include "runnerd/launcher/pool.h"
@@ -66,6 +67,7 @@ struct dt_sandbox {
     uint64_t started_ms, kill_ms; /* when it was executed; when its grace is over */
     uint32_t addr;
     unsigned tries; /* to release kernel objects */
+    struct dt_freeze freeze;
     int exit_status;
     bool by_itself; /* an EXITED event is due */
     bool oom;
@@ -77,6 +79,10 @@ struct dt_worker;
 
 /* NULL when it has no process. */
 struct dt_sandbox *dt_sandbox_find(struct dt_launcher *l, const uint8_t id[16]);
+/* It has a folder. */
+bool dt_sandbox_on_host(const struct dt_launcher *l, const uint8_t id[16]);
+/* So that the next launcher knows whether it is paused. */
+int dt_sandbox_note_paused(struct dt_sandbox *s, struct dt_err *err) DT_MUST_CHECK;
 
 /* The requests; each sends its answer, now or later. They take `config`. */
 void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
@@ -89,6 +95,13 @@ void dt_sandbox_destroy(struct dt_launcher *l, const struct dt_lw_request *r,
 void dt_sandbox_stats(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
 void dt_sandbox_sockets(struct dt_launcher *l, const struct dt_lw_request *r,
                         struct dt_asked *asked);
+void dt_sandbox_fork(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
+                     int config);
+void dt_sandbox_resize(struct dt_launcher *l, const struct dt_lw_request *r,
+                       struct dt_asked *asked);
+void dt_sandbox_network(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked);
+void dt_sandbox_pause(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked);
 
 /* Starts one of that kind ahead, of a kit and a disk from the pools. False when it cannot. */
 bool dt_sandbox_warm_up(struct dt_launcher *l, const struct dt_lw_spec *kind);
@@ -98,7 +111,7 @@ bool dt_sandbox_cool(struct dt_launcher *l, const struct dt_lw_spec *kind);
 
 /* A kit is ready, or (`err`) none can be made now: for whoever waits longest. */
 void dt_sandbox_on_kit(struct dt_launcher *l, const struct dt_err *err);
-/* Workers' answers. dt_sandbox_on_disk returns false when no sandbox waits for it. */
+/* Workers' and errands' answers. dt_sandbox_on_disk returns false when no sandbox waits for it. */
 bool dt_sandbox_on_disk(struct dt_launcher *l, const struct dt_job_done *done, const int fds[2]);
 void dt_sandbox_on_free(struct dt_launcher *l, const struct dt_job_done *done);
 /* False when no sandbox waits for it: `mount` is the caller's then. */

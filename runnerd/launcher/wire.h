@@ -14,12 +14,12 @@
 #include <stdint.h>
 
 enum {
-    DT_LW_VERSION = 2,
+    DT_LW_VERSION = 3,
     DT_LW_LAYERS_MAX = 64,
     DT_LW_CIDRS_MAX = 5,
     DT_LW_VOLUMES_MAX = 8,
     DT_LW_PATH_SIZE = 256,  /* of a volume's paths, with the end */
-    DT_LW_LIST_MAX = 256,   /* sandboxes in one LIST answer */
+    DT_LW_LIST_MAX = 128,   /* sandboxes in one LIST answer */
     DT_LW_SOCKETS_MAX = 16, /* in one SOCKETS answer */
 };
 
@@ -35,7 +35,7 @@ enum dt_lw_op {
     DT_LW_STOP = 4,  /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone
                         but the disk, and the disk is no longer in use */
     DT_LW_DESTROY = 5, /* kill now, free everything; the files go to trash before the answer */
-    DT_LW_LIST = 6,    /* ids on disk, running or not, from `cursor` on */
+    DT_LW_LIST = 6,    /* ids on disk, running or not, and archived ones, from `cursor` on */
     DT_LW_STATS = 7,   /* one sandbox: memory, cpu time, pids, disk */
     DT_LW_VOLUME_CREATE = 8, /* `id` is the volume's, `bytes` its size; EXISTS when it is there */
     DT_LW_VOLUME_DELETE = 9, /* its files go to trash; BUSY while a process of a sandbox has it */
@@ -43,6 +43,26 @@ enum dt_lw_op {
      * running sandbox; they come with the answer. NOT_FOUND when it does not run; BUSY when too
      * many answers wait to be read. A socket keeps the namespace alive. */
     DT_LW_SOCKETS = 10,
+
+    /* The spec's memory, cpu and disk are what it has from now on. A running one keeps its disk; of
+     * one that does not run only the disk is changed, and it never shrinks. Once more is fine. */
+    DT_LW_RESIZE = 16,
+    DT_LW_NETWORK = 17, /* a running one has the spec's rules from now on */
+    DT_LW_PAUSE = 18,   /* all its processes are frozen; fine when they are already */
+    DT_LW_RESUME = 19,
+    /* Its files go to the object store and its disk is freed. BUSY when it runs. */
+    DT_LW_ARCHIVE = 20,
+    /* The way back, from the archive or else the backup; EXISTS when it has a disk: nothing to do.
+     * NOT_FOUND when there is neither. */
+    DT_LW_RESTORE = 21,
+    /* A copy of its files as they are at one moment goes to the object store. CANCELLED when it was
+     * stopped, started or destroyed before the copy was complete. */
+    DT_LW_BACKUP = 22,
+    /* CREATE with a copy of the disk that `other` has at one moment, which may run. */
+    DT_LW_FORK = 23,
+    /* Ends an ARCHIVE, BACKUP or RESTORE, which is answered CANCELLED unless it is over; nothing is
+     * lost by that. OK when there was none. */
+    DT_LW_CANCEL = 24,
 };
 
 enum dt_lw_result {
@@ -54,6 +74,7 @@ enum dt_lw_result {
     DT_LW_NO_SPACE = 5, /* disk, slots or memory of the host */
     DT_LW_FAILED = 6,   /* `text` says what */
     DT_LW_BAD_PATH = 7, /* a path of a volume leads through a link or a file */
+    DT_LW_CANCELLED = 16,
 };
 
 enum dt_lw_event {
@@ -103,17 +124,23 @@ struct dt_lw_request {
     uint64_t bytes;         /* VOLUME_CREATE: as disk_bytes */
     uint32_t count;         /* SOCKETS, 1 .. DT_LW_SOCKETS_MAX */
     uint32_t family;        /* SOCKETS, enum dt_lw_family */
-    struct dt_lw_spec spec; /* CREATE and START, else all zero */
+    uint8_t other[16];      /* FORK: whose disk */
+    struct dt_lw_spec spec; /* CREATE, FORK, START, RESIZE and NETWORK, else all zero */
+};
+
+struct dt_lw_item {
+    uint8_t id[16];
+    uint64_t cpu_usec; /* that it has taken since it was started; 0 when it does not run */
+    uint32_t running;
+    uint32_t has_disk;
+    uint32_t paused;
+    uint32_t archived; /* its files are in the object store */
 };
 
 struct dt_lw_list {
     uint32_t count;
     uint32_t next; /* cursor of the next page, 0 = this was the last */
-    struct {
-        uint8_t id[16];
-        uint32_t running;
-        uint32_t has_disk;
-    } items[DT_LW_LIST_MAX];
+    struct dt_lw_item items[DT_LW_LIST_MAX];
 };
 
 struct dt_lw_stats {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -90,12 +91,17 @@ static void on_answer(void *ctx, uint32_t events)
     }
     (void)take_fds(&m, fds);
     done.text[sizeof(done.text) - 1] = '\0';
-    w->done(w->ctx, &done, fds);
+    if (done.alive == 0)
+        w->done(w->ctx, &done, fds);
+    else if (w->alive != NULL)
+        w->alive(w->ctx);
 }
 
 /* In the forked child. */
-static _Noreturn void become_worker(const struct dt_worker *w, int sock)
+static _Noreturn void become_worker(const struct dt_worker *w, int sock, pid_t launcher)
 {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != launcher)
+        _exit(127);
     int from[3] = {sock, w->keep[0], w->keep[1]};
     for (int i = 0; i < 3; i++) {
         if (from[i] >= 0)
@@ -120,11 +126,12 @@ int dt_worker_start(struct dt_worker *w, struct dt_err *err)
     int size = QUEUE_BYTES;
     for (int i = 0; i < 2; i++)
         (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+    pid_t self = getpid();
     w->pid = fork();
     if (w->pid < 0)
         return dt_err_errno(err, "fork");
     if (w->pid == 0)
-        become_worker(w, theirs);
+        become_worker(w, theirs, self);
     w->watch = (struct dt_watch){.fn = on_answer, .ctx = w, .fd = dt_take_fd(&ours)};
     if (dt_loop_watch(w->loop, &w->watch, EPOLLIN, err) < 0) {
         dt_worker_stop(w);

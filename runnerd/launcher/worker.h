@@ -1,7 +1,7 @@
 /*
  * Helper processes for file work that may take long: mounting disks, waiting until they are free,
- * deleting. The launcher executes itself as `daytona-launcher --worker`; a worker has a mount
- * namespace of its own, does one job after the other and ends with the launcher.
+ * deleting, archiving. The launcher executes itself as `daytona-launcher --worker`; a worker has a
+ * mount namespace of its own, does one job after the other and is killed when the launcher ends.
  */
 #ifndef DT_LAUNCHER_WORKER_H
 #define DT_LAUNCHER_WORKER_H
@@ -24,7 +24,21 @@ enum dt_job_op {
     DT_JOB_CLOSE = 6,
     DT_JOB_VOLUME_NEW = 7,  /* makes volumes/<volume> */
     DT_JOB_VOLUME_OPEN = 8, /* one descriptor comes back: a mount of a folder of it */
+
+    /* The jobs of errands (errand.h). */
+    DT_JOB_COPY = 16, /* a folder pool/<serial> with a copy of the disk of sandboxes/<other> */
+    DT_JOB_FORK = 17, /* the same, and the two descriptors of DISK_NEW */
+    /* Saves the disk of sandboxes/<id>, or with `serial` that of pool/<serial>, as
+     * objects/<place>/<id>, and compares them. */
+    DT_JOB_STORE = 18,
+    DT_JOB_LOAD = 19, /* a folder pool/<serial> with the disk that objects/<place>/<id> has */
+    DT_JOB_GROW = 20, /* the disk of sandboxes/<id> has `bytes` */
 };
+
+enum dt_job_place { DT_PLACE_ARCHIVES, DT_PLACE_BACKUPS };
+/* Folders of the data directory; in them, what is not complete ends in DT_PART. */
+extern const char *const dt_place_folders[2];
+#define DT_PART ".part"
 
 enum { DT_JOB_FOR_POOL = 0, DT_JOB_FOR_SANDBOX = 1 };
 
@@ -33,15 +47,18 @@ struct dt_job {
     uint32_t uid, gid; /* of the socket */
     uint32_t tag;      /* handed back as it is */
     uint64_t serial;
-    uint64_t bytes; /* DISK_NEW, VOLUME_NEW */
-    uint8_t id[16]; /* the sandbox: DISK_OPEN, DISK_FREE, VOLUME_OPEN */
+    uint64_t bytes; /* DISK_NEW, VOLUME_NEW, GROW */
+    uint8_t id[16]; /* of a sandbox */
+    uint8_t other[16];
+    uint32_t place; /* enum dt_job_place */
     uint8_t volume[16];
     char subpath[DT_LW_PATH_SIZE]; /* VOLUME_OPEN */
 };
 
 struct dt_job_done {
     struct dt_job job;
-    uint32_t code; /* enum dt_err_code */
+    uint32_t code;  /* enum dt_err_code */
+    uint32_t alive; /* not done: it goes on working */
     char text[256];
 };
 
@@ -53,7 +70,8 @@ struct dt_worker {
     int keep[2]; /* locks that must last as long as the worker, or -1 */
     /* `fds` are the callback's to close; -1 = none. */
     void (*done)(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS]);
-    void (*died)(void *ctx); /* its jobs are lost; dt_worker_start() makes a new one */
+    void (*died)(void *ctx);  /* its jobs are lost; dt_worker_start() makes a new one */
+    void (*alive)(void *ctx); /* a job of an errand goes on; once a second or so; may be NULL */
     void *ctx;
     int nice;
     pid_t pid;

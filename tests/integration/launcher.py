@@ -14,17 +14,20 @@ import time
 import uuid
 
 HELLO, CREATE, START, STOP, DESTROY, LIST, STATS, VOLUME_CREATE, VOLUME_DELETE, SOCKETS = range(1, 11)
-VERSION = 2
+RESIZE, NETWORK, PAUSE, RESUME, ARCHIVE, RESTORE, BACKUP, FORK, CANCEL = range(16, 25)
+VERSION = 3
 OK, EXISTS, NOT_FOUND, BUSY, NO_LAYER, NO_SPACE, FAILED, BAD_PATH = range(8)
+CANCELLED = 16
 FULL, NONE, ALLOW = range(3)
 MIB = 1 << 20
 
-HEAD = struct.Struct("=IIQ16sIIQII")
+HEAD = struct.Struct("=IIQ16sIIQII16s")
 VOLUME = struct.Struct("=16s256s256s")
 SPEC = struct.Struct("=QQIIII40sI2048s64sI4224s")
 ANSWER = struct.Struct("=IIQ16sIiII256s")
 REQUEST_SIZE = HEAD.size + SPEC.size
-ANSWER_SIZE = ANSWER.size + 8 + 256 * 24
+ITEM = struct.Struct("=16sQIIII")
+ANSWER_SIZE = ANSWER.size + 8 + 128 * ITEM.size
 DEADLINE = int(os.environ.get("DT_DEADLINE", "60"))
 
 
@@ -42,12 +45,18 @@ class Answer:
                         struct.unpack_from("=IIII", self.rest)))
 
     def list(self):
+        """{id: (running, has_disk)} and the next cursor."""
+        items, cursor = self.items()
+        return {one: (i["running"], i["disk"]) for one, i in items.items()}, cursor
+
+    def items(self):
         count, cursor = struct.unpack_from("=II", self.rest)
-        items = {}
+        found = {}
         for i in range(count):
-            one, running, disk = struct.unpack_from("=16sII", self.rest, 8 + 24 * i)
-            items[one] = (running, disk)
-        return items, cursor
+            one, *values = ITEM.unpack_from(self.rest, 8 + ITEM.size * i)
+            assert one not in found
+            found[one] = dict(zip(("cpu_usec", "running", "disk", "paused", "archived"), values))
+        return found, cursor
 
     def stats(self):
         names = ("memory", "memory_limit", "cpu_usec", "pids", "disk_used", "disk_total",
@@ -69,8 +78,9 @@ def volume(one, path, subpath=""):
     return VOLUME.pack(one, path.encode(), subpath.encode())
 
 
-def request(op, seq, one=bytes(16), grace=0, cursor=0, size=0, count=0, family=0, body=None, version=VERSION):
-    return HEAD.pack(version, op, seq, one, grace, cursor, size, count, family) + (body or bytes(SPEC.size))
+def request(op, seq, one=bytes(16), grace=0, cursor=0, size=0, count=0, family=0, body=None, version=VERSION,
+            other=bytes(16)):
+    return HEAD.pack(version, op, seq, one, grace, cursor, size, count, family, other) + (body or bytes(SPEC.size))
 
 
 def config(text=b'{"id":"x"}', sealed=True):
@@ -209,12 +219,20 @@ class Launcher:
         return ident
 
     def list(self):
+        return {one: (i["running"], i["disk"]) for one, i in self.items().items()}
+
+    def items(self):
         found, cursor = {}, 0
         while True:
-            items, cursor = self.call(LIST, cursor=cursor).list()
+            items, cursor = self.call(LIST, cursor=cursor).items()
             found.update(items)
             if cursor == 0:
                 return found
+
+    def expect(self, op, one, result=OK, **fields):
+        a = self.call(op, one, **fields)
+        assert a.result == result, a
+        return a
 
 
 def wait_for(what, timeout=DEADLINE):

@@ -4,7 +4,8 @@ target_compile_options(sandbox_guest PRIVATE -fno-sanitize=all)
 target_link_options(sandbox_guest PRIVATE -fno-sanitize=all -static)
 set_target_properties(sandbox_guest PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 
-foreach(script IN ITEMS integration/test_launcher.py integration/test_launcher_volumes.py)
+foreach(script IN ITEMS integration/test_launcher.py integration/test_launcher_volumes.py
+    integration/test_launcher_life.py)
   string(REGEX REPLACE "/test_(.*)\\.py" ".\\1" name ${script})
   add_test(NAME ${name}
     COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider ${CMAKE_SOURCE_DIR}/tests/${script})

@@ -9,6 +9,18 @@
 
 #define MIB (1ULL << 20)
 
+static const uint32_t ops[] = {
+    DT_LW_HELLO,  DT_LW_CREATE,        DT_LW_START,         DT_LW_STOP,    DT_LW_DESTROY,
+    DT_LW_LIST,   DT_LW_STATS,         DT_LW_RESIZE,        DT_LW_NETWORK, DT_LW_PAUSE,
+    DT_LW_RESUME, DT_LW_ARCHIVE,       DT_LW_RESTORE,       DT_LW_BACKUP,  DT_LW_FORK,
+    DT_LW_CANCEL, DT_LW_VOLUME_CREATE, DT_LW_VOLUME_DELETE, DT_LW_SOCKETS,
+};
+
+static bool takes_fd(uint32_t op)
+{
+    return op == DT_LW_CREATE || op == DT_LW_START || op == DT_LW_FORK;
+}
+
 static struct dt_lw_request good(uint32_t op)
 {
     struct dt_lw_request r;
@@ -20,7 +32,9 @@ static struct dt_lw_request good(uint32_t op)
         r.id[15] = 1;
     if (op == DT_LW_VOLUME_CREATE)
         r.bytes = 64 * MIB;
-    if (op == DT_LW_CREATE || op == DT_LW_START) {
+    if (op == DT_LW_FORK)
+        r.other[0] = 1;
+    if (takes_fd(op) || op == DT_LW_RESIZE || op == DT_LW_NETWORK) {
         r.spec.memory_bytes = 256 * MIB;
         r.spec.disk_bytes = 1024 * MIB;
         r.spec.cpu_millis = 1000;
@@ -37,8 +51,7 @@ static struct dt_lw_request good(uint32_t op)
 static bool passes(const struct dt_lw_request *r)
 {
     struct dt_err err = {.code = DT_OK};
-    bool has_fd = r->op == DT_LW_CREATE || r->op == DT_LW_START;
-    int rc = dt_request_check(r, r->op != DT_LW_HELLO, has_fd, &err);
+    int rc = dt_request_check(r, r->op != DT_LW_HELLO, takes_fd(r->op), &err);
     assert_true(rc == 0 || err.code == DT_E_INVALID);
     return rc == 0;
 }
@@ -46,13 +59,15 @@ static bool passes(const struct dt_lw_request *r)
 static void test_every_op_in_its_state(void **state)
 {
     (void)state;
-    for (uint32_t op = DT_LW_HELLO; op <= DT_LW_SOCKETS; op++) {
+    for (size_t i = 0; i < sizeof(ops) / sizeof(*ops); i++) {
+        uint32_t op = ops[i];
         struct dt_lw_request r = good(op);
-        bool has_fd = op == DT_LW_CREATE || op == DT_LW_START;
         struct dt_err err;
         assert_true(passes(&r));
-        assert_int_equal(dt_request_check(&r, op == DT_LW_HELLO, has_fd, &err), -1);
-        assert_int_equal(dt_request_check(&r, op != DT_LW_HELLO, !has_fd, &err), -1);
+        assert_int_equal(dt_request_check(&r, op == DT_LW_HELLO, takes_fd(op), &err), -1);
+        assert_int_equal(dt_request_check(&r, op != DT_LW_HELLO, !takes_fd(op), &err), -1);
+        r.other[3] ^= 1; /* FORK alone is about another one */
+        assert_int_equal(passes(&r), op == DT_LW_FORK);
     }
 }
 
@@ -71,7 +86,8 @@ static const struct {
     ROW(version, DT_LW_VERSION - 1, false),
     ROW(version, DT_LW_VERSION + 1, false),
     ROW(op, 0, false),
-    ROW(op, DT_LW_SOCKETS + 1, false),
+    ROW(op, DT_LW_SOCKETS + 1, false), /* a gap in the table */
+    ROW(op, DT_LW_CANCEL + 1, false),
     ROW(op, UINT32_MAX, false),
     ROW(seq, 0, false),
     ROW(seq, UINT64_MAX, true),
@@ -119,6 +135,7 @@ static const struct {
     ROW(spec.volumes[0].path[0], '/', false), /* behind nvolumes */
     ROW(spec.volumes[7].subpath[255], 1, false),
     ROW(id[15], 0, false),
+    ROW(other[15], 1, false),
 };
 
 static void test_ranges(void **state)
@@ -163,6 +180,9 @@ static void test_grace_and_cursor(void **state)
     r.cursor = UINT32_MAX;
     assert_true(passes(&r));
     r.spec.pids = 1;
+    assert_false(passes(&r));
+    r = good(DT_LW_FORK);
+    memset(r.other, 0, sizeof(r.other));
     assert_false(passes(&r));
 }
 
