@@ -125,6 +125,44 @@ int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snaps
     return 0;
 }
 
+static char *fork_boot(const char *boot, const char *id, struct dt_err *err)
+{
+    DT_AUTO_JSON json_t *j = dt_json_parse(dt_str_z(boot), 8, err);
+    if (j == NULL)
+        return NULL;
+    (void)json_object_set_new(j, "id", json_string(id));
+    (void)json_object_set_new(j, "hostname", json_string(id));
+    return write_json(j, DT_BOOT_MAX - 4096, err);
+}
+
+static bool copy_text(char **to, const char *from)
+{
+    *to = from != NULL ? strdup(from) : NULL;
+    return from == NULL || *to != NULL;
+}
+
+int dt_boot_fork(struct dt_sandbox_row *row, const struct dt_sandbox_row *parent,
+                 struct dt_err *err)
+{
+    row->is_public = parent->is_public;
+    row->block_all = parent->block_all;
+    row->res = parent->res;
+    row->auto_stop = parent->auto_stop;
+    row->auto_archive = parent->auto_archive;
+    row->auto_delete = parent->auto_delete;
+    row->starts = 1;
+    if (!copy_text(&row->snapshot, parent->snapshot) || !copy_text(&row->user, parent->user) ||
+        !copy_text(&row->env, parent->env) || !copy_text(&row->labels, parent->labels) ||
+        !copy_text(&row->allow_list, parent->allow_list) ||
+        !copy_text(&row->target, parent->target) ||
+        !copy_text(&row->class_name, parent->class_name) ||
+        !copy_text(&row->layers, parent->layers) || !copy_text(&row->volumes, parent->volumes) ||
+        !copy_text(&row->forked_from, parent->id))
+        return dt_err_set(err, DT_E_NOMEM, "sandbox");
+    row->boot = fork_boot(parent->boot, row->id, err);
+    return row->boot != NULL ? 0 : -1;
+}
+
 static int fill_layers(struct dt_lw_spec *spec, const char *layers, struct dt_err *err)
 {
     struct dt_str rest = dt_str_z(layers), one;

@@ -13,7 +13,11 @@ enum { DT_BOOT_MAX = 256 * 1024 };
 int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snapshot,
                  const struct dt_snapshot_row *tools, const char *user, const json_t *env,
                  struct dt_err *err) DT_MUST_CHECK;
-/* The launcher's request (CREATE or START) for a row. */
+/* Fills in everything of a new sandbox (id, org and name are set) but its state and times, as its
+ * parent has it. */
+int dt_boot_fork(struct dt_sandbox_row *row, const struct dt_sandbox_row *parent,
+                 struct dt_err *err) DT_MUST_CHECK;
+/* The launcher's request for a row, with all that it has. */
 int dt_boot_request(const struct dt_sandbox_row *row, uint32_t op, struct dt_lw_request *r,
                     struct dt_err *err) DT_MUST_CHECK;
 /* The toolbox's configuration as a sealed memfd, with what is known at the start only: the resolver

@@ -29,12 +29,30 @@ struct dt_create {
 
 int dt_lifecycle_create(struct dt_runnerd *rd, const struct dt_create *in, dt_lifecycle_done *done,
                         void *ctx, struct dt_err *err) DT_MUST_CHECK;
-/* `done` may be NULL. STOP calls it as soon as the sandbox is on its way (state `stopping`), the
- * others when they are over. Refuses with the texts of dt_sandbox_check_call(); 0 with *already set
- * when there is nothing to do (then `done` does not come). */
+/* START, STOP, DELETE, ARCHIVE or PAUSE. `done` may be NULL. Stopping, archiving and
+ * bringing back what is archived call it as soon as the sandbox is on its way, the others when they
+ * are over. A START of what is being archived ends that first. Refuses with the texts of
+ * dt_sandbox_check_call(); 0 with *already set when there is nothing to do (then `done` does not
+ * come). */
 int dt_lifecycle_change(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_call call,
                         dt_lifecycle_done *done, void *ctx, bool *already,
                         struct dt_err *err) DT_MUST_CHECK;
+/* The same for RESIZE; a resize to what the sandbox has is `already`. */
+int dt_lifecycle_resize(struct dt_runnerd *rd, struct dt_live *l, const struct dt_resize_ask *ask,
+                        dt_lifecycle_done *done, void *ctx, bool *already,
+                        struct dt_err *err) DT_MUST_CHECK;
+/* From ERROR, with the files on the disk, else those of its archive, else those of its backup; it
+ * is started, too, unless `start` is false. `done` comes as soon as it is on its way. */
+int dt_lifecycle_recover(struct dt_runnerd *rd, struct dt_live *l, bool start,
+                         dt_lifecycle_done *done, void *ctx, struct dt_err *err) DT_MUST_CHECK;
+/* A new sandbox with the same settings and a copy of the files as they are at one moment, started.
+ * `name` NULL: its id. */
+int dt_lifecycle_fork(struct dt_runnerd *rd, struct dt_live *parent, const char *name,
+                      dt_lifecycle_done *done, void *ctx, struct dt_err *err) DT_MUST_CHECK;
+/* After `busy` became false: what happened to it meanwhile. It may be gone afterwards. */
+void dt_lifecycle_wake(struct dt_runnerd *rd, struct dt_live *l);
+/* For dt_sandbox_check_call(). */
+struct dt_sandbox_now dt_lifecycle_now(const struct dt_live *l);
 /* The launcher says that it ended by itself. */
 void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event);
 /* Brings a sandbox that is not busy to what reconciliation or its timers ask for. */

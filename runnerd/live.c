@@ -91,6 +91,12 @@ struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live
     return NULL;
 }
 
+bool dt_live_recoverable(const struct dt_live *l)
+{
+    return l->state == DT_SANDBOX_ERROR && l->desired != DT_DESIRED_DESTROYED &&
+           (!l->lost || l->backup_ms > 0);
+}
+
 void dt_live_touch(struct dt_live *l)
 {
     l->timers.activity_ms = dt_clock_real_ms();

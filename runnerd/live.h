@@ -6,10 +6,13 @@
 #define DT_LIVE_H
 
 #include "base/rand.h"
+#include "model/create.h"
 #include "model/sandbox.h"
 #include "model/token.h"
 #include "net/http_client.h"
 #include "runnerd/upstream.h"
+
+struct dt_sandbox_row;
 
 enum { DT_LIVE_BUCKETS = 1024, DT_LIVE_ANSWER_MAX = 8192 };
 
@@ -24,14 +27,26 @@ struct dt_live {
     int64_t starts;
     char token[DT_PREVIEW_TOKEN_SIZE]; /* of its previews, until the next start */
     int64_t cpu_millis, memory_mib, disk_mib;
-    uint64_t changed_ms; /* monotonic: when the last operation ended */
-    unsigned exchanges;  /* requests and tunnels that are open now */
-    bool busy;           /* an operation runs */
+    struct dt_resources held; /* of its organization's quota */
+    enum dt_backup_state backup;
+    int64_t backup_ms;         /* the last complete one; 0 = none */
+    bool backing_up;           /* the launcher is at it */
+    bool lost;                 /* its files are neither on the disk nor in an archive */
+    uint64_t archive_again_ms; /* monotonic: not before, by the clock */
+    bool checking;             /* it is asked how much it has worked */
+    uint64_t cpu_usec;         /* cpu time it had taken at cpu_ms */
+    uint64_t cpu_ms;           /* monotonic; 0 = not known since it started */
+    uint64_t changed_ms;       /* monotonic: when the last operation ended */
+    unsigned exchanges;        /* requests and tunnels that are open now */
+    bool busy;                 /* an operation runs */
     bool is_public;
     bool activity_dirty; /* timers.activity_ms is newer than the store's */
     bool exited;         /* it ended by itself while an operation ran */
     bool oom;
     int exit_status;
+    /* Who wants it started once it is archived no more (lifecycle.c); NULL = nobody. */
+    void (*next_done)(void *ctx, const struct dt_sandbox_row *row, const struct dt_err *err);
+    void *next_ctx;
     struct dt_http_client *toolbox; /* made at first use */
     struct dt_upstreams *upstreams; /* the same; gone when it does not run */
     uint64_t version;               /* counts dt_live_changed() */
@@ -56,6 +71,8 @@ struct dt_live *dt_live_find(const struct dt_live_table *t, const char *org,
                              const char *id_or_name);
 /* All of them: start with NULL. The current one may be removed only after the next was taken. */
 struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live *l);
+/* In ERROR, and its files are on the disk or in a backup. */
+bool dt_live_recoverable(const struct dt_live *l);
 /* Counts as activity now. */
 void dt_live_touch(struct dt_live *l);
 /* Whoever changes what GET shows of it calls this, before the change is answered. */

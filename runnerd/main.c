@@ -271,7 +271,8 @@ static void check_idle(struct program *p)
     uint64_t limit = (uint64_t)rd->config->daytona_idle_exit * 60000;
     for (struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
          l = dt_live_next(&rd->live, l)) {
-        if (l->busy || l->exchanges > 0 || l->state == DT_SANDBOX_STARTED)
+        if (l->busy || l->backing_up || l->exchanges > 0 || l->state == DT_SANDBOX_STARTED ||
+            l->state == DT_SANDBOX_PAUSED)
             return;
     }
     if (limit > 0 && dt_clock_ms() - rd->last_request_ms >= limit)
@@ -383,7 +384,7 @@ static int start(struct program *p, struct dt_err *err)
     rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
     dt_upstream_totals_init(&rd->upstreams);
-    if (load_store(p, err) < 0 ||
+    if (dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||
         dt_launcher_client_new(rd->loop, p->launcher_fd, rd->config->daytona_launcher_socket,
@@ -464,6 +465,7 @@ static int serve(struct program *p)
     remove_files(p);
     wait_for_launcher(p->launcher);
     dt_keys_done(&p->rd.keys);
+    p->rd.holdings = dt_holdings_free(p->rd.holdings);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,
                            p->rd.api_url, p->rd.dashboard_url};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

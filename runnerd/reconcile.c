@@ -2,15 +2,19 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "runnerd/backup.h"
 #include "runnerd/boot.h"
 #include "runnerd/lifecycle.h"
 #include "runnerd/volume.h"
 
+/* An archive that failed, for want of room, is not tried again at once. */
+enum { ARCHIVE_AGAIN_MS = 600000 };
 enum { LIST_MS = 30000, CALL_MS = 60000, FLUSH_TICKS = 6, LIST_TICKS = 6, SWEEP_TICKS = 360 };
 
 struct item {
     uint8_t id[16];
-    bool running, has_disk;
+    struct dt_sandbox_found found;
+    uint64_t cpu_usec;
 };
 
 /* One listing, page by page. */
@@ -60,6 +64,17 @@ static void destroy_unknown(struct dt_runnerd *rd, const struct item *item)
         dt_log(DT_LOG_WARN, "cannot destroy an unknown sandbox", "err", err.msg, NULL);
 }
 
+/* Work of its own is activity like a client's. */
+static void sample(struct dt_live *l, uint64_t cpu_usec, uint64_t now_ms)
+{
+    bool known = l->cpu_ms != 0 && cpu_usec >= l->cpu_usec && now_ms > l->cpu_ms;
+    if (known && l->state == DT_SANDBOX_STARTED &&
+        dt_sandbox_at_work(cpu_usec - l->cpu_usec, now_ms - l->cpu_ms))
+        dt_live_touch(l);
+    l->cpu_usec = cpu_usec;
+    l->cpu_ms = now_ms;
+}
+
 static void compare(struct listing *list)
 {
     struct dt_runnerd *rd = list->rd;
@@ -74,9 +89,11 @@ static void compare(struct listing *list)
             continue;
         if (list->n > 0)
             found = bsearch(&key, list->items, list->n, sizeof(key), by_id);
+        const struct dt_sandbox_found none = {.has_disk = false};
         enum dt_sandbox_repair what =
-            dt_sandbox_repair(l->state, l->desired, found != NULL && found->has_disk,
-                              found != NULL && found->running);
+            dt_sandbox_repair(l->state, l->desired, found != NULL ? found->found : none);
+        if (found != NULL && found->found.running)
+            sample(l, found->cpu_usec, list->started_ms);
         if (what != DT_REPAIR_KEEP)
             dt_lifecycle_repair(rd, l, what, NULL);
     }
@@ -99,10 +116,12 @@ static void on_page(void *ctx, const struct dt_lw_answer *a, const struct dt_err
         if (more != NULL) {
             list->items = more;
             for (uint32_t i = 0; i < page->count; i++) {
+                const struct dt_lw_item *from = &page->items[i];
                 struct item *item = &list->items[list->n++];
-                memcpy(item->id, page->items[i].id, sizeof(item->id));
-                item->running = page->items[i].running != 0;
-                item->has_disk = page->items[i].has_disk != 0;
+                memcpy(item->id, from->id, sizeof(item->id));
+                item->cpu_usec = from->cpu_usec;
+                item->found = (struct dt_sandbox_found){from->has_disk != 0, from->running != 0,
+                                                        from->paused != 0, from->archived != 0};
             }
             if (page->next != 0) {
                 ask(list, page->next);
@@ -192,6 +211,68 @@ static int sweep_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     return dt_store_sweep(c, now, before, err) < 0 ? -1 : dt_store_volume_sweep(c, before, err);
 }
 
+/* Whoever nobody used may have work of its own since the last listing. */
+struct check {
+    struct dt_runnerd *rd;
+    char id[DT_UUID_SIZE];
+    uint64_t asked_ms;
+};
+
+static void on_checked(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct check *c = ctx;
+    struct dt_err why;
+    struct dt_live *l = dt_live_by_id(&c->rd->live, c->id);
+    bool answered = a != NULL && dt_launcher_result(a, &why) == 0;
+    (void)err;
+    if (l != NULL)
+        l->checking = false;
+    if (l != NULL && answered && !l->busy && l->changed_ms < c->asked_ms) {
+        if (l->cpu_ms == 0) { /* since its start nobody has looked */
+            l->cpu_usec = 0;
+            l->cpu_ms = l->changed_ms;
+        }
+        sample(l, a->u.stats.cpu_usec, c->asked_ms);
+        enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, dt_clock_real_ms());
+        if (due != DT_REPAIR_KEEP)
+            dt_lifecycle_repair(c->rd, l, due, NULL);
+    }
+    free(c);
+}
+
+static void check(struct dt_runnerd *rd, struct dt_live *l)
+{
+    struct dt_lw_request r = {.op = DT_LW_STATS};
+    struct dt_err err;
+    struct check *c = l->checking ? NULL : calloc(1, sizeof(*c));
+    if (c == NULL)
+        return;
+    c->rd = rd;
+    c->asked_ms = dt_clock_ms();
+    memcpy(c->id, l->id, sizeof(c->id));
+    (void)dt_uuid_bytes(l->id, r.id);
+    l->checking = true;
+    if (dt_launcher_client_call(rd->launcher, &r, -1, CALL_MS, on_checked, c, &err) < 0) {
+        l->checking = false;
+        free(c);
+    }
+}
+
+static void do_due(struct dt_runnerd *rd, struct dt_live *l, int64_t now)
+{
+    enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, now);
+    if (due == DT_REPAIR_ARCHIVE && dt_clock_ms() < l->archive_again_ms)
+        return;
+    if (due == DT_REPAIR_ARCHIVE)
+        l->archive_again_ms = dt_clock_ms() + ARCHIVE_AGAIN_MS;
+    if (due != DT_REPAIR_KEEP && l->state == DT_SANDBOX_STARTED)
+        check(rd, l);
+    else if (due != DT_REPAIR_KEEP)
+        dt_lifecycle_repair(rd, l, due, NULL);
+    else
+        dt_backup_retry(rd, l);
+}
+
 void dt_timers_run(struct dt_runnerd *rd)
 {
     struct dt_err err;
@@ -203,9 +284,7 @@ void dt_timers_run(struct dt_runnerd *rd)
         dt_upstreams_rest(l);
         if (l->busy || !dt_launcher_client_is_up(rd->launcher))
             continue;
-        enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, now);
-        if (due != DT_REPAIR_KEEP)
-            dt_lifecycle_repair(rd, l, due, NULL);
+        do_due(rd, l, now);
     }
     flush_activity(rd);
     rd->ticks++;

@@ -7,6 +7,7 @@
 #include "db/db.h"
 #include "gen/config_runnerd.h"
 #include "net/http_server.h"
+#include "runnerd/holdings.h"
 #include "runnerd/keys.h"
 #include "runnerd/launcher_client.h"
 #include "runnerd/live.h"
@@ -30,6 +31,7 @@ struct dt_runnerd {
     struct dt_lw_hello hello;
     struct dt_live_table live;
     struct dt_upstream_totals upstreams;
+    struct dt_holdings *holdings;
     struct dt_keys keys;
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */

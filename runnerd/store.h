@@ -37,35 +37,47 @@ struct dt_sandbox_row {
     char *boot;
     char *volumes;
     int64_t created_ms, updated_ms, activity_ms;
+    enum dt_backup_state backup;
+    int64_t backup_ms; /* the last complete one; 0 = there was none */
+    char *forked_from; /* id of the sandbox whose files it began with */
+    bool lost;         /* its files are neither on the disk nor in an archive */
 };
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r);
 
-/* CONFLICT when the name is taken. */
+/* Both this and _move keep the usage records in step. CONFLICT when the name is taken. */
 int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r,
                             struct dt_err *err) DT_MUST_CHECK;
 /* NOT_FOUND. *r is set on success only. */
 int dt_store_sandbox_get(struct dt_db_conn *c, const char *id, struct dt_sandbox_row *r,
                          struct dt_err *err) DT_MUST_CHECK;
-/* Writes state, desired, error_reason, name, starts, updated_ms and activity_ms of the row. */
+/* Writes state, desired, error_reason, name, resources, starts, backup, backup_ms, lost, updated_ms
+ * and activity_ms of the row. */
 int dt_store_sandbox_move(struct dt_db_conn *c, const struct dt_sandbox_row *r,
                           struct dt_err *err) DT_MUST_CHECK;
-/* Writes labels, is_public, the intervals, updated_ms and activity_ms. */
+/* Writes labels, is_public, the intervals, the network's rules, updated_ms and activity_ms. */
 int dt_store_sandbox_edit(struct dt_db_conn *c, const struct dt_sandbox_row *r,
                           struct dt_err *err) DT_MUST_CHECK;
+/* Of the backup alone; `backup_ms` 0 leaves the time of the last one. */
+int dt_store_sandbox_backup(struct dt_db_conn *c, const char *id, enum dt_backup_state state,
+                            int64_t backup_ms, struct dt_err *err) DT_MUST_CHECK;
 int dt_store_sandbox_activity(struct dt_db_conn *c, const char *id, int64_t activity_ms,
                               struct dt_err *err) DT_MUST_CHECK;
 /* Removes rows destroyed before `before_ms` and signed URLs that ended. */
 int dt_store_sweep(struct dt_db_conn *c, int64_t now_ms, int64_t before_ms,
                    struct dt_err *err) DT_MUST_CHECK;
 
-/* What a list shows. NULL = any; states, snapshots and labels are JSON texts (arrays, an object).
- */
+/* What a list shows. NULL = any; states, snapshots, regions and labels are JSON texts (arrays, an
+ * object). */
 struct dt_sandbox_filter {
     const char *org;
     const char *id_prefix, *name_prefix;
-    const char *labels, *states, *snapshots;
+    const char *labels, *states, *snapshots, *regions;
     bool errored_deleted;
+    int is_public, is_recoverable;               /* -1 = any */
+    struct dt_resources least, most;             /* most: 0 = any */
+    int64_t created_after_ms, created_before_ms; /* 0 = any */
+    int64_t active_after_ms, active_before_ms;
     const char *sort, *order; /* as in the schema */
     const char *after_id;     /* with after_ms: behind that row, newest first */
     int64_t after_ms;
@@ -77,6 +89,14 @@ struct dt_sandbox_filter {
 int dt_store_sandbox_list(struct dt_db_conn *c, const struct dt_sandbox_filter *f,
                           int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
                           void *ctx, int64_t *total, struct dt_err *err) DT_MUST_CHECK;
+/* The sandboxes whose files began as a copy of that one's, oldest first. */
+int dt_store_sandbox_forks(struct dt_db_conn *c, const char *id, bool destroyed,
+                           int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
+                           void *ctx, struct dt_err *err) DT_MUST_CHECK;
+/* The regions of an organization's sandboxes, in order. */
+int dt_store_sandbox_regions(struct dt_db_conn *c, const char *org,
+                             int (*each)(void *ctx, const char *region, struct dt_err *err),
+                             void *ctx, struct dt_err *err) DT_MUST_CHECK;
 /* Every row that is not destroyed, of all organizations. */
 int dt_store_sandbox_all(struct dt_db_conn *c,
                          int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),

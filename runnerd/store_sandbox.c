@@ -2,16 +2,19 @@
 
 #include <stdio.h>
 
+#include "runnerd/store_usage.h"
+
 #define COLUMNS                                                                                    \
     "id, organization_id, name, snapshot_name, state, desired, error_reason, user, env, labels, "  \
     "is_public, net_block_all, net_allow_list, target, class, cpu_millis, memory_mib, disk_mib, "  \
     "auto_stop, auto_archive, auto_delete, starts, layers, boot, created_ms, updated_ms, "         \
-    "activity_ms, volumes"
+    "activity_ms, backup_state, backup_ms, forked_from, is_lost, volumes"
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r)
 {
-    char *owned[] = {r->name,       r->snapshot, r->error_reason, r->user,   r->env,  r->labels,
-                     r->allow_list, r->target,   r->class_name,   r->layers, r->boot, r->volumes};
+    char *owned[] = {r->name,   r->snapshot,    r->error_reason, r->user,       r->env,
+                     r->labels, r->allow_list,  r->target,       r->class_name, r->layers,
+                     r->boot,   r->forked_from, r->volumes};
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         free(owned[i]);
     memset(r, 0, sizeof(*r));
@@ -56,21 +59,31 @@ static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_
         .created_ms = dt_db_int(q, 24),
         .updated_ms = dt_db_int(q, 25),
         .activity_ms = dt_db_int(q, 26),
-        .volumes = text(q, 27, &failed),
+        .backup_ms = dt_db_int(q, 28),
+        .forked_from = text(q, 29, &failed),
+        .lost = dt_db_int(q, 30) != 0,
+        .volumes = text(q, 31, &failed),
     };
     text_id(q, 0, r.id);
     text_id(q, 1, r.org);
     bool known = dt_sandbox_state_from_text(dt_db_text(q, 4), &r.state) == 0 &&
-                 dt_desired_from_text(dt_db_text(q, 5), &r.desired) == 0;
+                 dt_desired_from_text(dt_db_text(q, 5), &r.desired) == 0 &&
+                 dt_backup_from_text(dt_db_text(q, 27), &r.backup) == 0;
     if (failed || !known) {
         int code = failed ? DT_E_NOMEM : DT_E_SYSTEM;
-        (void)dt_err_set(err, (enum dt_err_code)code, "store: sandbox %s has state '%s', '%s'",
-                         r.id, dt_db_text(q, 4), dt_db_text(q, 5));
+        (void)dt_err_set(err, (enum dt_err_code)code,
+                         "store: sandbox %s has state '%s', '%s', '%s'", r.id, dt_db_text(q, 4),
+                         dt_db_text(q, 5), dt_db_text(q, 27));
         dt_sandbox_row_done(&r);
         return -1;
     }
     *ret = r;
     return 0;
+}
+
+static struct dt_db_arg backup_time(const struct dt_sandbox_row *r)
+{
+    return r->backup_ms > 0 ? dt_db_i(r->backup_ms) : dt_db_null();
 }
 
 int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r,
@@ -104,6 +117,10 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
         dt_db_i(r->created_ms),
         dt_db_i(r->updated_ms),
         dt_db_i(r->activity_ms),
+        dt_db_t(dt_backup_text(r->backup)),
+        backup_time(r),
+        dt_db_t(r->forked_from),
+        dt_db_i(r->lost),
         dt_db_t(r->volumes),
         {0},
     };
@@ -111,9 +128,9 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
     if (dt_db_run(c,
                   "INSERT INTO sandbox (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
                   "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
-                  "?25, ?26, ?27, ?28)",
+                  "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)",
                   args, NULL, &why) == 0)
-        return 0;
+        return dt_store_usage_note(c, r, err);
     if (why.code == DT_E_CONFLICT)
         return dt_err_set(err, DT_E_CONFLICT, "Sandbox with name %s already exists", r->name);
     *err = why;
@@ -137,26 +154,43 @@ int dt_store_sandbox_get(struct dt_db_conn *c, const char *id, struct dt_sandbox
 
 int dt_store_sandbox_move(struct dt_db_conn *c, const struct dt_sandbox_row *r, struct dt_err *err)
 {
-    return dt_db_run(c,
-                     "UPDATE sandbox SET state = ?2, desired = ?3, error_reason = ?4, name = ?5, "
-                     "starts = ?6, updated_ms = ?7, activity_ms = ?8 WHERE id = ?1",
-                     DT_DB_ARGS(dt_db_t(r->id), dt_db_t(dt_sandbox_state_text(r->state)),
-                                dt_db_t(dt_desired_text(r->desired)), dt_db_t(r->error_reason),
-                                dt_db_t(r->name), dt_db_i(r->starts), dt_db_i(r->updated_ms),
-                                dt_db_i(r->activity_ms)),
-                     NULL, err);
+    if (dt_db_run(c,
+                  "UPDATE sandbox SET state = ?2, desired = ?3, error_reason = ?4, name = ?5, "
+                  "starts = ?6, updated_ms = ?7, activity_ms = ?8, cpu_millis = ?9, "
+                  "memory_mib = ?10, disk_mib = ?11, backup_state = ?12, backup_ms = ?13, "
+                  "is_lost = ?14 WHERE id = ?1",
+                  DT_DB_ARGS(dt_db_t(r->id), dt_db_t(dt_sandbox_state_text(r->state)),
+                             dt_db_t(dt_desired_text(r->desired)), dt_db_t(r->error_reason),
+                             dt_db_t(r->name), dt_db_i(r->starts), dt_db_i(r->updated_ms),
+                             dt_db_i(r->activity_ms), dt_db_i(r->res.cpu_millis),
+                             dt_db_i(r->res.memory_mib), dt_db_i(r->res.disk_mib),
+                             dt_db_t(dt_backup_text(r->backup)), backup_time(r), dt_db_i(r->lost)),
+                  NULL, err) < 0)
+        return -1;
+    return dt_store_usage_note(c, r, err);
 }
 
 int dt_store_sandbox_edit(struct dt_db_conn *c, const struct dt_sandbox_row *r, struct dt_err *err)
 {
+    return dt_db_run(
+        c,
+        "UPDATE sandbox SET labels = ?2, is_public = ?3, auto_stop = ?4, "
+        "auto_archive = ?5, auto_delete = ?6, updated_ms = ?7, activity_ms = ?8, "
+        "net_block_all = ?9, net_allow_list = ?10 WHERE id = ?1",
+        DT_DB_ARGS(dt_db_t(r->id), dt_db_t(r->labels), dt_db_i(r->is_public), dt_db_i(r->auto_stop),
+                   dt_db_i(r->auto_archive), dt_db_i(r->auto_delete), dt_db_i(r->updated_ms),
+                   dt_db_i(r->activity_ms), dt_db_i(r->block_all), dt_db_t(r->allow_list)),
+        NULL, err);
+}
+
+int dt_store_sandbox_backup(struct dt_db_conn *c, const char *id, enum dt_backup_state state,
+                            int64_t backup_ms, struct dt_err *err)
+{
     return dt_db_run(c,
-                     "UPDATE sandbox SET labels = ?2, is_public = ?3, auto_stop = ?4, "
-                     "auto_archive = ?5, auto_delete = ?6, updated_ms = ?7, activity_ms = ?8 "
+                     "UPDATE sandbox SET backup_state = ?2, backup_ms = coalesce(?3, backup_ms) "
                      "WHERE id = ?1",
-                     DT_DB_ARGS(dt_db_t(r->id), dt_db_t(r->labels), dt_db_i(r->is_public),
-                                dt_db_i(r->auto_stop), dt_db_i(r->auto_archive),
-                                dt_db_i(r->auto_delete), dt_db_i(r->updated_ms),
-                                dt_db_i(r->activity_ms)),
+                     DT_DB_ARGS(dt_db_t(id), dt_db_t(dt_backup_text(state)),
+                                backup_ms > 0 ? dt_db_i(backup_ms) : dt_db_null()),
                      NULL, err);
 }
 
@@ -209,6 +243,40 @@ int dt_store_sandbox_all(struct dt_db_conn *c,
     return each_row(q, each, ctx, err);
 }
 
+int dt_store_sandbox_forks(struct dt_db_conn *c, const char *id, bool destroyed,
+                           int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
+                           void *ctx, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "SELECT " COLUMNS " FROM sandbox WHERE forked_from = ?1 AND "
+                    "(?2 OR state <> 'destroyed') ORDER BY created_ms, id",
+                    DT_DB_ARGS(dt_db_t(id), dt_db_i(destroyed)), &q, err) < 0)
+        return -1;
+    return each_row(q, each, ctx, err);
+}
+
+int dt_store_sandbox_regions(struct dt_db_conn *c, const char *org,
+                             int (*each)(void *ctx, const char *region, struct dt_err *err),
+                             void *ctx, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "SELECT DISTINCT target FROM sandbox WHERE organization_id = ?1 AND "
+                    "state <> 'destroyed' ORDER BY target",
+                    DT_DB_ARGS(dt_db_t(org)), &q, err) < 0)
+        return -1;
+    int got;
+    while ((got = dt_db_next(q, err)) > 0) {
+        if (each(ctx, dt_db_text(q, 0), err) < 0) {
+            got = -1;
+            break;
+        }
+    }
+    dt_db_end(q);
+    return got;
+}
+
 /* Prefixes compare without case; LIKE would give % and _ a meaning. */
 #define MATCHES                                                                                    \
     "organization_id = ?1 AND state <> 'destroyed' "                                               \
@@ -219,42 +287,85 @@ int dt_store_sandbox_all(struct dt_db_conn *c,
     "WHERE have.key = want.key AND have.value = want.value))) "                                    \
     "AND (?5 IS NULL OR state IN (SELECT value FROM json_each(?5))) "                              \
     "AND (?6 IS NULL OR snapshot_name IN (SELECT value FROM json_each(?6))) "                      \
-    "AND (?7 OR state <> 'error' OR desired <> 'destroyed') "
+    "AND (?7 IS NULL OR target IN (SELECT value FROM json_each(?7))) "                             \
+    "AND (?8 OR state <> 'error' OR desired <> 'destroyed') "                                      \
+    "AND (?9 < 0 OR is_public = ?9) "                                                              \
+    "AND (?10 < 0 OR (state = 'error' AND desired <> 'destroyed' AND "                             \
+    "(NOT is_lost OR backup_ms IS NOT NULL)) = ?10) "                                              \
+    "AND cpu_millis BETWEEN ?11 AND ?12 AND memory_mib BETWEEN ?13 AND ?14 "                       \
+    "AND disk_mib BETWEEN ?15 AND ?16 AND created_ms BETWEEN ?17 AND ?18 "                         \
+    "AND activity_ms BETWEEN ?19 AND ?20 "
+enum { MATCH_ARGS = 20, REST_ARGS = 6 };
 #define SORT_KEY                                                                                   \
-    "CASE ?8 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                     \
+    "CASE ?21 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                    \
     "WHEN 'snapshot' THEN snapshot_name WHEN 'region' THEN target WHEN 'updatedAt' THEN "          \
-    "updated_ms WHEN 'lastActivityAt' THEN activity_ms ELSE created_ms END "
+    "updated_ms WHEN 'lastActivityAt' THEN activity_ms WHEN 'cpu' THEN cpu_millis "                \
+    "WHEN 'memoryGib' THEN memory_mib WHEN 'diskGib' THEN disk_mib ELSE created_ms END "
+
+static struct dt_db_arg at_most(int64_t v)
+{
+    return dt_db_i(v > 0 ? v : INT64_MAX);
+}
+
+static void match_args(const struct dt_sandbox_filter *f, struct dt_db_arg args[MATCH_ARGS])
+{
+    const struct dt_db_arg all[MATCH_ARGS] = {
+        dt_db_t(f->org),
+        dt_db_t(f->id_prefix),
+        dt_db_t(f->name_prefix),
+        dt_db_t(f->labels),
+        dt_db_t(f->states),
+        dt_db_t(f->snapshots),
+        dt_db_t(f->regions),
+        dt_db_i(f->errored_deleted),
+        dt_db_i(f->is_public),
+        dt_db_i(f->is_recoverable),
+        dt_db_i(f->least.cpu_millis),
+        at_most(f->most.cpu_millis),
+        dt_db_i(f->least.memory_mib),
+        at_most(f->most.memory_mib),
+        dt_db_i(f->least.disk_mib),
+        at_most(f->most.disk_mib),
+        dt_db_i(f->created_after_ms),
+        at_most(f->created_before_ms),
+        dt_db_i(f->active_after_ms),
+        at_most(f->active_before_ms),
+    };
+    memcpy(args, all, sizeof(all));
+}
+
+static int count(struct dt_db_conn *c, const struct dt_db_arg *args, int64_t *total,
+                 struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c, "SELECT count(*) FROM sandbox WHERE " MATCHES, args, &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    *total = got > 0 ? dt_db_int(q, 0) : 0;
+    dt_db_end(q);
+    return got < 0 ? -1 : 0;
+}
 
 int dt_store_sandbox_list(struct dt_db_conn *c, const struct dt_sandbox_filter *f,
                           int (*each)(void *ctx, struct dt_sandbox_row *r, struct dt_err *err),
                           void *ctx, int64_t *total, struct dt_err *err)
 {
     struct dt_db_rows *q;
-    const struct dt_db_arg match[] = {
-        dt_db_t(f->org),    dt_db_t(f->id_prefix), dt_db_t(f->name_prefix),    dt_db_t(f->labels),
-        dt_db_t(f->states), dt_db_t(f->snapshots), dt_db_i(f->errored_deleted)};
-    if (total != NULL) {
-        if (dt_db_query(
-                c, "SELECT count(*) FROM sandbox WHERE " MATCHES,
-                DT_DB_ARGS(match[0], match[1], match[2], match[3], match[4], match[5], match[6]),
-                &q, err) < 0)
-            return -1;
-        int got = dt_db_next(q, err);
-        *total = got > 0 ? dt_db_int(q, 0) : 0;
-        dt_db_end(q);
-        if (got < 0)
-            return -1;
-    }
+    struct dt_db_arg args[MATCH_ARGS + REST_ARGS + 1] = {{0}};
+    match_args(f, args);
+    if (total != NULL && count(c, args, total, err) < 0)
+        return -1;
+    const struct dt_db_arg rest[REST_ARGS] = {dt_db_t(f->sort),     dt_db_t(f->order),
+                                              dt_db_t(f->after_id), dt_db_i(f->after_ms),
+                                              dt_db_i(f->limit),    dt_db_i(f->offset)};
+    memcpy(args + MATCH_ARGS, rest, sizeof(rest));
     if (dt_db_query(c,
                     "SELECT " COLUMNS " FROM sandbox WHERE " MATCHES
-                    "AND (?10 IS NULL OR (created_ms, id) < (?11, ?10)) "
-                    "ORDER BY CASE WHEN ?9 = 'asc' THEN " SORT_KEY "END ASC, "
-                    "CASE WHEN ?9 <> 'asc' THEN " SORT_KEY "END DESC, created_ms DESC, id DESC "
-                    "LIMIT ?12 OFFSET ?13",
-                    DT_DB_ARGS(match[0], match[1], match[2], match[3], match[4], match[5], match[6],
-                               dt_db_t(f->sort), dt_db_t(f->order), dt_db_t(f->after_id),
-                               dt_db_i(f->after_ms), dt_db_i(f->limit), dt_db_i(f->offset)),
-                    &q, err) < 0)
+                    "AND (?23 IS NULL OR (created_ms, id) < (?24, ?23)) "
+                    "ORDER BY CASE WHEN ?22 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "
+                    "CASE WHEN ?22 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, "
+                    "created_ms DESC, id DESC LIMIT ?25 OFFSET ?26",
+                    args, &q, err) < 0)
         return -1;
     return each_row(q, each, ctx, err);
 }

@@ -10,9 +10,12 @@ def quote(line: str) -> str:
 
 def main() -> None:
     rows = []
-    for number, path in enumerate(sorted(map(pathlib.Path, sys.argv[2:])), start=1):
-        if int(path.name.split("_")[0]) != number:
-            sys.exit(f"{path.name}: expected number {number:04d}")
+    last = 0
+    for path in sorted(map(pathlib.Path, sys.argv[2:])):
+        number = int(path.name.split("_")[0])
+        if number <= last:
+            sys.exit(f"{path.name}: the number {last:04d} is taken")
+        last = number
         lines = "\n".join(quote(line) for line in path.read_text().splitlines())
         rows.append(f'    {{{number}, "{path.stem}",\n{lines}}},')
     pathlib.Path(sys.argv[1]).write_text(

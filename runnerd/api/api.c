@@ -35,6 +35,20 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_SANDBOX_AUTOSTOP] = {.plain = dt_api_sandbox_autostop},
     [DT_REST_SANDBOX_AUTOARCHIVE] = {.plain = dt_api_sandbox_autoarchive},
     [DT_REST_SANDBOX_AUTODELETE] = {.plain = dt_api_sandbox_autodelete},
+    [DT_REST_SANDBOX_ARCHIVE] = {.plain = dt_api_sandbox_archive},
+    [DT_REST_SANDBOX_BACKUP] = {.plain = dt_api_sandbox_backup},
+    [DT_REST_SANDBOX_RECOVER] = {.plain = dt_api_sandbox_recover},
+    [DT_REST_SANDBOX_PAUSE] = {.plain = dt_api_sandbox_pause},
+    [DT_REST_SANDBOX_RESIZE] = {.with_body = dt_api_sandbox_resize},
+    [DT_REST_SANDBOX_FORK] = {.with_body = dt_api_sandbox_fork},
+    [DT_REST_SANDBOX_FORKS] = {.plain = dt_api_sandbox_forks},
+    [DT_REST_SANDBOX_PARENT] = {.plain = dt_api_sandbox_parent},
+    [DT_REST_SANDBOX_ANCESTORS] = {.plain = dt_api_sandbox_ancestors},
+    [DT_REST_SANDBOX_NETWORK] = {.with_body = dt_api_sandbox_network},
+    [DT_REST_SANDBOX_REGIONS] = {.plain = dt_api_sandbox_regions},
+    [DT_REST_SANDBOX_FOR_RUNNER] = {.plain = dt_api_sandbox_for_runner},
+    [DT_REST_SANDBOX_USAGE] = {.plain = dt_api_sandbox_usage},
+    [DT_REST_USAGE_REPORT] = {.plain = dt_api_usage_report},
     [DT_REST_SANDBOX_ACTIVITY] = {.plain = dt_api_sandbox_activity},
     [DT_REST_SANDBOX_PREVIEW_URL] = {.plain = dt_api_preview_url},
     [DT_REST_SANDBOX_SIGNED_URL] = {.plain = dt_api_signed_url},
@@ -273,6 +287,13 @@ static void on_body(void *ctx, struct dt_str body, const struct dt_err *err)
     handlers[a->op].with_body(a, j);
 }
 
+static void unserved(struct dt_api_req *a)
+{
+    struct dt_err err;
+    (void)dt_err_set(&err, DT_E_UNSUPPORTED, "%s", dt_rest_routes[a->op].unserved);
+    dt_api_fail(a, &err);
+}
+
 static void start(struct dt_api_req *a)
 {
     struct dt_err err;
@@ -289,6 +310,8 @@ static void start(struct dt_api_req *a)
         dt_reply_error(a->http, &err, "DAYTONA_API");
     else if (authorize(a, &err) < 0)
         dt_api_fail(a, &err);
+    else if (dt_rest_routes[a->op].unserved != NULL)
+        unserved(a);
     else if (handlers[a->op].with_body != NULL)
         dt_http_req_collect(a->http, DT_API_BODY_MAX, on_body, a);
     else

@@ -36,6 +36,12 @@ void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */
 struct dt_live *dt_api_sandbox(struct dt_api_req *a);
+/* A dt_lifecycle_done for a request that it holds a reference of: answers with the row. */
+void dt_api_on_row(void *ctx, const struct dt_sandbox_row *row, const struct dt_err *err);
+/* START, STOP and the like of the sandbox in the path; answers. */
+void dt_api_change(struct dt_api_req *a, enum dt_sandbox_call call);
+/* Answers with the row as the store has it. */
+void dt_api_read(struct dt_api_req *a);
 /* The object of the wire for a row; NULL without memory. */
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
@@ -68,6 +74,20 @@ void dt_api_sandbox_autoarchive(struct dt_api_req *a);
 void dt_api_sandbox_autodelete(struct dt_api_req *a);
 void dt_api_sandbox_activity(struct dt_api_req *a);
 void dt_api_sandbox_changes(struct dt_api_req *a);
+void dt_api_sandbox_archive(struct dt_api_req *a);
+void dt_api_sandbox_backup(struct dt_api_req *a);
+void dt_api_sandbox_recover(struct dt_api_req *a);
+void dt_api_sandbox_pause(struct dt_api_req *a);
+void dt_api_sandbox_resize(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_fork(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_forks(struct dt_api_req *a);
+void dt_api_sandbox_parent(struct dt_api_req *a);
+void dt_api_sandbox_ancestors(struct dt_api_req *a);
+void dt_api_sandbox_network(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_regions(struct dt_api_req *a);
+void dt_api_sandbox_for_runner(struct dt_api_req *a);
+void dt_api_sandbox_usage(struct dt_api_req *a);
+void dt_api_usage_report(struct dt_api_req *a);
 void dt_api_preview_url(struct dt_api_req *a);
 void dt_api_signed_url(struct dt_api_req *a);
 void dt_api_signed_url_expire(struct dt_api_req *a);

@@ -2,13 +2,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "runnerd/api/api.h"
+
+enum { BARE_MAX = 10000 };
 
 struct list_job {
     struct dt_api_req *a;
     struct dt_rest_sandbox_query in;
     struct dt_sandbox_filter filter;
-    char *states, *snapshots;
+    char *states, *snapshots, *regions;
+    bool bare; /* the items alone, as before cursors */
     char after_id[DT_UUID_SIZE];
     bool by_cursor;
     struct dt_sandbox_row *rows;
@@ -23,6 +27,7 @@ static void job_free(struct list_job *j)
     free(j->rows);
     free(j->states);
     free(j->snapshots);
+    free(j->regions);
     dt_rest_sandbox_query_done(&j->in);
     dt_api_unref(j->a);
     free(j);
@@ -48,6 +53,10 @@ static void reply_cursor(struct list_job *j, json_t *items)
 {
     char cursor[96];
     int64_t limit = j->in.limit;
+    if (j->bare) {
+        dt_api_reply(j->a, json_incref(items));
+        return;
+    }
     struct dt_rest_sandbox_list out = {.items = items};
     if ((int64_t)j->n > limit) {
         const struct dt_sandbox_row *last = &j->rows[limit - 1];
@@ -141,6 +150,47 @@ static int read_cursor(struct list_job *j, struct dt_err *err)
     return 0;
 }
 
+static int read_time(const char *name, const char *text, int64_t *ret, struct dt_err *err)
+{
+    if (text == NULL || dt_clock_parse_iso(dt_str_z(text), ret) == 0)
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST, "%s must be a date such as 2027-01-31T12:00:00Z",
+                      name);
+}
+
+static int fill_amounts(struct list_job *j, struct dt_err *err)
+{
+    const struct dt_rest_sandbox_query *in = &j->in;
+    struct dt_sandbox_filter *f = &j->filter;
+    const json_t *regions = json_array_size(in->region_ids) > 0 ? in->region_ids : in->regions;
+    f->least =
+        (struct dt_resources){(int64_t)(in->min_cpu * 1000), (int64_t)(in->min_memory_gi_b * 1024),
+                              (int64_t)(in->min_disk_gi_b * 1024)};
+    f->most =
+        (struct dt_resources){(int64_t)(in->max_cpu * 1000), (int64_t)(in->max_memory_gi_b * 1024),
+                              (int64_t)(in->max_disk_gi_b * 1024)};
+    f->is_public = in->has_is_public ? in->is_public : -1;
+    f->is_recoverable = in->has_is_recoverable ? in->is_recoverable : -1;
+    if (read_time("createdAtAfter", in->created_at_after, &f->created_after_ms, err) < 0 ||
+        read_time("createdAtBefore", in->created_at_before, &f->created_before_ms, err) < 0 ||
+        read_time("lastEventAfter", in->last_event_after, &f->active_after_ms, err) < 0 ||
+        read_time("lastEventBefore", in->last_event_before, &f->active_before_ms, err) < 0 ||
+        array_text(regions, &j->regions, err) < 0)
+        return -1;
+    f->regions = j->regions;
+    return 0;
+}
+
+/* All sandboxes of this server are of one class. */
+static bool other_classes(const json_t *classes)
+{
+    for (size_t i = 0; i < json_array_size(classes); i++) {
+        if (strcmp(json_string_value(json_array_get(classes, i)), "container") == 0)
+            return false;
+    }
+    return json_array_size(classes) > 0;
+}
+
 static int fill(struct list_job *j, struct dt_err *err)
 {
     const struct dt_rest_sandbox_query *in = &j->in;
@@ -167,12 +217,28 @@ static int fill(struct list_job *j, struct dt_err *err)
     if ((labels != NULL && check_labels(labels, err) < 0) ||
         (j->by_cursor && in->cursor != NULL && read_cursor(j, err) < 0) ||
         array_text(in->states, &j->states, err) < 0 ||
-        array_text(in->snapshots, &j->snapshots, err) < 0)
+        array_text(in->snapshots, &j->snapshots, err) < 0 || fill_amounts(j, err) < 0)
         return -1;
+    if (other_classes(in->sandbox_classes))
+        j->filter.org = ""; /* which has none */
     j->filter.states = j->states;
     j->filter.snapshots = j->snapshots;
-    j->rows = calloc((size_t)j->filter.limit, sizeof(*j->rows));
+    j->rows = calloc((size_t)j->filter.limit + 1, sizeof(*j->rows));
     return j->rows != NULL ? 0 : dt_err_set(err, DT_E_NOMEM, "out of memory");
+}
+
+/* Clients of before 0.180 knew no cursors, and say which they are. */
+static bool wants_bare(struct dt_api_req *a)
+{
+    struct dt_str version = dt_http_req_header(a->http, "X-Daytona-SDK-Version"), major, minor;
+    struct dt_str query = dt_http_req_query(a->http);
+    unsigned long long n;
+    bool paged = query.n > 0 && (memmem(query.p, query.n, "cursor=", 7) != NULL ||
+                                 memmem(query.p, query.n, "limit=", 6) != NULL);
+    if (version.n == 0 || paged)
+        return false;
+    return dt_str_cut(&version, '.', &major) && dt_str_eq(major, DT_STR("0")) &&
+           dt_str_cut(&version, '.', &minor) && dt_str_u64(minor, 100000, &n) == 0 && n < 180;
 }
 
 static void list(struct dt_api_req *a, bool by_cursor)
@@ -191,6 +257,9 @@ static void list(struct dt_api_req *a, bool by_cursor)
     }
     j->a = dt_api_ref(a);
     j->by_cursor = by_cursor;
+    j->bare = by_cursor && wants_bare(a);
+    if (j->bare)
+        j->in.limit = BARE_MAX;
     if (fill(j, &err) < 0 || dt_db_submit_read(a->rd->db, list_job, j, list_done, &err) < 0) {
         dt_api_fail(a, &err);
         job_free(j);

@@ -14,7 +14,8 @@ static json_t *object_of(const char *text)
 
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row)
 {
-    char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE];
+    char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE],
+        backup[DT_CLOCK_ISO_SIZE];
     DT_AUTO_JSON json_t *env = object_of(row->env);
     DT_AUTO_JSON json_t *labels = object_of(row->labels);
     DT_AUTO_JSON json_t *volumes = dt_json_parse(dt_str_z(row->volumes), 4, NULL);
@@ -46,9 +47,11 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
         .state = dt_sandbox_state_text(dt_sandbox_shown(row->state, row->desired)),
         .desired_state = dt_desired_text(row->desired),
         .error_reason = row->error_reason,
-        .recoverable = false,
+        .recoverable = row->state == DT_SANDBOX_ERROR && row->desired != DT_DESIRED_DESTROYED &&
+                       (!row->lost || row->backup_ms > 0),
         .has_recoverable = true,
-        .backup_state = "None",
+        .backup_state = dt_backup_text(row->backup),
+        .backup_created_at = row->backup_ms > 0 ? dt_clock_iso(row->backup_ms, backup) : NULL,
         .auto_stop_interval = row->auto_stop,
         .has_auto_stop_interval = true,
         .auto_archive_interval = row->auto_archive,
@@ -69,7 +72,7 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
 
 /* --- operations of the life cycle --- */
 
-static void on_changed(void *ctx, const struct dt_sandbox_row *row, const struct dt_err *err)
+void dt_api_on_row(void *ctx, const struct dt_sandbox_row *row, const struct dt_err *err)
 {
     struct dt_api_req *a = ctx;
     if (err != NULL)
@@ -129,7 +132,7 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
     };
     if (check_create(in, err) < 0)
         return -1;
-    return dt_lifecycle_create(a->rd, &c, on_changed, a, err);
+    return dt_lifecycle_create(a->rd, &c, dt_api_on_row, a, err);
 }
 
 void dt_api_sandbox_create(struct dt_api_req *a, json_t *body)
@@ -272,7 +275,12 @@ void dt_api_sandbox_get(struct dt_api_req *a)
         submit_row_job(a, READ, 0, NULL);
 }
 
-static void change(struct dt_api_req *a, enum dt_sandbox_call call)
+void dt_api_read(struct dt_api_req *a)
+{
+    submit_row_job(a, READ, 0, NULL);
+}
+
+void dt_api_change(struct dt_api_req *a, enum dt_sandbox_call call)
 {
     struct dt_err err;
     bool already = false;
@@ -280,7 +288,7 @@ static void change(struct dt_api_req *a, enum dt_sandbox_call call)
     if (l == NULL)
         return;
     (void)dt_api_ref(a);
-    if (dt_lifecycle_change(a->rd, l, call, on_changed, a, &already, &err) < 0) {
+    if (dt_lifecycle_change(a->rd, l, call, dt_api_on_row, a, &already, &err) < 0) {
         dt_api_fail(a, &err);
         dt_api_unref(a);
     } else if (already) {
@@ -291,17 +299,17 @@ static void change(struct dt_api_req *a, enum dt_sandbox_call call)
 
 void dt_api_sandbox_delete(struct dt_api_req *a)
 {
-    change(a, DT_CALL_DELETE);
+    dt_api_change(a, DT_CALL_DELETE);
 }
 
 void dt_api_sandbox_start(struct dt_api_req *a)
 {
-    change(a, DT_CALL_START);
+    dt_api_change(a, DT_CALL_START);
 }
 
 void dt_api_sandbox_stop(struct dt_api_req *a)
 {
-    change(a, DT_CALL_STOP);
+    dt_api_change(a, DT_CALL_STOP);
 }
 
 void dt_api_sandbox_labels(struct dt_api_req *a, json_t *body)

@@ -227,6 +227,7 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
     header.append(f"struct {short}_route {{\n    const char *id, *method, *path;\n"
                   "    const char *scope; /* NULL: any caller of the organization */\n"
                   "    const char *audit; /* the audit action; NULL: not audited */\n"
+                  "    const char *unserved; /* why there is no handler yet; NULL: there is one */\n"
                   "    bool open;         /* needs no credentials */\n    int status;\n};\n"
                   f"extern const struct {short}_route {short}_routes[];\n")
 
@@ -235,7 +236,7 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
 
     rows = "\n".join(
         f"    {{{quote(o['id'])}, {quote(o['method'])}, {quote(o['path'])}, {text(o.get('scope'))}, "
-        f"{text(o.get('audit'))}, {'true' if o.get('auth') == 'none' else 'false'}, "
+        f"{text(o.get('audit'))}, {text(o.get('unserved'))}, {'true' if o.get('auth') == 'none' else 'false'}, "
         f"{o.get('status', 200)}}}," for o in operations)
     source = module.source + [f"const struct {short}_route {short}_routes[] = {{\n{rows}\n    {{0}}}};"]
     pair(out, f"{folder}_api", "\n".join(header), "\n".join(source))

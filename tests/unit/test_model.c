@@ -181,86 +181,227 @@ static void test_every_state_has_a_word(void **state)
         assert_int_equal(dt_desired_from_text(text, &back), 0);
         assert_int_equal(back, i);
     }
+    for (int i = 0; i < DT_BACKUP_STATE_COUNT; i++) {
+        enum dt_backup_state back;
+        const char *text = dt_backup_text((enum dt_backup_state)i);
+        assert_int_equal(dt_backup_from_text(text, &back), 0);
+        assert_int_equal(back, i);
+    }
     enum dt_sandbox_state s;
-    assert_int_equal(dt_sandbox_state_from_text("archived", &s), -1);
+    enum dt_backup_state b;
+    assert_int_equal(dt_backup_from_text("none", &b), -1);
+    assert_int_equal(dt_sandbox_state_from_text("flying", &s), -1);
     assert_int_equal(dt_sandbox_state_from_text(NULL, &s), -1);
     assert_true(dt_sandbox_state_known("archived"));
+    assert_true(dt_sandbox_state_known("snapshotting"));
     assert_false(dt_sandbox_state_known("flying"));
 }
 
+/* The whole table: a row for each state, with those that may come after it. */
 static void test_moves(void **state)
 {
     (void)state;
-    for (int i = 0; i < DT_SANDBOX_STATE_COUNT; i++)
-        assert_false(dt_sandbox_may_move(DT_SANDBOX_DESTROYED, (enum dt_sandbox_state)i));
-    assert_true(dt_sandbox_may_move(DT_SANDBOX_CREATING, DT_SANDBOX_STARTED));
-    assert_false(dt_sandbox_may_move(DT_SANDBOX_STOPPED, DT_SANDBOX_STARTED));
-    assert_true(dt_sandbox_may_move(DT_SANDBOX_STARTED, DT_SANDBOX_STOPPED));
-    assert_false(dt_sandbox_may_move(DT_SANDBOX_STOPPING, DT_SANDBOX_DESTROYING));
+    static const struct {
+        const char *from, *to; /* separated by one space */
+    } rows[] = {
+        {"creating", "started destroyed error"},
+        {"started", "stopping stopped pausing paused resizing destroying error"},
+        {"stopping", "stopped started error"},
+        {"stopped", "starting archiving archived resizing destroying error"},
+        {"starting", "started stopped error"},
+        {"destroying", "destroyed error"},
+        {"destroyed", ""},
+        {"error", "restoring destroying"},
+        {"archiving", "archived stopped error"},
+        {"archived", "restoring stopped destroying error"},
+        {"restoring", "started stopped archived error"},
+        {"pausing", "paused started stopped error"},
+        {"paused", "resuming started stopping stopped destroying error"},
+        {"resuming", "started paused stopped error"},
+        {"resizing", "started stopped error"},
+    };
+    assert_int_equal(COUNT(rows), DT_SANDBOX_STATE_COUNT);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        enum dt_sandbox_state from;
+        char list[256];
+        (void)snprintf(list, sizeof(list), " %s ", rows[i].to);
+        assert_int_equal(dt_sandbox_state_from_text(rows[i].from, &from), 0);
+        for (int to = 0; to < DT_SANDBOX_STATE_COUNT; to++) {
+            char word[32];
+            (void)snprintf(word, sizeof(word), " %s ",
+                           dt_sandbox_state_text((enum dt_sandbox_state)to));
+            bool may = dt_sandbox_may_move(from, (enum dt_sandbox_state)to);
+            if (may != (strstr(list, word) != NULL))
+                fail_msg("%s ->%s", rows[i].from, word);
+        }
+    }
 }
+
+#define CALL(c, s, d, ...)                                                                         \
+    {                                                                                              \
+        DT_CALL_##c,                                                                               \
+        {                                                                                          \
+            .state = DT_SANDBOX_##s, .desired = DT_DESIRED_##d, __VA_ARGS__                        \
+        }                                                                                          \
+    }
 
 static void test_calls(void **state)
 {
     (void)state;
     static const struct {
-        enum dt_sandbox_call call;
-        enum dt_sandbox_state s;
-        enum dt_sandbox_desired d;
-        bool busy;
+        struct {
+            enum dt_sandbox_call call;
+            struct dt_sandbox_now now;
+        } c;
         int want;
         enum dt_err_code code;
+        const char *text;
     } rows[] = {
-        {DT_CALL_START, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, 1, DT_OK},
-        {DT_CALL_START, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 0, DT_OK},
-        {DT_CALL_START, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, -1, DT_E_CONFLICT},
-        {DT_CALL_START, DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, false, -1, DT_E_CONFLICT},
-        {DT_CALL_START, DT_SANDBOX_ERROR, DT_DESIRED_STARTED, false, -1, DT_E_BAD_REQUEST},
-        {DT_CALL_STOP, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 1, DT_OK},
-        {DT_CALL_STOP, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, -1, DT_E_BAD_REQUEST},
-        {DT_CALL_STOP, DT_SANDBOX_CREATING, DT_DESIRED_STARTED, true, -1, DT_E_CONFLICT},
-        {DT_CALL_DELETE, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, 1, DT_OK},
-        {DT_CALL_DELETE, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, 1, DT_OK},
-        {DT_CALL_DELETE, DT_SANDBOX_ERROR, DT_DESIRED_DESTROYED, false, 1, DT_OK},
-        {DT_CALL_DELETE, DT_SANDBOX_DESTROYING, DT_DESIRED_DESTROYED, true, -1, DT_E_CONFLICT},
+        {CALL(START, STOPPED, STOPPED, 0), 1, DT_OK, NULL},
+        {CALL(START, ARCHIVED, ARCHIVED, 0), 1, DT_OK, NULL},
+        {CALL(START, PAUSED, PAUSED, 0), 1, DT_OK, NULL},
+        {CALL(START, STARTED, STARTED, 0), 0, DT_OK, NULL},
+        {CALL(START, STARTED, STARTED, .busy = true), -1, DT_E_CONFLICT, "in progress"},
+        {CALL(START, STOPPING, STOPPED, 0), -1, DT_E_CONFLICT, "in progress (stopping)"},
+        {CALL(START, RESTORING, STARTED, .busy = true), -1, DT_E_CONFLICT, "(restoring)"},
+        {CALL(START, ERROR, STARTED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not in valid state"},
+        {CALL(STOP, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(STOP, PAUSED, PAUSED, 0), 1, DT_OK, NULL},
+        {CALL(STOP, STOPPED, STOPPED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not started"},
+        {CALL(STOP, ARCHIVED, ARCHIVED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not started"},
+        {CALL(STOP, CREATING, STARTED, .busy = true), -1, DT_E_CONFLICT, "in progress"},
+        {CALL(DELETE, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(DELETE, STOPPED, STOPPED, 0), 1, DT_OK, NULL},
+        {CALL(DELETE, ARCHIVED, ARCHIVED, 0), 1, DT_OK, NULL},
+        {CALL(DELETE, PAUSED, PAUSED, 0), 1, DT_OK, NULL},
+        {CALL(DELETE, ERROR, DESTROYED, 0), 1, DT_OK, NULL},
+        {CALL(DELETE, DESTROYING, DESTROYED, .busy = true), -1, DT_E_CONFLICT, "in progress"},
+        {CALL(ARCHIVE, STOPPED, STOPPED, 0), 1, DT_OK, NULL},
+        {CALL(ARCHIVE, STARTED, STARTED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not stopped"},
+        {CALL(ARCHIVE, ARCHIVED, ARCHIVED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not stopped"},
+        {CALL(ARCHIVE, STOPPED, STOPPED, .ephemeral = true), -1, DT_E_BAD_REQUEST,
+         "Ephemeral sandboxes cannot be archived"},
+        {CALL(ARCHIVE, STOPPED, STOPPED, .busy = true), -1, DT_E_CONFLICT, "in progress"},
+        {CALL(PAUSE, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(PAUSE, PAUSED, PAUSED, 0), 0, DT_OK, NULL},
+        {CALL(PAUSE, STOPPED, STOPPED, 0), -1, DT_E_BAD_REQUEST, "Sandbox is not started"},
+        {CALL(RESIZE, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(RESIZE, STOPPED, STOPPED, 0), 1, DT_OK, NULL},
+        {CALL(RESIZE, PAUSED, PAUSED, 0), -1, DT_E_BAD_REQUEST, "can be resized"},
+        {CALL(RESIZE, ARCHIVED, ARCHIVED, 0), -1, DT_E_BAD_REQUEST, "can be resized"},
+        {CALL(FORK, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(FORK, STOPPED, STOPPED, 0), 1, DT_OK, NULL},
+        {CALL(FORK, PAUSED, PAUSED, 0), 1, DT_OK, NULL},
+        {CALL(FORK, ARCHIVED, ARCHIVED, 0), -1, DT_E_BAD_REQUEST, "can be forked"},
+        {CALL(BACKUP, STARTED, STARTED, 0), 1, DT_OK, NULL},
+        {CALL(BACKUP, STARTED, STARTED, .ephemeral = true), -1, DT_E_BAD_REQUEST,
+         "Ephemeral sandboxes cannot be backed up"},
+        {CALL(BACKUP, STOPPED, STOPPED, .backing_up = true), -1, DT_E_BAD_REQUEST,
+         "Sandbox backup is already in progress"},
+        {CALL(BACKUP, ARCHIVED, ARCHIVED, 0), -1, DT_E_BAD_REQUEST, "can be backed up"},
+        {CALL(RECOVER, ERROR, STOPPED, .recoverable = true), 1, DT_OK, NULL},
+        {CALL(RECOVER, ERROR, STOPPED, 0), -1, DT_E_BAD_REQUEST,
+         "Sandbox is not in a recoverable state"},
+        {CALL(RECOVER, STARTED, STARTED, 0), -1, DT_E_BAD_REQUEST,
+         "Sandbox must be in error state to recover"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct dt_err err = {0};
-        assert_int_equal(
-            dt_sandbox_check_call(rows[i].call, rows[i].s, rows[i].d, rows[i].busy, &err),
-            rows[i].want);
-        if (rows[i].want < 0)
+        if (dt_sandbox_check_call(rows[i].c.call, &rows[i].c.now, &err) != rows[i].want)
+            fail_msg("row %zu: %s", i, err.msg);
+        if (rows[i].want < 0) {
             assert_int_equal(err.code, rows[i].code);
+            assert_non_null(strstr(err.msg, rows[i].text));
+        }
     }
 }
 
 static void test_repairs(void **state)
 {
     (void)state;
+    enum { NONE, DISK, RUNS, FROZEN, ARCHIVED, BOTH, KINDS };
+    static const struct dt_sandbox_found found[KINDS] = {
+        [DISK] = {.has_disk = true},
+        [RUNS] = {.has_disk = true, .running = true},
+        [FROZEN] = {.has_disk = true, .running = true, .paused = true},
+        [ARCHIVED] = {.archived = true},
+        [BOTH] = {.has_disk = true, .archived = true},
+    };
     static const struct {
+        const char *s, *d;
+        const char *want; /* a letter for each kind of `found`, in order */
+    } rows[] = {
+        /* Keep, sTarted, sTopped 'o', Paused, Archived 'a', stop 'x', Destroy, archive 'A', Resize,
+         * Lost */
+        {"started", "started", "loKpao"},      {"starting", "started", "lotpao"},
+        {"started", "stopped", "loxxao"},      {"stopping", "stopped", "loxxao"},
+        {"stopped", "stopped", "lKxxaK"},      {"creating", "started", "DDDDDD"},
+        {"destroying", "destroyed", "DDDDDD"}, {"started", "destroyed", "DDDDDD"},
+        {"error", "destroyed", "DDDDDD"},      {"error", "stopped", "KKKKKK"},
+        {"archiving", "archived", "lAxxaA"},   {"archived", "archived", "loxxKo"},
+        {"restoring", "started", "lotpao"},    {"pausing", "paused", "lotpao"},
+        {"paused", "paused", "lotKao"},        {"resuming", "started", "lotpao"},
+        {"resizing", "started", "lRRRaR"},     {"resizing", "stopped", "lRRRaR"},
+    };
+    static const struct {
+        char letter;
+        enum dt_sandbox_repair repair;
+    } letters[] = {{'K', DT_REPAIR_KEEP},    {'t', DT_REPAIR_STARTED},  {'o', DT_REPAIR_STOPPED},
+                   {'p', DT_REPAIR_PAUSED},  {'a', DT_REPAIR_ARCHIVED}, {'x', DT_REPAIR_STOP},
+                   {'D', DT_REPAIR_DESTROY}, {'A', DT_REPAIR_ARCHIVE},  {'R', DT_REPAIR_RESIZE},
+                   {'l', DT_REPAIR_LOST}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
         enum dt_sandbox_state s;
         enum dt_sandbox_desired d;
-        bool disk, running;
-        enum dt_sandbox_repair want;
-    } rows[] = {
-        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, true, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, true, false, DT_REPAIR_STOPPED},
-        {DT_SANDBOX_STARTED, DT_DESIRED_STARTED, false, false, DT_REPAIR_LOST},
-        {DT_SANDBOX_CREATING, DT_DESIRED_STARTED, true, true, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_CREATING, DT_DESIRED_STARTED, false, false, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STARTING, DT_DESIRED_STARTED, true, true, DT_REPAIR_STARTED},
-        {DT_SANDBOX_STARTING, DT_DESIRED_STARTED, true, false, DT_REPAIR_STOPPED},
-        {DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, true, true, DT_REPAIR_STOP},
-        {DT_SANDBOX_STOPPING, DT_DESIRED_STOPPED, true, false, DT_REPAIR_STOPPED},
-        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, true, false, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, true, true, DT_REPAIR_STOP},
-        {DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, false, false, DT_REPAIR_LOST},
-        {DT_SANDBOX_DESTROYING, DT_DESIRED_DESTROYED, false, false, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_ERROR, DT_DESIRED_STOPPED, true, false, DT_REPAIR_KEEP},
-        {DT_SANDBOX_ERROR, DT_DESIRED_DESTROYED, true, true, DT_REPAIR_DESTROY},
+        assert_int_equal(dt_sandbox_state_from_text(rows[i].s, &s), 0);
+        assert_int_equal(dt_desired_from_text(rows[i].d, &d), 0);
+        for (int k = 0; k < KINDS; k++) {
+            enum dt_sandbox_repair got = dt_sandbox_repair(s, d, found[k]);
+            char letter = '?';
+            for (size_t n = 0; n < COUNT(letters); n++)
+                letter = letters[n].repair == got ? letters[n].letter : letter;
+            if (letter != rows[i].want[k])
+                fail_msg("%s, %s wanted, found %d: %c, not %c", rows[i].s, rows[i].d, k, letter,
+                         rows[i].want[k]);
+        }
+    }
+}
+
+static void test_shares(void **state)
+{
+    (void)state;
+    enum {
+        CPU = DT_SHARE_CPU,
+        MEM = DT_SHARE_MEMORY,
+        DISK = DT_SHARE_DISK,
+        ALL = CPU | MEM | DISK
     };
-    for (size_t i = 0; i < COUNT(rows); i++)
-        assert_int_equal(dt_sandbox_repair(rows[i].s, rows[i].d, rows[i].disk, rows[i].running),
-                         rows[i].want);
+    static const struct {
+        const char *s, *d;
+        unsigned want;
+    } rows[] = {
+        {"creating", "started", ALL},     {"started", "started", ALL},
+        {"started", "stopped", ALL},      {"stopping", "stopped", ALL},
+        {"starting", "started", ALL},     {"restoring", "started", ALL},
+        {"pausing", "paused", ALL},       {"resuming", "started", ALL},
+        {"paused", "paused", MEM | DISK}, {"stopped", "stopped", DISK},
+        {"archiving", "archived", DISK},  {"archived", "archived", 0},
+        {"destroying", "destroyed", 0},   {"destroyed", "destroyed", 0},
+        {"error", "stopped", 0},          {"resizing", "started", ALL},
+        {"resizing", "stopped", DISK},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        enum dt_sandbox_state s;
+        enum dt_sandbox_desired d;
+        assert_int_equal(dt_sandbox_state_from_text(rows[i].s, &s), 0);
+        assert_int_equal(dt_desired_from_text(rows[i].d, &d), 0);
+        assert_int_equal(dt_sandbox_shares(s, d), rows[i].want);
+    }
+    const struct dt_resources r = {1, 2, 3};
+    const struct dt_resources part = dt_resources_share(&r, CPU | DISK);
+    assert_true(part.cpu_millis == 1 && part.memory_mib == 0 && part.disk_mib == 3);
+    assert_false(dt_resources_equal(&r, &part));
+    assert_true(dt_resources_equal(&r, &r));
 }
 
 static void test_timers(void **state)
@@ -269,24 +410,88 @@ static void test_timers(void **state)
     enum { MIN = 60000 };
     static const struct {
         enum dt_sandbox_state s;
-        struct dt_sandbox_timers t;
+        struct dt_sandbox_timers t; /* stop, delete, activity, archive */
         int64_t now;
         enum dt_sandbox_repair want;
     } rows[] = {
-        {DT_SANDBOX_STARTED, {15, -1, 0}, 15 * MIN, DT_REPAIR_STOP},
-        {DT_SANDBOX_STARTED, {15, -1, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {15, 0, 0}, 15 * MIN, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STARTED, {0, -1, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {0, 5, 0}, 10 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, -1, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, 0, 0}, 0, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STOPPED, {15, 5, 0}, 5 * MIN, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STOPPED, {15, 5, 0}, 4 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPING, {1, 0, 0}, 99 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {15, -1, 99 * MIN}, 0, DT_REPAIR_KEEP}, /* the clock went back */
+        {DT_SANDBOX_STARTED, {15, -1, 0, 0}, 15 * MIN, DT_REPAIR_STOP},
+        {DT_SANDBOX_STARTED, {15, -1, 0, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {15, 0, 0, 0}, 15 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STARTED, {0, -1, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {0, 5, 0, 5}, 10 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, 0, 0, 0}, 0, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0, 0}, 5 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0, 0}, 4 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 60}, 60 * MIN, DT_REPAIR_ARCHIVE},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 60}, 60 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, 60, 0, 60}, 60 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPING, {1, 0, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_ARCHIVED, {1, 1, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_PAUSED, {1, 1, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {15, -1, 99 * MIN, 0}, 0, DT_REPAIR_KEEP}, /* the clock went back */
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_int_equal(dt_sandbox_due(rows[i].s, &rows[i].t, rows[i].now), rows[i].want);
+}
+
+static void test_work_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t usec, ms;
+        bool want;
+    } rows[] = {
+        {0, 60000, false},       {600000, 60000, false}, /* one percent of a cpu */
+        {1199999, 60000, false}, {1200000, 60000, true}, {60000000, 60000, true},
+        {1000000, 0, false},     {UINT64_MAX, 1, true},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_int_equal(dt_sandbox_at_work(rows[i].usec, rows[i].ms), rows[i].want);
+}
+
+static void test_resize_rules(void **state)
+{
+    (void)state;
+    static const struct dt_create_limits limits = {4, 8, 10};
+    static const struct dt_resources has = {1000, 1024, 3072};
+    static const struct {
+        struct dt_resize_ask ask;
+        bool running;
+        const char *error; /* NULL: allowed */
+        struct dt_resources want;
+    } rows[] = {
+        {{0}, false, "At least one of cpu, memory and disk", {0}},
+        {{.cpu = 2}, true, NULL, {2000, 1024, 3072}},
+        {{.cpu = 2, .memory_gib = 4, .disk_gib = 10}, false, NULL, {2000, 4096, 10240}},
+        {{.memory_gib = 2}, true, NULL, {1000, 2048, 3072}},
+        {{.cpu = 5}, true, "CPU request 5 exceeds maximum allowed per sandbox (4).", {0}},
+        {{.memory_gib = 9}, true, "Memory request 9GB exceeds maximum", {0}},
+        {{.disk_gib = 11}, false, "Disk request 11GB exceeds maximum", {0}},
+        {{.disk_gib = 2}, false, "Disk size can only be increased: the sandbox has 3GB", {0}},
+        {{.disk_gib = 4}, true, "The disk can only be resized while the sandbox is stopped", {0}},
+        {{.disk_gib = 3}, true, NULL, {1000, 1024, 3072}},
+        {{.cpu = 1, .memory_gib = 1, .disk_gib = 3}, true, NULL, {1000, 1024, 3072}},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_resources got = {0};
+        struct dt_err err = {0};
+        int rc = dt_resize_check(&rows[i].ask, &limits, &has, rows[i].running, &got, &err);
+        if (rc != (rows[i].error == NULL ? 0 : -1))
+            fail_msg("row %zu: %s", i, err.msg);
+        if (rows[i].error != NULL)
+            assert_non_null(strstr(err.msg, rows[i].error));
+        else
+            assert_true(dt_resources_equal(&got, &rows[i].want));
+    }
+    const struct dt_resources large = {1000, 4096, 3072};
+    const struct dt_resize_ask less = {.memory_gib = 2};
+    struct dt_resources got;
+    struct dt_err err;
+    assert_int_equal(dt_resize_check(&less, &limits, &large, true, &got, &err), -1);
+    assert_non_null(strstr(err.msg, "Memory can only be reduced while the sandbox is stopped"));
+    assert_int_equal(dt_resize_check(&less, &limits, &large, false, &got, &err), 0);
+    assert_int_equal(got.memory_mib, 2048);
 }
 
 static void test_create_rules(void **state)
@@ -489,6 +694,9 @@ int main(void)
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_repairs),
         cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_work_of_its_own),
+        cmocka_unit_test(test_resize_rules),
         cmocka_unit_test(test_create_rules),
         cmocka_unit_test(test_states_of_a_volume),
         cmocka_unit_test(test_where_volumes_may_be),

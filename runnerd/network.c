@@ -1,0 +1,152 @@
+#include "runnerd/network.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "runnerd/boot.h"
+
+enum { CALL_MS = 60000 };
+
+struct change {
+    struct dt_runnerd *rd;
+    struct dt_sandbox_row row;
+    dt_lifecycle_done *done;
+    void *ctx;
+    struct dt_network_ask ask;
+    char *allow_list; /* of the ask */
+    bool old_block_all;
+    char *old_allow_list;
+    bool back; /* the launcher could not: `why` */
+    struct dt_err why;
+};
+
+static void change_free(struct change *ch)
+{
+    dt_sandbox_row_done(&ch->row);
+    free(ch->allow_list);
+    free(ch->old_allow_list);
+    free(ch);
+}
+
+static void over(struct change *ch, const struct dt_err *err)
+{
+    struct dt_live *l = dt_live_by_id(&ch->rd->live, ch->row.id);
+    if (l != NULL) {
+        l->busy = false;
+        l->changed_ms = dt_clock_ms();
+    }
+    ch->done(ch->ctx, &ch->row, err);
+    if (l != NULL)
+        dt_lifecycle_wake(ch->rd, l);
+    change_free(ch);
+}
+
+static int write_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct change *ch = arg;
+    struct dt_sandbox_row row;
+    if (dt_store_sandbox_get(c, ch->row.id, &row, err) < 0)
+        return -1;
+    dt_sandbox_row_done(&ch->row);
+    ch->row = row;
+    char **list = ch->back ? &ch->old_allow_list : &ch->allow_list;
+    if (!ch->back) {
+        ch->old_block_all = row.block_all;
+        ch->old_allow_list = row.allow_list != NULL ? strdup(row.allow_list) : NULL;
+        if (row.allow_list != NULL && ch->old_allow_list == NULL)
+            return dt_err_set(err, DT_E_NOMEM, "network");
+    }
+    if (ch->back || ch->ask.has_block_all)
+        ch->row.block_all = ch->back ? ch->old_block_all : ch->ask.block_all;
+    if (ch->back || ch->ask.allow_list != NULL) {
+        free(ch->row.allow_list);
+        ch->row.allow_list = *list != NULL && **list != '\0' ? dt_take(*list) : NULL;
+    }
+    ch->row.updated_ms = dt_clock_real_ms();
+    ch->row.activity_ms = ch->row.updated_ms;
+    return dt_store_sandbox_edit(c, &ch->row, err);
+}
+
+static void back_done(void *arg, const struct dt_err *err)
+{
+    struct change *ch = arg;
+    if (err != NULL)
+        dt_log(DT_LOG_ERROR, "network", "sandbox", ch->row.id, "err", err->msg, NULL);
+    else
+        (void)dt_lifecycle_show(ch->rd, &ch->row);
+    over(ch, &ch->why);
+}
+
+/* What is not in force must not stand in the row. */
+static void take_back(struct change *ch, const struct dt_err *why)
+{
+    struct dt_err err;
+    ch->back = true;
+    ch->why = *why;
+    if (dt_db_submit(ch->rd->db, write_job, ch, back_done, &err) < 0)
+        over(ch, why);
+}
+
+static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct change *ch = ctx;
+    struct dt_err why;
+    /* It has ended: the rules are those of the next start. */
+    if (a != NULL && (a->result == DT_LW_NOT_FOUND || dt_launcher_result(a, &why) == 0))
+        over(ch, NULL);
+    else
+        take_back(ch, a != NULL ? &why : err);
+}
+
+static void write_done(void *arg, const struct dt_err *err)
+{
+    struct change *ch = arg;
+    struct dt_lw_request r;
+    struct dt_err why;
+    if (err != NULL) {
+        over(ch, err);
+        return;
+    }
+    const struct dt_live *l = dt_lifecycle_show(ch->rd, &ch->row);
+    if (l == NULL || (l->state != DT_SANDBOX_STARTED && l->state != DT_SANDBOX_PAUSED))
+        over(ch, NULL);
+    else if (dt_boot_request(&ch->row, DT_LW_NETWORK, &r, &why) < 0 ||
+             dt_launcher_client_call(ch->rd->launcher, &r, -1, CALL_MS, on_launcher, ch, &why) < 0)
+        take_back(ch, &why);
+}
+
+static int check(const struct dt_live *l, const struct dt_network_ask *ask, struct dt_err *err)
+{
+    struct dt_cidr cidrs[DT_CIDRS_MAX];
+    if (!ask->has_block_all && ask->allow_list == NULL)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "At least one of networkBlockAll and networkAllowList must be given");
+    if (ask->allow_list != NULL && dt_cidr_list(dt_str_z(ask->allow_list), cidrs, err) < 0)
+        return -1;
+    if (l->busy)
+        return dt_err_set(err, DT_E_CONFLICT,
+                          "Sandbox state change in progress: try again in a moment");
+    return 0;
+}
+
+int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_network_ask *ask,
+                   dt_lifecycle_done *done, void *ctx, struct dt_err *err)
+{
+    if (check(l, ask, err) < 0)
+        return -1;
+    struct change *ch = calloc(1, sizeof(*ch));
+    if (ch == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "network");
+    ch->rd = rd;
+    ch->done = done;
+    ch->ctx = ctx;
+    ch->ask = *ask;
+    memcpy(ch->row.id, l->id, sizeof(ch->row.id));
+    if ((ask->allow_list != NULL && (ch->allow_list = strdup(ask->allow_list)) == NULL &&
+         dt_err_set(err, DT_E_NOMEM, "network")) ||
+        dt_db_submit(rd->db, write_job, ch, write_done, err) < 0) {
+        change_free(ch);
+        return -1;
+    }
+    l->busy = true;
+    return 0;
+}
