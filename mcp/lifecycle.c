@@ -5,9 +5,9 @@
 enum { SETTLE_MS = 120000, PAUSE_FIRST_MS = 20, PAUSE_MAX_MS = 500 };
 
 static const char *const passing[] = {
-    "creating",         "starting",      "stopping",  "restoring",
-    "pulling_snapshot", "pending_build", "archiving", "building_snapshot",
-    "unknown",          "resuming",      NULL};
+    "creating",  "starting",          "stopping", "restoring", "pulling_snapshot", "pending_build",
+    "archiving", "building_snapshot", "unknown",  "resuming",  "pausing",          "resizing",
+    NULL};
 
 void dt_lifecycle_done(struct dt_lifecycle *l)
 {

@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import backend
+import mcp_pipe
 import pytest
 
 from test_api import delete, end, execute, make, rootfs, wait_state  # noqa: F401
@@ -188,6 +189,19 @@ def test_a_lost_archive_is_an_error(api, box):
     assert "gone" in now["errorReason"] and not now["recoverable"]
     assert do(api, box, "recover", expect=400)["message"].startswith("Sandbox is not in a recoverable state")
     assert do(api, box, "start", expect=400)["message"].startswith("Sandbox is not in valid state")
+
+
+def test_an_agent_starts_an_archived_one(api, box):
+    before = fill(api, box)
+    archive(api, box)
+    with mcp_pipe.Client(api) as client:
+        assert client.tool("get_sandbox", id=box)["state"] == "archived"
+        assert client.tool("start_sandbox", id=box)["state"] == "started"
+        assert client.tool("start_sandbox", id=box)["state"] == "started"
+    assert run(api, box, LOOK) == before
+    do(api, box, "pause")
+    with mcp_pipe.Client(api) as client:
+        assert client.tool("start_sandbox", id=box)["state"] == "started"
 
 
 # --- pause ---
