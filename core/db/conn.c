@@ -2,7 +2,7 @@
 
 #include <sqlite3.h>
 
-enum { KEPT_MAX = 96 };
+enum { KEPT_MAX = 384, KEPT_SLOTS = 1024 };
 
 struct dt_db_rows {
     sqlite3_stmt *stmt;
@@ -18,6 +18,7 @@ struct dt_db_conn {
     sqlite3 *db;
     struct kept kept[KEPT_MAX];
     size_t nkept;
+    uint16_t slots[KEPT_SLOTS]; /* by address of the text: index + 1; 0 = free */
 };
 
 static int fail(struct dt_db_conn *c, const char *what, struct dt_err *err)
@@ -93,9 +94,11 @@ void dt_db_rollback(struct dt_db_conn *c)
 
 static struct dt_db_rows *kept_statement(struct dt_db_conn *c, const char *sql, struct dt_err *err)
 {
-    for (size_t i = 0; i < c->nkept; i++) {
-        if (c->kept[i].sql == sql)
-            return &c->kept[i].rows;
+    size_t slot = ((uintptr_t)sql >> 3) % KEPT_SLOTS;
+    for (; c->slots[slot] != 0; slot = (slot + 1) % KEPT_SLOTS) {
+        struct kept *k = &c->kept[c->slots[slot] - 1];
+        if (k->sql == sql)
+            return &k->rows;
     }
     if (c->nkept == KEPT_MAX) {
         (void)dt_err_set(err, DT_E_SYSTEM, "store: too many different statements");
@@ -110,6 +113,7 @@ static struct dt_db_rows *kept_statement(struct dt_db_conn *c, const char *sql, 
     k->sql = sql;
     k->rows.conn = c;
     c->nkept++;
+    c->slots[slot] = (uint16_t)c->nkept;
     return &k->rows;
 }
 
