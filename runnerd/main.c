@@ -14,6 +14,8 @@
 #include "db/migrate.h"
 #include "runnerd/api/api.h"
 #include "runnerd/cmd_snapshot.h"
+#include "runnerd/identity/bootstrap.h"
+#include "runnerd/identity/directory_store.h"
 #include "runnerd/preview/preview.h"
 #include "runnerd/privilege.h"
 #include "runnerd/settings.h"
@@ -33,10 +35,6 @@ struct program {
     int launcher_fd;
     uv_signal_t term, interrupt, child;
     uv_timer_t late;
-    uv_work_t group_work;
-    uid_t group_uids[64];
-    size_t ngroup_uids;
-    bool group_busy;
     bool listening;
     int servers; /* that still stop */
 };
@@ -249,22 +247,6 @@ static void on_child(uv_signal_t *s, int number)
 
 /* --- by the clock --- */
 
-static void group_read(uv_work_t *w)
-{
-    struct program *p = w->data;
-    dt_keys_read_group(p->group_uids, &p->ngroup_uids);
-}
-
-static void group_done(uv_work_t *w, int status)
-{
-    struct program *p = w->data;
-    p->group_busy = false;
-    if (status != 0)
-        return;
-    memcpy(p->rd.keys.uids, p->group_uids, sizeof(p->group_uids));
-    p->rd.keys.nuids = p->ngroup_uids;
-}
-
 static void check_idle(struct program *p)
 {
     struct dt_runnerd *rd = &p->rd;
@@ -286,10 +268,7 @@ static void on_tick(uv_timer_t *t)
         return;
     dt_timers_run(&p->rd);
     dt_api_changes_end(&p->rd, false);
-    if (!p->group_busy) {
-        p->group_work.data = p;
-        p->group_busy = uv_queue_work(p->rd.loop, &p->group_work, group_read, group_done) == 0;
-    }
+    dt_peers_refresh(&p->rd.peers, p->rd.loop);
     check_idle(p);
 }
 
@@ -349,13 +328,13 @@ static int load_store(struct program *p, struct dt_err *err)
     DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
     if (load_secret(p, err) < 0 || dt_db_conn_open(path, &c, err) < 0 ||
         dt_db_migrate(c, dt_db_migrations, err) < 0 ||
-        dt_keys_load(&p->rd.keys, c, admin != NULL && admin[0] != '\0' ? admin : NULL, p->first_key,
-                     err) < 0 ||
+        dt_bootstrap(c, admin != NULL && admin[0] != '\0' ? admin : NULL, p->first_key, err) < 0 ||
+        dt_directory_load(&p->rd.directory, c, err) < 0 ||
         dt_store_sandbox_all(c, add_live, p, err) < 0 ||
         dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0)
         return -1;
     c = dt_db_conn_close(c);
-    dt_keys_read_group(p->rd.keys.uids, &p->rd.keys.nuids);
+    dt_peers_read(&p->rd.peers);
     return dt_db_open(p->rd.loop, path, &p->rd.db, err);
 }
 
@@ -384,7 +363,8 @@ static int start(struct program *p, struct dt_err *err)
     rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
     dt_upstream_totals_init(&rd->upstreams);
-    if (dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
+    if (dt_services_load(&rd->services, rd->config, err) < 0 ||
+        dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||
         dt_launcher_client_new(rd->loop, p->launcher_fd, rd->config->daytona_launcher_socket,
@@ -464,7 +444,7 @@ static int serve(struct program *p)
     (void)uv_loop_close(&loop);
     remove_files(p);
     wait_for_launcher(p->launcher);
-    dt_keys_done(&p->rd.keys);
+    dt_directory_clear(&p->rd.directory);
     p->rd.holdings = dt_holdings_free(p->rd.holdings);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,
                            p->rd.api_url, p->rd.dashboard_url};

@@ -8,7 +8,9 @@
 #include "gen/config_runnerd.h"
 #include "net/http_server.h"
 #include "runnerd/holdings.h"
-#include "runnerd/keys.h"
+#include "runnerd/identity/peers.h"
+#include "runnerd/identity/principal.h"
+#include "runnerd/identity/services.h"
 #include "runnerd/launcher_client.h"
 #include "runnerd/live.h"
 #include "runnerd/signed.h"
@@ -32,7 +34,9 @@ struct dt_runnerd {
     struct dt_live_table live;
     struct dt_upstream_totals upstreams;
     struct dt_holdings *holdings;
-    struct dt_keys keys;
+    struct dt_directory directory;
+    struct dt_peers peers;
+    struct dt_services services;
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */
     struct dt_http_server *api, *proxy;

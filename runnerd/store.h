@@ -45,7 +45,8 @@ struct dt_sandbox_row {
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r);
 
-/* Both this and _move keep the usage records in step. CONFLICT when the name is taken. */
+/* Both this and _move keep the usage records in step. CONFLICT when the name is taken, FORBIDDEN
+ * when the organization is gone. */
 int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r,
                             struct dt_err *err) DT_MUST_CHECK;
 /* NOT_FOUND. *r is set on success only. */
@@ -130,25 +131,6 @@ struct dt_snapshot_filter {
 int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter *f,
                            int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
                            void *ctx, int64_t *total, struct dt_err *err) DT_MUST_CHECK;
-
-/* An API key as the server keeps it. */
-struct dt_key {
-    uint8_t hash[DT_HASH_SIZE];
-    char org[DT_UUID_SIZE];
-    char user[DT_UUID_SIZE];
-    char *scopes;
-    int64_t expires_ms; /* 0 = never */
-};
-
-/* The organization and user of a fresh store; made when there are none. */
-int dt_store_local_user(struct dt_db_conn *c, char org[DT_UUID_SIZE], char user[DT_UUID_SIZE],
-                        struct dt_err *err) DT_MUST_CHECK;
-/* The key called `name` becomes this one. `hint` as dt_api_key_hint() makes it. */
-int dt_store_key_put(struct dt_db_conn *c, const struct dt_key *k, const char *name,
-                     const char *hint, struct dt_err *err) DT_MUST_CHECK;
-int dt_store_key_all(struct dt_db_conn *c,
-                     int (*each)(void *ctx, const struct dt_key *k, struct dt_err *err), void *ctx,
-                     struct dt_err *err) DT_MUST_CHECK;
 
 struct dt_signed_row {
     uint8_t hash[DT_HASH_SIZE];

@@ -125,12 +125,16 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
         {0},
     };
     struct dt_err why;
+    int64_t inserted = 0;
     if (dt_db_run(c,
-                  "INSERT INTO sandbox (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+                  "INSERT INTO sandbox (" COLUMNS ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
                   "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
-                  "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)",
-                  args, NULL, &why) == 0)
-        return dt_store_usage_note(c, r, err);
+                  "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32 WHERE EXISTS (SELECT 1 FROM organization "
+                  "WHERE id = ?2)",
+                  args, &inserted, &why) == 0)
+        return inserted > 0 ? dt_store_usage_note(c, r, err)
+                            : dt_err_set(err, DT_E_FORBIDDEN,
+                                         "Forbidden resource: the organization was deleted");
     if (why.code == DT_E_CONFLICT)
         return dt_err_set(err, DT_E_CONFLICT, "Sandbox with name %s already exists", r->name);
     *err = why;

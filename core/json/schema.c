@@ -134,6 +134,8 @@ static void check_array(const struct dt_schema_node *node, const json_t *in, con
         complain(r, "%s must be an array", path);
         return;
     }
+    if (json_array_size(in) < node->min_items)
+        complain(r, node->min_items == 1 ? "%s should not be empty" : "%s has too few items", path);
     if (node->max_items > 0 && json_array_size(in) > node->max_items)
         complain(r, "%s must have at most %zu items", path, node->max_items);
     for (size_t i = 0; node->values != NULL && i < json_array_size(in); i++) {

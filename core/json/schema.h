@@ -1,8 +1,8 @@
 /*
  * The run-time half of the generated parsers: tables that schemas/gen/gen.py writes, and the code
  * that walks them. A subset of JSON Schema 2020-12: type, properties, required, items,
- * additionalProperties as a schema, enum, minimum, maximum, minLength, maxLength, maxItems,
- * maxProperties, default.
+ * additionalProperties as a schema, enum, minimum, maximum, minLength, maxLength, minItems,
+ * maxItems, maxProperties, default.
  */
 #ifndef DT_SCHEMA_H
 #define DT_SCHEMA_H
@@ -25,6 +25,7 @@ struct dt_schema_node {
     bool has_minimum, has_maximum;
     double minimum, maximum;
     size_t min_length, max_length;       /* 0 = none */
+    size_t min_items;                    /* of an array */
     size_t max_items;                    /* of an array or object; 0 = none */
     const char *const *enums;            /* ended by NULL; NULL = any */
     const struct dt_schema_node *values; /* of an array's items or an object's other members */

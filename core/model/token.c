@@ -8,10 +8,6 @@
 
 #include "base/rand.h"
 
-const char dt_scopes_all[] =
-    "write:registries delete:registries write:snapshots delete:snapshots write:sandboxes "
-    "delete:sandboxes read:volumes write:volumes delete:volumes read:audit_logs";
-
 void dt_api_key_make(char out[DT_API_KEY_SIZE])
 {
     uint8_t random[32];
@@ -39,9 +35,16 @@ void dt_hash(struct dt_str text, uint8_t out[DT_HASH_SIZE])
     (void)SHA256((const unsigned char *)(text.p != NULL ? text.p : ""), text.n, out);
 }
 
-void dt_api_key_hint(struct dt_str key, char out[32])
+void dt_api_key_ends(struct dt_str key, char prefix[4], char suffix[4])
 {
-    (void)snprintf(out, 32, "%.3s***%.3s", key.p, key.p + key.n - 3);
+    (void)snprintf(prefix, 4, "%.3s", key.p);
+    (void)snprintf(suffix, 4, "%.3s", key.p + key.n - 3);
+}
+
+char *dt_api_key_mask(const char *prefix, const char *suffix, char out[DT_API_KEY_MASK_SIZE])
+{
+    (void)snprintf(out, DT_API_KEY_MASK_SIZE, "%.3s********************%.3s", prefix, suffix);
+    return out;
 }
 
 static void mac(const uint8_t secret[DT_SECRET_SIZE], const char *text, uint8_t out[DT_HASH_SIZE])
@@ -85,16 +88,4 @@ bool dt_preview_cookie_check(const uint8_t secret[DT_SECRET_SIZE], const char *i
         return false;
     dt_preview_cookie(secret, id, starts, port, (int64_t)expires, want);
     return cookie.n == strlen(want) && dt_equal_secret(cookie.p, want, cookie.n);
-}
-
-bool dt_scope_allows(const char *scopes, const char *scope)
-{
-    struct dt_str rest = dt_str_z(scopes), one;
-    if (scope == NULL)
-        return true;
-    while (dt_str_cut(&rest, ' ', &one)) {
-        if (dt_str_eq(one, dt_str_z(scope)))
-            return true;
-    }
-    return false;
 }

@@ -18,8 +18,11 @@ void dt_api_key_make(char out[DT_API_KEY_SIZE]);
 /* dtn_ and 16 to 200 characters of [A-Za-z0-9_-]: keys that people choose are accepted. */
 bool dt_api_key_shaped(struct dt_str key);
 void dt_hash(struct dt_str text, uint8_t out[DT_HASH_SIZE]);
-/* What lists show: dtn***abc (first and last three characters). `out` holds 32 bytes. */
-void dt_api_key_hint(struct dt_str key, char out[32]);
+/* All that is kept of a key besides its hash: the first and the last three characters. */
+void dt_api_key_ends(struct dt_str key, char prefix[4], char suffix[4]);
+/* What lists show: the ends with twenty stars between them. */
+enum { DT_API_KEY_MASK_SIZE = 27 };
+char *dt_api_key_mask(const char *prefix, const char *suffix, char out[DT_API_KEY_MASK_SIZE]);
 
 /* The token of a sandbox's previews: another one after each start, nothing stored. */
 void dt_preview_token(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
@@ -31,9 +34,5 @@ void dt_preview_cookie(const uint8_t secret[DT_SECRET_SIZE], const char *id, int
                        uint16_t port, int64_t expires_s, char out[DT_COOKIE_SIZE]);
 bool dt_preview_cookie_check(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
                              uint16_t port, int64_t now_s, struct dt_str cookie);
-/* Whether `scopes` (separated by one space) holds `scope`. NULL scope: always. */
-bool dt_scope_allows(const char *scopes, const char *scope);
-/* All scopes a key of this server can have, in that form. */
-extern const char dt_scopes_all[];
 
 #endif

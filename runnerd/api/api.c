@@ -85,7 +85,7 @@ static void on_done(void *ctx, bool complete)
 static void log_request(const struct dt_api_req *a, int status, const struct dt_err *err)
 {
     char ms[32], code[16];
-    const struct dt_rest_route *route = &dt_rest_routes[a->op];
+    const struct dt_route *route = &dt_rest_routes[a->op];
     (void)snprintf(ms, sizeof(ms), "%.2f", (double)(dt_clock_ns() - a->start_ns) / 1e6);
     (void)snprintf(code, sizeof(code), "%d", status);
     dt_log(status >= 500          ? DT_LOG_ERROR
@@ -144,7 +144,9 @@ void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
 struct dt_live *dt_api_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
-    struct dt_live *l = dt_live_find(&a->rd->live, a->org, a->params[0]);
+    struct dt_live *l = a->who.kind == DT_BY_SERVICE
+                            ? dt_live_by_id(&a->rd->live, a->params[0])
+                            : dt_live_find(&a->rd->live, a->who.org, a->params[0]);
     if (l == NULL || l->state == DT_SANDBOX_DESTROYED) {
         (void)dt_err_set(&err, DT_E_NOT_FOUND, "Sandbox with ID or name %.256s not found",
                          a->params[0]);
@@ -174,7 +176,7 @@ static bool next_segment(struct dt_str *rest, struct dt_str *segment)
 }
 
 /* Fills values[] with the texts of {names}; returns how many, or -1. */
-static int match(const struct dt_rest_route *route, struct dt_str path,
+static int match(const struct dt_route *route, struct dt_str path,
                  struct dt_str values[DT_API_PARAMS_MAX], struct dt_str *behind)
 {
     bool any = strcmp(route->method, "ANY") == 0;
@@ -203,7 +205,7 @@ static int find_route(struct dt_api_req *a, struct dt_err *err)
     struct dt_str path = without_api(dt_http_req_path(a->http));
     bool head = dt_str_eq(method, DT_STR("HEAD"));
     for (unsigned i = 0; i < DT_REST_OP_COUNT; i++) {
-        const struct dt_rest_route *route = &dt_rest_routes[i];
+        const struct dt_route *route = &dt_rest_routes[i];
         if (strcmp(route->method, "ANY") != 0 && !dt_str_eq(method, dt_str_z(route->method)) &&
             !(head && strcmp(route->method, "GET") == 0))
             continue;
@@ -232,38 +234,26 @@ static int find_route(struct dt_api_req *a, struct dt_err *err)
 
 /* --- credentials --- */
 
-static int authenticate(struct dt_api_req *a, struct dt_caller *caller, struct dt_err *err)
+/* NULL: none was named. What cannot be the id of one becomes the empty text, which is none. */
+static const char *header_org(struct dt_api_req *a, char out[DT_UUID_SIZE])
 {
-    uid_t uid;
-    pid_t pid;
-    struct dt_str value = dt_http_req_header(a->http, "Authorization");
-    if (value.p != NULL) {
-        if (value.n < 7 || !dt_str_eq_nocase(dt_str(value.p, 7), DT_STR("Bearer ")))
-            return dt_err_set(err, DT_E_UNAUTHORIZED,
-                              "Unauthorized: send `Authorization: Bearer "
-                              "<API key>`");
-        return dt_keys_check(&a->rd->keys, dt_str_trim(dt_str(value.p + 7, value.n - 7)), caller,
-                             err);
-    }
-    if (dt_conn_peer(dt_http_req_conn(a->http), &uid, &pid))
-        return dt_keys_check_peer(&a->rd->keys, uid, caller, err);
-    return dt_err_set(err, DT_E_UNAUTHORIZED,
-                      "Unauthorized: send `Authorization: Bearer <API key>`");
+    struct dt_str v = dt_http_req_header(a->http, "X-Daytona-Organization-ID");
+    if (v.n == 0)
+        return NULL;
+    (void)snprintf(out, DT_UUID_SIZE, "%.*s", v.n == DT_UUID_SIZE - 1 ? (int)v.n : 0, v.p);
+    return out;
 }
 
 static int authorize(struct dt_api_req *a, struct dt_err *err)
 {
-    const struct dt_rest_route *route = &dt_rest_routes[a->op];
-    struct dt_caller caller;
-    if (route->open)
+    const struct dt_route *route = &dt_rest_routes[a->op];
+    char room[DT_UUID_SIZE];
+    if (route->access == DT_ACCESS_OPEN)
         return 0;
-    if (authenticate(a, &caller, err) < 0)
+    const char *path_org = route->org_param >= 0 ? a->params[route->org_param] : NULL;
+    if (dt_principal_read(a->rd, a->http, &a->who, err) < 0)
         return -1;
-    if (!dt_scope_allows(caller.scopes, route->scope))
-        return dt_err_set(err, DT_E_FORBIDDEN, "Forbidden resource: this needs the permission %s",
-                          route->scope);
-    (void)snprintf(a->org, sizeof(a->org), "%s", caller.org);
-    return 0;
+    return dt_principal_admit(a->rd, &a->who, route, path_org, header_org(a, room), err);
 }
 
 /* --- dispatch --- */

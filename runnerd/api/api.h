@@ -17,7 +17,7 @@ struct dt_api_req {
     char *params[DT_API_PARAMS_MAX]; /* decoded, in the order of the path */
     size_t nparams;
     struct dt_str rest; /* ANY routes: what stands behind, as sent; valid in the handler */
-    char org[DT_UUID_SIZE];
+    struct dt_principal who;
     char id[24]; /* X-Request-Id */
     uint64_t start_ns;
 };

@@ -47,7 +47,7 @@ void dt_api_changed(struct dt_runnerd *rd, const char *org, const char *id)
     char line[DT_UUID_SIZE + 1];
     int n = snprintf(line, sizeof(line), "%s\n", id);
     for (struct dt_watcher *w = rd->watchers; w != NULL; w = w->next) {
-        if (w->a->http == NULL || strcmp(w->a->org, org) != 0)
+        if (w->a->http == NULL || strcmp(w->a->who.org, org) != 0)
             continue;
         (void)dt_http_req_write(w->a->http, line, (size_t)n);
         if (!dt_http_req_flush(w->a->http))

@@ -203,7 +203,7 @@ static int fill(struct list_job *j, struct dt_err *err)
             return dt_err_set(err, DT_E_BAD_REQUEST, "states: there is no state '%.64s'", state);
     }
     j->filter = (struct dt_sandbox_filter){
-        .org = j->a->org,
+        .org = j->a->who.org,
         .id_prefix = in->id,
         .name_prefix = in->name,
         .labels = labels,

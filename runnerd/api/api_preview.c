@@ -164,7 +164,7 @@ void dt_api_toolbox(struct dt_api_req *a)
     DT_AUTO_BUF struct dt_buf target;
     dt_buf_init(&target, DT_HTTP_HEAD_MAX);
     struct dt_str query = dt_http_req_query(a->http);
-    struct dt_live *l = dt_live_find(&a->rd->live, a->org, a->params[0]);
+    struct dt_live *l = dt_live_find(&a->rd->live, a->who.org, a->params[0]);
     if (l == NULL) {
         refuse(a->http, "Sandbox not found");
         return;

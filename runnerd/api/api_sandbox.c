@@ -104,7 +104,7 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
     if (archive == 0 || archive > config->max_auto_archive_interval)
         archive = config->max_auto_archive_interval;
     struct dt_create c = {
-        .org = a->org,
+        .org = a->who.org,
         .name = in->name != NULL && in->name[0] != '\0' ? in->name : NULL,
         .snapshot = or_default(in->snapshot, config->default_snapshot),
         .user = or_default(in->user, NULL),

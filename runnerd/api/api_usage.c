@@ -119,7 +119,7 @@ static int fill(struct usage_job *j, struct dt_err *err)
     if (j->in.cursor != NULL && !dt_is_uuid(j->in.cursor))
         return dt_err_set(err, DT_E_BAD_REQUEST,
                           "Invalid cursor provided: use nextCursor of the previous answer");
-    q->org = j->a->org;
+    q->org = j->a->who.org;
     q->sandbox = j->sandbox[0] != '\0' ? j->sandbox : NULL;
     q->after = j->in.cursor;
     q->now_ms = now;

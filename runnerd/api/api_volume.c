@@ -41,14 +41,14 @@ static int list_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct read_job *j = arg;
     j->answer = json_array();
-    return dt_store_volume_list(c, j->a->org, j->deleted, add, j, err);
+    return dt_store_volume_list(c, j->a->who.org, j->deleted, add, j, err);
 }
 
 static int get_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct read_job *j = arg;
     struct dt_volume_row row;
-    if (dt_store_volume_get(c, j->a->org, j->a->params[0], j->key, &row, err) < 0)
+    if (dt_store_volume_get(c, j->a->who.org, j->a->params[0], j->key, &row, err) < 0)
         return -1;
     j->answer = volume_json(&row);
     dt_volume_row_done(&row);
@@ -140,7 +140,7 @@ void dt_api_volume_create(struct dt_api_req *a, json_t *body)
         return;
     }
     (void)dt_api_ref(a);
-    if (dt_volume_create(a->rd, a->org, in.name, on_created, a, &err) < 0) {
+    if (dt_volume_create(a->rd, a->who.org, in.name, on_created, a, &err) < 0) {
         dt_api_fail(a, &err);
         dt_api_unref(a);
     }
@@ -151,7 +151,7 @@ void dt_api_volume_delete(struct dt_api_req *a)
 {
     struct dt_err err;
     (void)dt_api_ref(a);
-    if (dt_volume_delete(a->rd, a->org, a->params[0], on_deleted, a, &err) < 0) {
+    if (dt_volume_delete(a->rd, a->who.org, a->params[0], on_deleted, a, &err) < 0) {
         dt_api_fail(a, &err);
         dt_api_unref(a);
     }

@@ -14,15 +14,15 @@ static bool is_token(const struct dt_preview_ask *ask, struct dt_str given)
 
 static bool by_bearer(const struct dt_preview_ask *ask)
 {
-    struct dt_caller caller;
-    struct dt_str value = dt_http_req_header(ask->req, "Authorization");
-    if (value.n < 7 || !dt_str_eq_nocase(dt_str(value.p, 7), DT_STR("Bearer ")))
+    struct dt_principal who;
+    struct dt_str token = dt_principal_bearer(ask->req);
+    if (token.p == NULL)
         return false;
-    struct dt_str key = dt_str_trim(dt_str(value.p + 7, value.n - 7));
-    return (dt_keys_check(&ask->rd->keys, key, &caller, NULL) == 0 &&
-            strcmp(caller.org, ask->sandbox->org) == 0 &&
-            (!ask->toolbox || dt_scope_allows(caller.scopes, "write:sandboxes"))) ||
-           is_token(ask, key);
+    uint32_t needed = ask->toolbox ? DT_PERM_WRITE_SANDBOXES : 0;
+    return (dt_principal_read_bearer(ask->rd, token, &who, NULL) == 0 &&
+            dt_principal_enter(ask->rd, &who, ask->sandbox->org, NULL) == 0 &&
+            dt_permissions_allow(who.permissions, needed)) ||
+           is_token(ask, token);
 }
 
 static bool by_query(const struct dt_preview_ask *ask)

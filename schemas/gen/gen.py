@@ -4,6 +4,7 @@
 The last part of OUTPUT_DIR is how the C includes what is generated: "gen/rest_api.h".
 
 errors.json           -> errors.h       the X-macro table of core/base/err.h
+permissions.json      -> permissions.h  one bit for each permission, and its wire string
 mcp/*.json            -> mcp_tools.[hc] a struct and a parser per tool, and the tools/list entries
 rest/*.json           -> rest_api.[hc]  structs, parsers, printers, the route table of daytona-runnerd
 toolbox/*.json        -> toolbox_api.[hc]  the same for daytona-toolbox
@@ -75,7 +76,8 @@ class Module:
             if key in schema:
                 parts.append(f".{member} = {float(schema[key])!r}, .has_{member} = true")
         for key, member in (("minLength", "min_length"), ("maxLength", "max_length"),
-                            ("maxItems", "max_items"), ("maxProperties", "max_items")):
+                            ("minItems", "min_items"), ("maxItems", "max_items"),
+                            ("maxProperties", "max_items")):
             if key in schema:
                 parts.append(f".{member} = {schema[key]}")
         if "items" in schema:
@@ -182,6 +184,44 @@ def errors(schemas: pathlib.Path) -> str:
             "#define DT_ERR_TABLE(X) \\\n" + " \\\n".join(lines) + "\n\n#endif\n")
 
 
+def permission(wire: str) -> str:
+    return "DT_PERM_" + snake(wire).upper()
+
+
+def permissions(schemas: pathlib.Path) -> str:
+    rows = json.loads((schemas / "permissions.json").read_text())["permissions"]
+    bits = [f"    {permission(r['wire'])} = 1 << {i}," for i, r in enumerate(rows)]
+    first = " | ".join(permission(r["wire"]) for r in rows if r.get("first"))
+    table = [f"    X({permission(r['wire'])}, {quote(r['wire'])})" for r in rows]
+    return (HEAD + "#ifndef DT_GEN_PERMISSIONS_H\n#define DT_GEN_PERMISSIONS_H\n\n"
+            "enum dt_permission {\n" + "\n".join(bits) + f"\n    DT_PERM_ALL = (1 << {len(rows)}) - 1,\n"
+            f"    DT_PERM_FIRST = {first or 0},\n}};\n\n"
+            "#define DT_PERMISSION_TABLE(X) \\\n" + " \\\n".join(table) + "\n\n#endif\n")
+
+
+ACCESS = {"none": "OPEN", "user": "USER", "member": "MEMBER", "owner": "OWNER", "admin": "ADMIN", "service": "SERVICE"}
+
+
+def route(o: dict) -> str:
+    """The row of one operation in its route table, core/json/route.h."""
+    names = re.findall(r"{(\w+)}", o["path"])
+    services = " | ".join("DT_SERVICE_" + snake(s).upper() for s in o.get("services", []))
+
+    def text(key):
+        return quote(o[key]) if o.get(key) else "NULL"
+
+    def flag(key):
+        return "true" if o.get(key) else "false"
+
+    org = names.index("organizationId") if "organizationId" in names else -1
+    return (f"    {{.id = {text('id')}, .method = {text('method')}, .path = {text('path')}, "
+            f".audit = {text('audit')}, .unserved = {text('unserved')}, "
+            f".access = DT_ACCESS_{ACCESS[o.get('auth', 'member')]}, "
+            f".permissions = {permission(o['scope']) if 'scope' in o else 0}, .services = {services or 0}, "
+            f".org_param = {org}, .status = {o.get('status', 200)}, .login = {flag('login')}, "
+            f".active = {flag('active')}}},")
+
+
 def pair(out: pathlib.Path, name: str, header: str, source: str) -> None:
     guard = f"DT_GEN_{name.upper()}_H"
     (out / f"{name}.h").write_text(
@@ -224,21 +264,11 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
     upper, short = prefix.upper(), prefix
     ids = "\n".join(f"    {upper}_{o['id'].upper()}," for o in operations)
     header.append(f"enum {short}_op {{\n{ids}\n    {upper}_OP_COUNT\n}};\n")
-    header.append(f"struct {short}_route {{\n    const char *id, *method, *path;\n"
-                  "    const char *scope; /* NULL: any caller of the organization */\n"
-                  "    const char *audit; /* the audit action; NULL: not audited */\n"
-                  "    const char *unserved; /* why there is no handler yet; NULL: there is one */\n"
-                  "    bool open;         /* needs no credentials */\n    int status;\n};\n"
-                  f"extern const struct {short}_route {short}_routes[];\n")
-
-    def text(value):
-        return quote(value) if value else "NULL"
-
-    rows = "\n".join(
-        f"    {{{quote(o['id'])}, {quote(o['method'])}, {quote(o['path'])}, {text(o.get('scope'))}, "
-        f"{text(o.get('audit'))}, {text(o.get('unserved'))}, {'true' if o.get('auth') == 'none' else 'false'}, "
-        f"{o.get('status', 200)}}}," for o in operations)
-    source = module.source + [f"const struct {short}_route {short}_routes[] = {{\n{rows}\n    {{0}}}};"]
+    header.append(f"extern const struct dt_route {short}_routes[{upper}_OP_COUNT];\n")
+    rows = "\n".join(route(o) for o in operations)
+    source = module.source + [f"const struct dt_route {short}_routes[{upper}_OP_COUNT] = {{\n{rows}\n}};"]
+    header.insert(0, '#include "json/route.h"\n')
+    source.insert(0, f'#include "{out.name}/permissions.h"\n')
     pair(out, f"{folder}_api", "\n".join(header), "\n".join(source))
 
 
@@ -282,6 +312,7 @@ def main() -> None:
     schemas, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     (out / "errors.h").write_text(errors(schemas))
+    (out / "permissions.h").write_text(permissions(schemas))
     mcp(schemas, out)
     api(schemas, out, "rest", "dt_rest")
     api(schemas, out, "toolbox", "dt_tb")

@@ -1,9 +1,9 @@
 # The schema tests have a small API of their own, through the same generator.
 set(SAMPLE_DIR ${CMAKE_BINARY_DIR}/generated_sample/sample)
 add_custom_command(
-  OUTPUT ${SAMPLE_DIR}/rest_api.h ${SAMPLE_DIR}/rest_api.c ${SAMPLE_DIR}/config_sample.c ${SAMPLE_DIR}/config_sample.h
+  OUTPUT ${SAMPLE_DIR}/permissions.h ${SAMPLE_DIR}/rest_api.h ${SAMPLE_DIR}/rest_api.c ${SAMPLE_DIR}/config_sample.c ${SAMPLE_DIR}/config_sample.h
   COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/schemas/gen/gen.py ${CMAKE_CURRENT_SOURCE_DIR}/data/schemas ${SAMPLE_DIR}
-  DEPENDS ${CMAKE_SOURCE_DIR}/schemas/gen/gen.py ${CMAKE_CURRENT_SOURCE_DIR}/data/schemas/rest/sample.json
+  DEPENDS ${CMAKE_SOURCE_DIR}/schemas/gen/gen.py ${CMAKE_CURRENT_SOURCE_DIR}/data/schemas/rest/sample.json ${CMAKE_CURRENT_SOURCE_DIR}/data/schemas/permissions.json
     ${CMAKE_CURRENT_SOURCE_DIR}/data/schemas/config/sample.json)
 add_library(sample STATIC ${SAMPLE_DIR}/rest_api.c ${SAMPLE_DIR}/config_sample.c)
 target_include_directories(sample PUBLIC ${CMAKE_BINARY_DIR}/generated_sample)

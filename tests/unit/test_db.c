@@ -156,6 +156,43 @@ static void test_real_migrations_apply(void **state)
     assert_int_equal(one_int(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'sandbox'"), 1);
 }
 
+/* A store of the first version, with a user and two keys, becomes one of today. */
+static void test_the_first_version_migrates(void **state)
+{
+    const struct dt_db_migration old[] = {dt_db_migrations[0], {0, NULL, NULL}};
+    struct place *p = *state;
+    struct dt_err err;
+    DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
+    assert_int_equal(dt_db_conn_open(p->path, &c, &err), 0);
+    assert_int_equal(dt_db_migrate(c, old, &err), 0);
+    assert_int_equal(
+        dt_db_script(c,
+                     "INSERT INTO organization VALUES ('o', 'Personal', 5);"
+                     "INSERT INTO user VALUES ('u', 'o', 'local', 6), ('v', 'o', 'second', 7);"
+                     "INSERT INTO api_key VALUES (zeroblob(32), 'o', 'u', 'first', 'dtn***abc', "
+                     "'write:sandboxes read:volumes', 8, NULL);"
+                     "INSERT INTO api_key VALUES (randomblob(32), 'o', 'v', 'first', 'dtn***xyz', "
+                     "'', 9, 10)",
+                     &err),
+        0);
+    assert_int_equal(dt_db_migrate(c, dt_db_migrations, &err), 0);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM user WHERE is_admin = 1"), 2);
+    assert_int_equal(one_int(c, "SELECT id = 'u' FROM user WHERE local_user = 1"), 1);
+    assert_int_equal(one_int(c,
+                             "SELECT created_by = 'u' AND is_personal = 1 AND created_ms = 5 AND "
+                             "max_cpu IS NULL FROM organization"),
+                     1);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM member WHERE is_owner = 1"), 2);
+    assert_int_equal(one_int(c,
+                             "SELECT prefix = 'dtn' AND suffix = 'abc' AND permissions = "
+                             "'write:sandboxes read:volumes' AND expires_ms IS NULL FROM api_key "
+                             "WHERE hash = zeroblob(32)"),
+                     1);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM api_key WHERE expires_ms = 10"), 1);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM role WHERE organization_id IS NULL"), 7);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+}
+
 /* --- jobs --- */
 
 struct counter {
@@ -167,8 +204,10 @@ struct counter {
 static int add_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     (void)arg;
-    return dt_db_run(c, "INSERT INTO organization VALUES (hex(randomblob(8)), 'x', 1)", NULL, NULL,
-                     err);
+    return dt_db_run(c,
+                     "INSERT INTO organization (id, name, created_by, is_personal, created_ms, "
+                     "updated_ms) VALUES (hex(randomblob(8)), 'x', 'u', 0, 1, 1)",
+                     NULL, NULL, err);
 }
 
 static int add_and_fail_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
@@ -270,15 +309,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_place, remove_place)
     const struct CMUnitTest tests[] = {
-        TEST(test_pragmas_and_types),
-        TEST(test_constraints_are_conflicts),
-        TEST(test_migrations_happen_once),
-        TEST(test_failed_migration_changes_nothing),
-        TEST(test_newer_file_is_refused),
-        TEST(test_real_migrations_apply),
-        TEST(test_jobs_run_in_order_and_roll_back),
-        TEST(test_close_runs_what_waits),
-        TEST(test_queue_is_bounded),
+        TEST(test_pragmas_and_types),          TEST(test_constraints_are_conflicts),
+        TEST(test_migrations_happen_once),     TEST(test_failed_migration_changes_nothing),
+        TEST(test_newer_file_is_refused),      TEST(test_real_migrations_apply),
+        TEST(test_the_first_version_migrates), TEST(test_jobs_run_in_order_and_roll_back),
+        TEST(test_close_runs_what_waits),      TEST(test_queue_is_bounded),
     };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

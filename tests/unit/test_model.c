@@ -8,6 +8,7 @@
 
 #include "model/create.h"
 #include "model/name.h"
+#include "model/permission.h"
 #include "model/preview.h"
 #include "model/sandbox.h"
 #include "model/token.h"
@@ -630,7 +631,8 @@ static void test_plain_paths(void **state)
 static void test_keys_and_tokens(void **state)
 {
     (void)state;
-    char key[DT_API_KEY_SIZE], other[DT_API_KEY_SIZE], hint[32];
+    char key[DT_API_KEY_SIZE], other[DT_API_KEY_SIZE], prefix[4], suffix[4];
+    char mask[DT_API_KEY_MASK_SIZE];
     dt_api_key_make(key);
     dt_api_key_make(other);
     assert_int_equal(strlen(key), DT_API_KEY_SIZE - 1);
@@ -638,8 +640,8 @@ static void test_keys_and_tokens(void **state)
     assert_true(dt_api_key_shaped(dt_str_z(key)));
     assert_false(dt_api_key_shaped(DT_STR("dtn_short")));
     assert_false(dt_api_key_shaped(DT_STR("dtn_0123456789abcde\n")));
-    dt_api_key_hint(DT_STR("dtn_0123456789abcdef"), hint);
-    assert_string_equal(hint, "dtn***def");
+    dt_api_key_ends(DT_STR("dtn_0123456789abcdef"), prefix, suffix);
+    assert_string_equal(dt_api_key_mask(prefix, suffix, mask), "dtn********************def");
 
     uint8_t hash[DT_HASH_SIZE];
     char hex[65];
@@ -675,11 +677,21 @@ static void test_cookies(void **state)
 static void test_scopes(void **state)
 {
     (void)state;
-    assert_true(dt_scope_allows("", NULL));
-    assert_true(dt_scope_allows("a:b c:d", "c:d"));
-    assert_false(dt_scope_allows("a:b c:d", "c"));
-    assert_false(dt_scope_allows("", "c:d"));
-    assert_true(dt_scope_allows(dt_scopes_all, "delete:sandboxes"));
+    char text[DT_PERMISSIONS_TEXT_MAX];
+    const uint32_t two = DT_PERM_WRITE_SANDBOXES | DT_PERM_READ_VOLUMES;
+    assert_int_equal(dt_permissions_parse(NULL), 0);
+    assert_int_equal(dt_permissions_parse("read:volumes write:sandboxes"), two);
+    assert_int_equal(dt_permissions_parse("read:volumes  no:such write:sandboxes "), two);
+    assert_string_equal(dt_permissions_print(two, text), "write:sandboxes read:volumes");
+    assert_string_equal(dt_permissions_print(0, text), "");
+    assert_int_equal(dt_permissions_parse(dt_permissions_print(DT_PERM_ALL, text)), DT_PERM_ALL);
+    assert_int_equal(dt_permission_bit(DT_STR("write:sandbox")), 0);
+    assert_string_equal(dt_permission_text(DT_PERM_DELETE_RUNNERS), "delete:runners");
+    assert_null(dt_permission_text(two));
+    assert_true(dt_permissions_allow(0, 0));
+    assert_true(dt_permissions_allow(DT_PERM_FIRST, two));
+    assert_false(dt_permissions_allow(DT_PERM_READ_VOLUMES, two));
+    assert_false(dt_permissions_allow(DT_PERM_FIRST, DT_PERM_WRITE_REGIONS));
 }
 
 int main(void)

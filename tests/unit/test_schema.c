@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "sample/permissions.h"
 #include "sample/rest_api.h"
 
 static int parse(const char *text, struct dt_rest_box *box, struct dt_err *err)
@@ -40,6 +41,7 @@ static void test_violations(void **state)
          "env must have at most 2 members"},
         {"{\"name\":\"a\",\"tags\":[\"x\",2]}", "tags.1 must be a string"},
         {"{\"name\":\"a\",\"tags\":{}}", "tags must be an array"},
+        {"{\"name\":\"a\",\"tags\":[]}", "tags should not be empty"},
         {"{\"name\":\"a\",\"inner\":{}}", "inner.x is required"},
         {"{\"name\":1,\"cpu\":9}", "name must be a string, cpu must not be greater than 4"},
     };
@@ -119,10 +121,20 @@ static void test_routes(void **state)
 {
     (void)state;
     assert_int_equal(DT_REST_OP_COUNT, 2);
-    assert_string_equal(dt_rest_routes[DT_REST_BOX_MAKE].scope, "write:boxes");
-    assert_int_equal(dt_rest_routes[DT_REST_BOX_MAKE].status, 201);
-    assert_true(dt_rest_routes[DT_REST_BOX_GET].open);
-    assert_null(dt_rest_routes[DT_REST_BOX_GET].audit);
+    const struct dt_route *get = &dt_rest_routes[DT_REST_BOX_GET];
+    const struct dt_route *make = &dt_rest_routes[DT_REST_BOX_MAKE];
+    assert_int_equal(make->permissions, DT_PERM_WRITE_BOXES);
+    assert_int_equal(make->status, 201);
+    assert_int_equal(make->access, DT_ACCESS_OWNER);
+    assert_int_equal(make->services, DT_SERVICE_PROXY | DT_SERVICE_RUNNER);
+    assert_int_equal(make->org_param, 1);
+    assert_true(make->login && make->active);
+    assert_string_equal(make->unserved, "later");
+    assert_int_equal(get->access, DT_ACCESS_OPEN);
+    assert_int_equal(get->org_param, -1);
+    assert_false(get->login || get->active);
+    assert_null(get->audit);
+    assert_null(get->unserved);
 }
 
 int main(void)

@@ -1,0 +1,40 @@
+/* A row of a route table that schemas/gen/gen.py writes: what an operation is called, and who may
+ * call it. */
+#ifndef DT_ROUTE_H
+#define DT_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Who must ask. Each but OPEN and SERVICE also names what the user must be. */
+enum dt_route_access {
+    DT_ACCESS_MEMBER,  /* of the organization that the call is about */
+    DT_ACCESS_OWNER,   /* of that organization */
+    DT_ACCESS_USER,    /* anybody with credentials; there need be no organization */
+    DT_ACCESS_ADMIN,   /* of the whole system */
+    DT_ACCESS_SERVICE, /* no user: those in `services` alone */
+    DT_ACCESS_OPEN,    /* nobody is asked for credentials */
+};
+
+/* Programs with a key of their own. */
+enum dt_service {
+    DT_SERVICE_PROXY = 1 << 0,
+    DT_SERVICE_SSH_GATEWAY = 1 << 1,
+    DT_SERVICE_HEALTH_CHECK = 1 << 2,
+    DT_SERVICE_RUNNER = 1 << 3,
+};
+
+struct dt_route {
+    const char *id, *method, *path;
+    const char *audit;    /* the audit action; NULL: not audited */
+    const char *unserved; /* why there is no handler yet; NULL: there is one */
+    enum dt_route_access access;
+    uint32_t permissions; /* bits of gen/permissions.h; all are needed */
+    uint32_t services;    /* who may call it besides */
+    int org_param;        /* which parameter of the path is the organization; -1: none is */
+    int status;           /* of the answer when it worked */
+    bool login;           /* an API key is not enough */
+    bool active;          /* refused while the organization is suspended */
+};
+
+#endif
