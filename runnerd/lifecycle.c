@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/boot.h"
+#include "runnerd/identity/quota.h"
 #include "runnerd/mounts.h"
 #include "runnerd/named_user.h"
 
@@ -703,14 +704,13 @@ static int fill_create(struct op *op, const struct dt_create *in, struct dt_err 
 static void quotas_of(const struct dt_runnerd *rd, const char *org, struct dt_create_limits *each,
                       struct dt_resources *all)
 {
-    const struct dt_config_runnerd *config = rd->config;
-    (void)org;
-    *each = (struct dt_create_limits){config->default_org_quota_max_cpu_per_sandbox,
-                                      config->default_org_quota_max_memory_per_sandbox,
-                                      config->default_org_quota_max_disk_per_sandbox};
-    *all = (struct dt_resources){config->default_org_quota_total_cpu_quota * 1000,
-                                 config->default_org_quota_total_memory_quota * 1024,
-                                 config->default_org_quota_total_disk_quota * 1024};
+    int64_t quotas[DT_QUOTAS];
+    dt_quotas_of(rd->config, dt_directory_org(&rd->directory, org), quotas);
+    *each = (struct dt_create_limits){quotas[DT_QUOTA_MAX_CPU], quotas[DT_QUOTA_MAX_MEMORY],
+                                      quotas[DT_QUOTA_MAX_DISK]};
+    *all = (struct dt_resources){quotas[DT_QUOTA_TOTAL_CPU] * 1000,
+                                 quotas[DT_QUOTA_TOTAL_MEMORY] * 1024,
+                                 quotas[DT_QUOTA_TOTAL_DISK] * 1024};
 }
 
 static int check_up(const struct dt_runnerd *rd, struct dt_err *err)

@@ -97,3 +97,48 @@ int dt_env_name_check(struct dt_str name, struct dt_err *err)
                           DT_NAME_MAX);
     return 0;
 }
+
+static bool is_email_local(struct dt_str s)
+{
+    if (s.n == 0 || s.n > 64 || s.p[0] == '.' || s.p[s.n - 1] == '.' || has(s, DT_STR("..")))
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!is_letter(c) && !is_digit(c) && (c == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~.", c)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_domain(struct dt_str s)
+{
+    struct dt_str label;
+    if (s.n == 0)
+        return false;
+    while (dt_str_cut(&s, '.', &label)) {
+        if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+            return false;
+        for (size_t i = 0; i < label.n; i++) {
+            if (!is_letter(label.p[i]) && !is_digit(label.p[i]) && label.p[i] != '-')
+                return false;
+        }
+    }
+    return true;
+}
+
+int dt_email_check(struct dt_str email, struct dt_err *err)
+{
+    struct dt_str rest = email, local;
+    if (email.n <= 254 && dt_str_cut(&rest, '@', &local) && rest.p != NULL &&
+        is_email_local(local) && is_domain(rest))
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST, "email must be an email");
+}
+
+int dt_user_id_check(struct dt_str id, struct dt_err *err)
+{
+    if (id.n > 0 && id.n <= 255 && dt_utf8_valid(id) && !has_control(id))
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST,
+                      "a user's id must be 1 to 255 bytes without control characters");
+}

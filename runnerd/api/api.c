@@ -55,6 +55,53 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_SANDBOX_SIGNED_URL_EXPIRE] = {.plain = dt_api_signed_url_expire},
     [DT_REST_SANDBOX_TOOLBOX_URL] = {.plain = dt_api_toolbox_url},
     [DT_REST_TOOLBOX_ANY] = {.plain = dt_api_toolbox},
+    [DT_REST_API_KEY_CREATE] = {.with_body = dt_api_key_create},
+    [DT_REST_API_KEY_LIST] = {.plain = dt_api_key_list},
+    [DT_REST_API_KEY_CURRENT] = {.plain = dt_api_key_current},
+    [DT_REST_API_KEY_GET] = {.plain = dt_api_key_get},
+    [DT_REST_API_KEY_DELETE] = {.plain = dt_api_key_delete},
+    [DT_REST_API_KEY_DELETE_OF] = {.plain = dt_api_key_delete_of},
+    [DT_REST_INVITATION_MINE] = {.plain = dt_api_invitation_mine},
+    [DT_REST_INVITATION_COUNT] = {.plain = dt_api_invitation_count},
+    [DT_REST_INVITATION_ACCEPT] = {.plain = dt_api_invitation_accept},
+    [DT_REST_INVITATION_DECLINE] = {.plain = dt_api_invitation_decline},
+    [DT_REST_ORGANIZATION_CREATE] = {.with_body = dt_api_org_create},
+    [DT_REST_ORGANIZATION_LIST] = {.plain = dt_api_org_list},
+    [DT_REST_ORGANIZATION_BY_SANDBOX] = {.plain = dt_api_org_by_sandbox},
+    [DT_REST_ORGANIZATION_GET] = {.plain = dt_api_org_get},
+    [DT_REST_ORGANIZATION_DELETE] = {.plain = dt_api_org_delete},
+    [DT_REST_ORGANIZATION_USAGE] = {.plain = dt_api_org_usage},
+    [DT_REST_ORGANIZATION_QUOTA] = {.with_body = dt_api_org_quota},
+    [DT_REST_ORGANIZATION_REGION_QUOTA] = {.with_body = dt_api_org_region_quota},
+    [DT_REST_ORGANIZATION_LEAVE] = {.plain = dt_api_member_remove},
+    [DT_REST_ORGANIZATION_SUSPEND] = {.with_body = dt_api_org_suspend},
+    [DT_REST_ORGANIZATION_UNSUSPEND] = {.plain = dt_api_org_unsuspend},
+    [DT_REST_ORGANIZATION_EGRESS] = {.with_body = dt_api_org_egress},
+    [DT_REST_ORGANIZATION_REGION] = {.with_body = dt_api_org_region},
+    [DT_REST_ROLE_LIST] = {.plain = dt_api_role_list},
+    [DT_REST_ROLE_CREATE] = {.with_body = dt_api_role_create},
+    [DT_REST_ROLE_UPDATE] = {.with_body = dt_api_role_update},
+    [DT_REST_ROLE_DELETE] = {.plain = dt_api_role_delete},
+    [DT_REST_MEMBER_LIST] = {.plain = dt_api_member_list},
+    [DT_REST_MEMBER_ACCESS] = {.with_body = dt_api_member_access},
+    [DT_REST_MEMBER_REMOVE] = {.plain = dt_api_member_remove},
+    [DT_REST_INVITATION_LIST] = {.plain = dt_api_invitation_list},
+    [DT_REST_INVITATION_CREATE] = {.with_body = dt_api_invitation_create},
+    [DT_REST_INVITATION_UPDATE] = {.with_body = dt_api_invitation_update},
+    [DT_REST_INVITATION_CANCEL] = {.plain = dt_api_invitation_cancel},
+    [DT_REST_ADMIN_REGION_QUOTA_GET] = {.plain = dt_api_org_region_quota_get},
+    [DT_REST_ADMIN_REGION_QUOTA_SET] = {.with_body = dt_api_org_region_quota},
+    [DT_REST_USER_ME] = {.plain = dt_api_user_me},
+    [DT_REST_ACCOUNT_PROVIDERS] = {.plain = dt_api_account},
+    [DT_REST_ACCOUNT_LINK] = {.plain = dt_api_account},
+    [DT_REST_ACCOUNT_UNLINK] = {.plain = dt_api_account},
+    [DT_REST_ACCOUNT_MFA] = {.plain = dt_api_account},
+    [DT_REST_USER_CREATE] = {.with_body = dt_api_user_create},
+    [DT_REST_USER_LIST] = {.plain = dt_api_user_list},
+    [DT_REST_USER_GET] = {.plain = dt_api_user_get},
+    [DT_REST_ADMIN_USER_CREATE] = {.with_body = dt_api_user_create},
+    [DT_REST_ADMIN_USER_LIST] = {.plain = dt_api_user_list},
+    [DT_REST_ADMIN_USER_GET] = {.plain = dt_api_user_get},
 };
 
 /* --- the life of a request --- */
@@ -127,6 +174,15 @@ void dt_api_reply_text(struct dt_api_req *a, struct dt_str json)
     log_request(a, status, NULL);
     dt_http_req_reply(a->http, status, json.n > 0 ? "application/json; charset=utf-8" : NULL,
                       json.p, json.n);
+}
+
+void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text)
+{
+    if (a->http == NULL)
+        return;
+    int status = dt_rest_routes[a->op].status;
+    log_request(a, status, NULL);
+    dt_http_req_reply(a->http, status, "text/html; charset=utf-8", text.p, text.n);
 }
 
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)

@@ -32,6 +32,8 @@ void dt_api_unref(struct dt_api_req *a);
 void dt_api_reply(struct dt_api_req *a, json_t *body);
 /* The same with an object that is text already. */
 void dt_api_reply_text(struct dt_api_req *a, struct dt_str json);
+/* A bare number or boolean, which clients expect as text. */
+void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text);
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */
@@ -93,5 +95,44 @@ void dt_api_signed_url(struct dt_api_req *a);
 void dt_api_signed_url_expire(struct dt_api_req *a);
 void dt_api_toolbox_url(struct dt_api_req *a);
 void dt_api_toolbox(struct dt_api_req *a);
+void dt_api_key_create(struct dt_api_req *a, json_t *body);
+void dt_api_key_list(struct dt_api_req *a);
+void dt_api_key_current(struct dt_api_req *a);
+void dt_api_key_get(struct dt_api_req *a);
+void dt_api_key_delete(struct dt_api_req *a);
+void dt_api_key_delete_of(struct dt_api_req *a);
+void dt_api_invitation_mine(struct dt_api_req *a);
+void dt_api_invitation_count(struct dt_api_req *a);
+void dt_api_invitation_accept(struct dt_api_req *a);
+void dt_api_invitation_decline(struct dt_api_req *a);
+void dt_api_org_create(struct dt_api_req *a, json_t *body);
+void dt_api_org_list(struct dt_api_req *a);
+void dt_api_org_by_sandbox(struct dt_api_req *a);
+void dt_api_org_get(struct dt_api_req *a);
+void dt_api_org_delete(struct dt_api_req *a);
+void dt_api_org_usage(struct dt_api_req *a);
+void dt_api_org_quota(struct dt_api_req *a, json_t *body);
+void dt_api_org_region_quota(struct dt_api_req *a, json_t *body);
+void dt_api_member_remove(struct dt_api_req *a);
+void dt_api_org_suspend(struct dt_api_req *a, json_t *body);
+void dt_api_org_unsuspend(struct dt_api_req *a);
+void dt_api_org_egress(struct dt_api_req *a, json_t *body);
+void dt_api_org_region(struct dt_api_req *a, json_t *body);
+void dt_api_role_list(struct dt_api_req *a);
+void dt_api_role_create(struct dt_api_req *a, json_t *body);
+void dt_api_role_update(struct dt_api_req *a, json_t *body);
+void dt_api_role_delete(struct dt_api_req *a);
+void dt_api_member_list(struct dt_api_req *a);
+void dt_api_member_access(struct dt_api_req *a, json_t *body);
+void dt_api_invitation_list(struct dt_api_req *a);
+void dt_api_invitation_create(struct dt_api_req *a, json_t *body);
+void dt_api_invitation_update(struct dt_api_req *a, json_t *body);
+void dt_api_invitation_cancel(struct dt_api_req *a);
+void dt_api_org_region_quota_get(struct dt_api_req *a);
+void dt_api_user_me(struct dt_api_req *a);
+void dt_api_account(struct dt_api_req *a);
+void dt_api_user_create(struct dt_api_req *a, json_t *body);
+void dt_api_user_list(struct dt_api_req *a);
+void dt_api_user_get(struct dt_api_req *a);
 
 #endif

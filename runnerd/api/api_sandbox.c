@@ -97,6 +97,13 @@ static int check_create(const struct dt_rest_create_sandbox *in, struct dt_err *
     return 0;
 }
 
+static const char *region_of(const struct dt_api_req *a)
+{
+    const struct dt_org *o = dt_directory_org(&a->rd->directory, a->who.org);
+    return o != NULL && o->default_region != NULL ? o->default_region
+                                                  : a->rd->config->default_runner_region;
+}
+
 static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in, struct dt_err *err)
 {
     const struct dt_config_runnerd *config = a->rd->config;
@@ -108,7 +115,7 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
         .name = in->name != NULL && in->name[0] != '\0' ? in->name : NULL,
         .snapshot = or_default(in->snapshot, config->default_snapshot),
         .user = or_default(in->user, NULL),
-        .target = or_default(in->target, "us"),
+        .target = or_default(in->target, region_of(a)),
         .class_name = in->class_name,
         .env = in->env,
         .labels = in->labels,

@@ -54,6 +54,21 @@ struct dt_user *dt_user_free(struct dt_user *u)
     return NULL;
 }
 
+struct dt_user *dt_user_copy(const struct dt_user *u)
+{
+    struct dt_user *copy = malloc(sizeof(*copy));
+    if (copy == NULL)
+        return NULL;
+    *copy = *u;
+    copy->next = NULL;
+    copy->id = strdup(u->id);
+    copy->name = strdup(u->name);
+    copy->email = strdup(u->email);
+    if (copy->id == NULL || copy->name == NULL || copy->email == NULL)
+        return dt_user_free(copy);
+    return copy;
+}
+
 void dt_directory_clear(struct dt_directory *d)
 {
     for (unsigned i = 0; i < DT_DIRECTORY_BUCKETS; i++) {

@@ -113,6 +113,9 @@ struct dt_user *dt_user_free(struct dt_user *u);
 DT_DEFINE_AUTO(struct dt_org *, dt_org_free)
 DT_DEFINE_AUTO(struct dt_user *, dt_user_free)
 
+/* NULL without memory. */
+struct dt_user *dt_user_copy(const struct dt_user *u);
+
 void dt_directory_clear(struct dt_directory *d);
 /* Takes over `o`, in place of the one with its id. */
 void dt_directory_put_org(struct dt_directory *d, struct dt_org *o);

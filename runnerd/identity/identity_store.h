@@ -34,6 +34,12 @@ int dt_store_user_add(struct dt_db_conn *c, const struct dt_new_user *in,
 int dt_store_user_edit(struct dt_db_conn *c, const struct dt_new_user *in,
                        struct dt_err *err) DT_MUST_CHECK;
 
+/* With their personal organization, which stays suspended until the e-mail address is verified. */
+int dt_store_user_add_with_org(struct dt_db_conn *c, const struct dt_new_user *in,
+                               const int64_t *quotas, const char *region, char org[DT_UUID_SIZE],
+                               struct dt_err *err) DT_MUST_CHECK;
+#define DT_SUSPENDED_UNVERIFIED "Please verify your email address"
+
 /* --- organizations --- */
 
 struct dt_new_org {
@@ -71,7 +77,7 @@ struct dt_access {
     const char *const *roles; /* ids */
     size_t nroles;
 };
-/* CONFLICT: a member already. BAD_REQUEST: an unknown role. LIMIT: too many members. */
+/* CONFLICT: a member already. BAD_REQUEST: an unknown role. FORBIDDEN: too many members. */
 int dt_store_member_add(struct dt_db_conn *c, const char *org, const char *user,
                         const struct dt_access *in, struct dt_err *err) DT_MUST_CHECK;
 /* Replaces all. Keys that hold more than the member may now are deleted. NOT_FOUND; FORBIDDEN: it
@@ -81,6 +87,14 @@ int dt_store_member_access(struct dt_db_conn *c, const char *org, const char *us
 /* With all keys. NOT_FOUND; FORBIDDEN: it is the last owner. */
 int dt_store_member_remove(struct dt_db_conn *c, const char *org, const char *user,
                            struct dt_err *err) DT_MUST_CHECK;
+
+/* What the member's roles allow now, all there is for an owner; 0 for who is no member. */
+int dt_store_member_permissions(struct dt_db_conn *c, const char *org, const char *user,
+                                uint32_t *ret, struct dt_err *err) DT_MUST_CHECK;
+
+/* Whether a role may be assigned in the organization: built in, or its own. BAD_REQUEST. */
+int dt_store_role_check(struct dt_db_conn *c, const char *org, const char *role,
+                        struct dt_err *err) DT_MUST_CHECK;
 
 struct dt_new_role {
     const char *org;
@@ -104,7 +118,7 @@ struct dt_new_key {
     uint32_t permissions;
     int64_t expires_ms; /* 0 = never */
 };
-/* CONFLICT: the member has one of that name. LIMIT: too many. */
+/* CONFLICT: the member has one of that name. FORBIDDEN: too many, or more than the member may. */
 int dt_store_key_add(struct dt_db_conn *c, const struct dt_new_key *in,
                      struct dt_err *err) DT_MUST_CHECK;
 /* The member's key of that name becomes this one, unless it is already. */
@@ -113,5 +127,54 @@ int dt_store_key_set(struct dt_db_conn *c, const struct dt_new_key *in,
 /* NOT_FOUND. */
 int dt_store_key_delete(struct dt_db_conn *c, const char *org, const char *user, const char *name,
                         struct dt_err *err) DT_MUST_CHECK;
+
+/* --- invitations --- */
+
+struct dt_invitation {
+    char id[DT_UUID_SIZE];
+    char org[DT_UUID_SIZE];
+    char *org_name, *email, *invited_by;
+    char status[16]; /* pending, accepted, declined, cancelled */
+    bool owner;
+    char (*roles)[DT_UUID_SIZE];
+    size_t nroles;
+    int64_t expires_ms, created_ms, updated_ms;
+};
+struct dt_invitations {
+    struct dt_invitation *all;
+    size_t n;
+};
+void dt_invitations_done(struct dt_invitations *list);
+
+/* One; NOT_FOUND. The caller releases *ret also after a failure, here and below. */
+int dt_store_invitation_get(struct dt_db_conn *c, const char *id, struct dt_invitations *ret,
+                            struct dt_err *err) DT_MUST_CHECK;
+/* The pending ones of an organization. */
+int dt_store_invitation_of_org(struct dt_db_conn *c, const char *org, struct dt_invitations *ret,
+                               struct dt_err *err) DT_MUST_CHECK;
+/* The pending ones to an address that are not over, newest first; at most DT_INVITATIONS_MAX. */
+int dt_store_invitation_to(struct dt_db_conn *c, const char *email, struct dt_invitations *ret,
+                           struct dt_err *err) DT_MUST_CHECK;
+
+struct dt_new_invitation {
+    const char *org, *email, *invited_by;
+    struct dt_access access;
+    int64_t expires_ms;
+};
+/* CONFLICT: a member has that address, or it is invited already. BAD_REQUEST: an unknown role.
+ * FORBIDDEN: too many. */
+int dt_store_invitation_add(struct dt_db_conn *c, const struct dt_new_invitation *in,
+                            char id[DT_UUID_SIZE], struct dt_err *err) DT_MUST_CHECK;
+/* Access and end (0 = as it was) of a pending one. NOT_FOUND in the organization; FORBIDDEN: not
+ * pending. */
+int dt_store_invitation_edit(struct dt_db_conn *c, const char *id,
+                             const struct dt_new_invitation *in, struct dt_err *err) DT_MUST_CHECK;
+int dt_store_invitation_cancel(struct dt_db_conn *c, const char *org, const char *id,
+                               struct dt_err *err) DT_MUST_CHECK;
+/* By the addressee, who becomes a member when they accept. `org` receives whose it is. NOT_FOUND:
+ * not to this address; FORBIDDEN: it is over or not pending. */
+int dt_store_invitation_answer(struct dt_db_conn *c, const char *id, const struct dt_user *user,
+                               bool accept, char org[DT_UUID_SIZE],
+                               struct dt_err *err) DT_MUST_CHECK;
 
 #endif

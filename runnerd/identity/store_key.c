@@ -36,8 +36,12 @@ static int count_keys(struct dt_db_conn *c, const struct dt_new_key *in, int64_t
 int dt_store_key_add(struct dt_db_conn *c, const struct dt_new_key *in, struct dt_err *err)
 {
     int64_t all, same_name;
-    if (count_keys(c, in, &all, &same_name, err) < 0)
+    uint32_t held;
+    if (dt_store_member_permissions(c, in->org, in->user, &held, err) < 0 ||
+        count_keys(c, in, &all, &same_name, err) < 0)
         return -1;
+    if (!dt_permissions_allow(held, in->permissions))
+        return dt_err_set(err, DT_E_FORBIDDEN, "Insufficient permissions for this key");
     if (same_name > 0)
         return dt_err_set(err, DT_E_CONFLICT, "API key with this name already exists");
     if (all >= DT_KEYS_PER_MEMBER_MAX)

@@ -34,8 +34,7 @@ static int count_other_owners(struct dt_db_conn *c, const char *org, const char 
     return one_int(q, ret, err);
 }
 
-/* Built-in ones and those of the organization. */
-static int check_role(struct dt_db_conn *c, const char *org, const char *role, struct dt_err *err)
+int dt_store_role_check(struct dt_db_conn *c, const char *org, const char *role, struct dt_err *err)
 {
     struct dt_db_rows *q;
     int64_t there;
@@ -54,7 +53,7 @@ static int set_roles(struct dt_db_conn *c, const char *org, const char *user,
                   DT_DB_ARGS(dt_db_t(org), dt_db_t(user)), NULL, err) < 0)
         return -1;
     for (size_t i = 0; i < in->nroles; i++) {
-        if (check_role(c, org, in->roles[i], err) < 0 ||
+        if (dt_store_role_check(c, org, in->roles[i], err) < 0 ||
             dt_db_run(c, "INSERT OR IGNORE INTO member_role VALUES (?1, ?2, ?3)",
                       DT_DB_ARGS(dt_db_t(org), dt_db_t(user), dt_db_t(in->roles[i])), NULL,
                       err) < 0)
@@ -86,24 +85,26 @@ int dt_store_member_add(struct dt_db_conn *c, const char *org, const char *user,
 
 /* --- keys never hold more than their member --- */
 
-static int member_permissions(struct dt_db_conn *c, const char *org, const char *user,
-                              uint32_t *ret, struct dt_err *err)
+int dt_store_member_permissions(struct dt_db_conn *c, const char *org, const char *user,
+                                uint32_t *ret, struct dt_err *err)
 {
     struct dt_db_rows *q;
+    uint32_t held = 0;
     int got;
-    *ret = 0;
     if (dt_db_query(c,
-                    "SELECT r.permissions FROM member_role m JOIN role r ON r.id = m.role_id WHERE "
-                    "m.organization_id = ?1 AND m.user_id = ?2",
+                    "SELECT m.is_owner, r.permissions FROM member m LEFT JOIN member_role a ON "
+                    "a.organization_id = m.organization_id AND a.user_id = m.user_id LEFT JOIN "
+                    "role r ON r.id = a.role_id WHERE m.organization_id = ?1 AND m.user_id = ?2",
                     DT_DB_ARGS(dt_db_t(org), dt_db_t(user)), &q, err) < 0)
         return -1;
     while ((got = dt_db_next(q, err)) > 0)
-        *ret |= dt_permissions_parse(dt_db_text(q, 0));
+        held |= dt_db_int(q, 0) != 0 ? DT_PERM_ALL : dt_permissions_parse(dt_db_text(q, 1));
     dt_db_end(q);
+    *ret = held;
     return got;
 }
 
-/* The hash of one key of a member who is no owner that holds more than `held`: 1, or 0 for none. */
+/* The hash of one of the member's keys that holds more than `held`: 1, or 0 for none. */
 static int find_excess(struct dt_db_conn *c, const char *org, const char *user, uint32_t held,
                        uint8_t hash[DT_HASH_SIZE], struct dt_err *err)
 {
@@ -130,7 +131,7 @@ static int drop_excess(struct dt_db_conn *c, const char *org, const char *user, 
     uint8_t hash[DT_HASH_SIZE];
     uint32_t held;
     int found;
-    if (member_permissions(c, org, user, &held, err) < 0)
+    if (dt_store_member_permissions(c, org, user, &held, err) < 0)
         return -1;
     while ((found = find_excess(c, org, user, held, hash, err)) > 0) {
         if (dt_db_run(c, "DELETE FROM api_key WHERE hash = ?1",

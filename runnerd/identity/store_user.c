@@ -26,3 +26,20 @@ int dt_store_user_edit(struct dt_db_conn *c, const struct dt_new_user *in, struc
                                 dt_db_i(in->email_verified), dt_db_i(dt_clock_real_ms())),
                      NULL, err);
 }
+
+int dt_store_user_add_with_org(struct dt_db_conn *c, const struct dt_new_user *in,
+                               const int64_t *quotas, const char *region, char org[DT_UUID_SIZE],
+                               struct dt_err *err)
+{
+    const struct dt_new_org personal = {
+        .name = "Personal",
+        .created_by = in->id,
+        .personal = true,
+        .default_region = region,
+        .suspension_reason = in->email_verified ? NULL : DT_SUSPENDED_UNVERIFIED,
+        .quotas = quotas,
+    };
+    if (dt_store_user_add(c, in, err) < 0)
+        return -1;
+    return dt_store_org_add(c, &personal, org, err);
+}

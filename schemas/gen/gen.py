@@ -260,7 +260,8 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
     objects = {k: v for f in files for k, v in f.get("objects", {}).items()}
     operations = [o for f in files for o in f.get("operations", [])]
     module = Module(prefix, objects)
-    header = [module.struct(snake(name), schema, True) for name, schema in objects.items()]
+    header = [module.struct(snake(name), schema, True) for name, schema in objects.items()
+              if schema.get("type", "object") == "object"]
     upper, short = prefix.upper(), prefix
     ids = "\n".join(f"    {upper}_{o['id'].upper()}," for o in operations)
     header.append(f"enum {short}_op {{\n{ids}\n    {upper}_OP_COUNT\n}};\n")

@@ -1,0 +1,195 @@
+/* /organizations: organizations themselves; their members are in api_member.c. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "model/name.h"
+#include "runnerd/api/api_change.h"
+#include "runnerd/api/api_object.h"
+
+#define SET(name, value) .name = (value), .has_##name = true
+
+/* --- reading --- */
+
+void dt_api_org_list(struct dt_api_req *a)
+{
+    const struct dt_directory *d = &a->rd->directory;
+    json_t *list = json_array();
+    for (struct dt_org *o = dt_directory_next_org(d, NULL); list != NULL && o != NULL;
+         o = dt_directory_next_org(d, o)) {
+        if (dt_org_member(o, a->who.user) != NULL)
+            (void)json_array_append_new(list, dt_api_org_json(a->rd, o));
+    }
+    dt_api_reply_object(a, list);
+}
+
+void dt_api_org_get(struct dt_api_req *a)
+{
+    const struct dt_org *o = dt_api_org(a);
+    if (o != NULL)
+        dt_api_reply_object(a, dt_api_org_json(a->rd, o));
+}
+
+void dt_api_org_by_sandbox(struct dt_api_req *a)
+{
+    struct dt_err err;
+    const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[0]);
+    const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
+    if (o != NULL) {
+        dt_api_reply_object(a, dt_api_org_json(a->rd, o));
+        return;
+    }
+    (void)dt_err_set(&err, DT_E_NOT_FOUND, "Organization with sandbox ID %.64s not found",
+                     a->params[0]);
+    dt_api_fail(a, &err);
+}
+
+/* --- usage --- */
+
+struct usage {
+    double cpu, memory, disk;
+};
+
+/* Computing counts while it runs or is about to, the disk as long as it is there. */
+static struct usage usage_of(const struct dt_runnerd *rd, const char *org)
+{
+    struct usage u = {0, 0, 0};
+    for (const struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
+         l = dt_live_next(&rd->live, l)) {
+        if (strcmp(l->org, org) != 0 || l->state == DT_SANDBOX_ERROR)
+            continue;
+        if (l->state != DT_SANDBOX_STOPPED) {
+            u.cpu += (double)l->cpu_millis / 1000;
+            u.memory += (double)l->memory_mib / 1024;
+        }
+        u.disk += (double)l->disk_mib / 1024;
+    }
+    return u;
+}
+
+static json_t *region_usage(const struct dt_runnerd *rd, const struct dt_org *o,
+                            const int64_t *quotas, const struct usage *u)
+{
+    const struct dt_rest_region_usage_overview region = {
+        .region_id =
+            o->default_region != NULL ? o->default_region : rd->config->default_runner_region,
+        .sandbox_class = "container",
+        SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
+        SET(current_cpu_usage, u->cpu),
+        SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
+        SET(current_memory_usage, u->memory),
+        SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
+        SET(current_disk_usage, u->disk),
+        SET(max_cpu_per_sandbox, quotas[DT_QUOTA_MAX_CPU]),
+        SET(max_memory_per_sandbox, quotas[DT_QUOTA_MAX_MEMORY]),
+        SET(max_disk_per_sandbox, quotas[DT_QUOTA_MAX_DISK]),
+    };
+    json_t *list = json_array();
+    (void)json_array_append_new(list, dt_rest_region_usage_overview_print(&region));
+    return list;
+}
+
+void dt_api_org_usage(struct dt_api_req *a)
+{
+    int64_t quotas[DT_QUOTAS];
+    const struct dt_org *o = dt_api_org(a);
+    if (o == NULL)
+        return;
+    dt_quotas_of(a->rd->config, o, quotas);
+    struct usage u = usage_of(a->rd, o->id);
+    DT_AUTO_JSON json_t *regions = region_usage(a->rd, o, quotas, &u);
+    const struct dt_rest_organization_usage_overview out = {
+        SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
+        SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
+        SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
+        SET(current_cpu_usage, u.cpu),
+        SET(current_memory_usage, u.memory),
+        SET(current_disk_usage, u.disk),
+        SET(total_snapshot_quota, quotas[DT_QUOTA_SNAPSHOTS]),
+        SET(total_volume_quota, quotas[DT_QUOTA_VOLUMES]),
+        .region_usage = regions,
+    };
+    dt_api_reply_object(a, dt_rest_organization_usage_overview_print(&out));
+}
+
+/* --- making and deleting --- */
+
+static int create_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    int64_t count;
+    const struct dt_new_org org = {
+        .name = ch->in.org.name,
+        .created_by = ch->a->who.user,
+        .default_region = ch->in.org.default_region_id,
+    };
+    if (dt_store_org_count(c, ch->a->who.user, &count, err) < 0)
+        return -1;
+    if (count >= DT_ORGS_PER_USER_MAX)
+        return dt_err_set(err, DT_E_FORBIDDEN,
+                          "You have reached the maximum number of created organizations");
+    return dt_store_org_add(c, &org, ch->org, err);
+}
+
+static void reply_org(struct dt_api_change *ch)
+{
+    memcpy(ch->a->who.org, ch->org, sizeof(ch->org));
+    dt_api_org_get(ch->a);
+}
+
+static int check_region(const char *region, struct dt_err *err)
+{
+    if (region == NULL || dt_name_check(dt_str_z(region), NULL) == 0)
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST, "the region must be a plain name such as \"us\"");
+}
+
+/* The user of this machine proved who they are by the machine. */
+static int check_verified(const struct dt_api_req *a, struct dt_err *err)
+{
+    const struct dt_user *u = dt_directory_user(&a->rd->directory, a->who.user);
+    if (u != NULL && (u->email_verified || u->local))
+        return 0;
+    return dt_err_set(err, DT_E_FORBIDDEN, "Please verify your email address");
+}
+
+void dt_api_org_create(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = create_work, .reply = reply_org};
+    struct dt_err err;
+    if (check_verified(a, &err) < 0 ||
+        dt_rest_create_organization_parse(body, &ch.in.org, &err) < 0 ||
+        dt_name_check(dt_str_z(ch.in.org.name), &err) < 0 ||
+        check_region(ch.in.org.default_region_id, &err) < 0)
+        dt_api_change_fail(&ch, &err);
+    else
+        dt_api_change_start(&ch);
+}
+
+static int delete_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    ch->org_gone = true;
+    return dt_store_org_delete(c, ch->org, err);
+}
+
+void dt_api_org_delete(struct dt_api_req *a)
+{
+    struct dt_api_change ch = {.a = a, .work = delete_work};
+    memcpy(ch.org, a->who.org, sizeof(ch.org));
+    dt_api_change_start(&ch);
+}
+
+static int region_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    return dt_store_org_region(c, ch->org, ch->in.region.default_region_id, err);
+}
+
+void dt_api_org_region(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = region_work};
+    struct dt_err err;
+    memcpy(ch.org, a->who.org, sizeof(ch.org));
+    if (dt_rest_update_organization_default_region_parse(body, &ch.in.region, &err) < 0 ||
+        check_region(ch.in.region.default_region_id, &err) < 0)
+        dt_api_change_fail(&ch, &err);
+    else
+        dt_api_change_start(&ch);
+}

@@ -1,0 +1,164 @@
+/* What administrators of the system do to organizations: suspensions, quotas, the network. The
+ * organization is the one in the path, whoever's it is. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "runnerd/api/api_change.h"
+#include "runnerd/api/api_object.h"
+
+/* Fills in the organization; -1 when it was answered 404. */
+static int begin(struct dt_api_change *ch)
+{
+    struct dt_err err;
+    const char *id = ch->a->params[0];
+    const struct dt_org *o = dt_directory_org(&ch->a->rd->directory, id);
+    if (o != NULL) {
+        memcpy(ch->org, o->id, sizeof(ch->org));
+        return 0;
+    }
+    (void)dt_err_set(&err, DT_E_NOT_FOUND, "Organization with ID %.64s not found", id);
+    dt_api_change_fail(ch, &err);
+    return -1;
+}
+
+static void start_or_fail(struct dt_api_change *ch, int parsed, const struct dt_err *err)
+{
+    if (parsed < 0)
+        dt_api_change_fail(ch, err);
+    else if (begin(ch) == 0)
+        dt_api_change_start(ch);
+}
+
+/* --- suspension --- */
+
+static int suspend_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    const struct dt_rest_organization_suspension *in = &ch->in.suspension;
+    return dt_store_org_suspend(c, ch->org, in->reason, ch->time_ms,
+                                in->suspension_cleanup_grace_period_hours, err);
+}
+
+void dt_api_org_suspend(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = suspend_work};
+    struct dt_err err;
+    int parsed = dt_rest_organization_suspension_parse(body, &ch.in.suspension, &err);
+    const char *until = parsed == 0 ? ch.in.suspension.until : NULL;
+    if (until != NULL && dt_clock_parse_iso(dt_str_z(until), &ch.time_ms) < 0)
+        parsed =
+            dt_err_set(&err, DT_E_BAD_REQUEST, "until must be a date such as 2027-01-31T12:00:00Z");
+    start_or_fail(&ch, parsed, &err);
+}
+
+static int unsuspend_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    return dt_store_org_unsuspend(c, ch->org, err);
+}
+
+void dt_api_org_unsuspend(struct dt_api_req *a)
+{
+    struct dt_api_change ch = {.a = a, .work = unsuspend_work};
+    start_or_fail(&ch, 0, NULL);
+}
+
+/* --- the network --- */
+
+static int egress_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    return dt_store_org_egress(c, ch->org, ch->in.egress.sandbox_default_limited_network_egress,
+                               err);
+}
+
+void dt_api_org_egress(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = egress_work};
+    struct dt_err err;
+    int parsed = dt_rest_sandbox_default_limited_network_egress_parse(body, &ch.in.egress, &err);
+    start_or_fail(&ch, parsed, &err);
+}
+
+/* --- quotas --- */
+
+static int quota_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    return dt_store_org_quotas(c, ch->org, ch->quotas, err);
+}
+
+static void reply_org(struct dt_api_change *ch)
+{
+    const struct dt_org *o = dt_directory_org(&ch->a->rd->directory, ch->org);
+    dt_api_reply_object(ch->a, o != NULL ? dt_api_org_json(ch->a->rd, o) : NULL);
+}
+
+#define ASKED(in, name) ((in)->has_##name ? (in)->name : -1)
+
+void dt_api_quotas_read(const struct dt_rest_update_organization_quota *in,
+                        int64_t quotas[DT_QUOTAS])
+{
+    quotas[DT_QUOTA_TOTAL_CPU] = ASKED(in, total_cpu_quota);
+    quotas[DT_QUOTA_TOTAL_MEMORY] = ASKED(in, total_memory_quota);
+    quotas[DT_QUOTA_TOTAL_DISK] = ASKED(in, total_disk_quota);
+    quotas[DT_QUOTA_MAX_CPU] = ASKED(in, max_cpu_per_sandbox);
+    quotas[DT_QUOTA_MAX_MEMORY] = ASKED(in, max_memory_per_sandbox);
+    quotas[DT_QUOTA_MAX_DISK] = ASKED(in, max_disk_per_sandbox);
+    quotas[DT_QUOTA_SNAPSHOTS] = ASKED(in, snapshot_quota);
+    quotas[DT_QUOTA_SNAPSHOT_SIZE] = ASKED(in, max_snapshot_size);
+    quotas[DT_QUOTA_VOLUMES] = ASKED(in, volume_quota);
+}
+
+void dt_api_org_quota(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = quota_work, .reply = reply_org};
+    struct dt_rest_update_organization_quota in;
+    struct dt_err err;
+    int parsed = dt_rest_update_organization_quota_parse(body, &in, &err);
+    if (parsed == 0) {
+        dt_api_quotas_read(&in, ch.quotas);
+        dt_rest_update_organization_quota_done(&in);
+    }
+    start_or_fail(&ch, parsed, &err);
+}
+
+/* There is one region, and its quotas are the organization's. */
+void dt_api_org_region_quota(struct dt_api_req *a, json_t *body)
+{
+    struct dt_api_change ch = {.a = a, .work = quota_work};
+    struct dt_rest_update_organization_region_quota in;
+    struct dt_err err;
+    int parsed = dt_rest_update_organization_region_quota_parse(body, &in, &err);
+    if (parsed == 0) {
+        for (int i = 0; i < DT_QUOTAS; i++)
+            ch.quotas[i] = -1;
+        ch.quotas[DT_QUOTA_TOTAL_CPU] = ASKED(&in, total_cpu_quota);
+        ch.quotas[DT_QUOTA_TOTAL_MEMORY] = ASKED(&in, total_memory_quota);
+        ch.quotas[DT_QUOTA_TOTAL_DISK] = ASKED(&in, total_disk_quota);
+        ch.quotas[DT_QUOTA_MAX_CPU] = ASKED(&in, max_cpu_per_sandbox);
+        ch.quotas[DT_QUOTA_MAX_MEMORY] = ASKED(&in, max_memory_per_sandbox);
+        ch.quotas[DT_QUOTA_MAX_DISK] = ASKED(&in, max_disk_per_sandbox);
+        dt_rest_update_organization_region_quota_done(&in);
+    }
+    start_or_fail(&ch, parsed, &err);
+}
+
+#define SET(name, value) .name = (value), .has_##name = true
+
+void dt_api_org_region_quota_get(struct dt_api_req *a)
+{
+    struct dt_api_change ch = {.a = a};
+    int64_t quotas[DT_QUOTAS];
+    if (begin(&ch) < 0)
+        return;
+    dt_quotas_of(a->rd->config, dt_directory_org(&a->rd->directory, ch.org), quotas);
+    const struct dt_rest_region_quota out = {
+        .organization_id = ch.org,
+        .region_id = a->params[1],
+        .sandbox_class = a->params[2],
+        SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
+        SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
+        SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
+        SET(max_cpu_per_sandbox, quotas[DT_QUOTA_MAX_CPU]),
+        SET(max_memory_per_sandbox, quotas[DT_QUOTA_MAX_MEMORY]),
+        SET(max_disk_per_sandbox, quotas[DT_QUOTA_MAX_DISK]),
+    };
+    dt_api_reply_object(a, dt_rest_region_quota_print(&out));
+}
