@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "db/migrate.h"
+#include "net/dns.h"
+#include "net/tls.h"
 #include "runnerd/api/api.h"
 #include "runnerd/cmd_snapshot.h"
 #include "runnerd/identity/bootstrap.h"
@@ -44,6 +46,7 @@ struct program {
 static void close_rest(struct program *p)
 {
     struct dt_runnerd *rd = &p->rd;
+    rd->oidc = dt_oidc_free(rd->oidc);
     rd->launcher = dt_launcher_client_free(rd->launcher);
     rd->db = dt_db_close(rd->db);
     dt_live_clear(&rd->live);
@@ -363,7 +366,10 @@ static int start(struct program *p, struct dt_err *err)
     rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
     dt_upstream_totals_init(&rd->upstreams);
+    dt_tls_enable();
+    dt_dns_enable();
     if (dt_services_load(&rd->services, rd->config, err) < 0 ||
+        dt_oidc_new(rd->loop, rd->config, &rd->oidc, err) < 0 ||
         dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||

@@ -8,6 +8,7 @@
 #include "gen/config_runnerd.h"
 #include "net/http_server.h"
 #include "runnerd/holdings.h"
+#include "runnerd/identity/oidc.h"
 #include "runnerd/identity/peers.h"
 #include "runnerd/identity/principal.h"
 #include "runnerd/identity/services.h"
@@ -37,6 +38,7 @@ struct dt_runnerd {
     struct dt_directory directory;
     struct dt_peers peers;
     struct dt_services services;
+    struct dt_oidc *oidc; /* NULL: access tokens are not accepted */
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */
     struct dt_http_server *api, *proxy;

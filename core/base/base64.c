@@ -71,3 +71,18 @@ int dt_base64_decode(struct dt_buf *out, struct dt_str s, struct dt_err *err)
     out->p[out->n] = '\0';
     return 0;
 }
+
+int dt_base64url_decode(struct dt_buf *out, struct dt_str s, struct dt_err *err)
+{
+    DT_AUTO_BUF struct dt_buf plain;
+    dt_buf_init(&plain, s.n);
+    if (dt_buf_reserve(&plain, s.n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i] == '-' ? '+' : s.p[i] == '_' ? '/' : s.p[i];
+        if (c == s.p[i] && (value_of(c) < 0 || value_of(c) > 61))
+            return dt_err_set(err, DT_E_INVALID, "invalid base64url at position %zu", i);
+        plain.p[plain.n++] = c;
+    }
+    return dt_base64_decode(out, dt_buf_str(&plain), err);
+}

@@ -9,4 +9,8 @@ int dt_base64_encode(struct dt_buf *out, const void *p, size_t n, struct dt_err 
  * alphabet, or bits left over, is INVALID. */
 int dt_base64_decode(struct dt_buf *out, struct dt_str s, struct dt_err *err) DT_MUST_CHECK;
 
+/* The alphabet of RFC 4648 section 5 without padding, as tokens use it; nothing else is accepted.
+ */
+int dt_base64url_decode(struct dt_buf *out, struct dt_str s, struct dt_err *err) DT_MUST_CHECK;
+
 #endif

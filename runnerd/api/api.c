@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "runnerd/api/api_socket.h"
 #include "runnerd/forward.h"
+#include "runnerd/identity/login.h"
 
 struct handler {
     void (*plain)(struct dt_api_req *a);
@@ -300,6 +301,7 @@ static const char *header_org(struct dt_api_req *a, char out[DT_UUID_SIZE])
     return out;
 }
 
+/* 1: the token cannot be checked yet. */
 static int authorize(struct dt_api_req *a, struct dt_err *err)
 {
     const struct dt_route *route = &dt_rest_routes[a->op];
@@ -307,8 +309,9 @@ static int authorize(struct dt_api_req *a, struct dt_err *err)
     if (route->access == DT_ACCESS_OPEN)
         return 0;
     const char *path_org = route->org_param >= 0 ? a->params[route->org_param] : NULL;
-    if (dt_principal_read(a->rd, a->http, &a->who, err) < 0)
-        return -1;
+    int got = dt_principal_read(a->rd, a->http, &a->who, err);
+    if (got != 0)
+        return got;
     return dt_principal_admit(a->rd, &a->who, route, path_org, header_org(a, room), err);
 }
 
@@ -340,28 +343,81 @@ static void unserved(struct dt_api_req *a)
     dt_api_fail(a, &err);
 }
 
-static void start(struct dt_api_req *a)
+/* The toolbox's exchanges belong to the proxy, which sets its own on_done; all others are ours. */
+static bool is_proxied(const struct dt_api_req *a)
 {
-    struct dt_err err;
-    bool found = find_route(a, &err) == 0;
-    /* The toolbox's exchanges belong to the proxy, which sets its own on_done. */
-    if (found && a->op == DT_REST_TOOLBOX_ANY && authorize(a, &err) == 0) {
-        handlers[a->op].plain(a);
-        dt_api_unref(a);
-        return;
-    }
+    return a->op == DT_REST_TOOLBOX_ANY;
+}
+
+static void keep(struct dt_api_req *a)
+{
     dt_http_req_on_done(a->http, on_done, a);
     dt_http_req_add_header(a->http, "X-Request-Id", dt_str_z(a->id));
-    if (!found)
-        dt_reply_error(a->http, &err, "DAYTONA_API");
-    else if (authorize(a, &err) < 0)
-        dt_api_fail(a, &err);
-    else if (dt_rest_routes[a->op].unserved != NULL)
+}
+
+static void refuse(struct dt_api_req *a, const struct dt_err *err)
+{
+    if (is_proxied(a))
+        keep(a);
+    dt_api_fail(a, err);
+}
+
+static void dispatch(struct dt_api_req *a)
+{
+    if (dt_rest_routes[a->op].unserved != NULL)
         unserved(a);
     else if (handlers[a->op].with_body != NULL)
         dt_http_req_collect(a->http, DT_API_BODY_MAX, on_body, a);
     else
         handlers[a->op].plain(a);
+    if (is_proxied(a))
+        dt_api_unref(a);
+}
+
+static void on_login(void *ctx);
+
+static void admit(struct dt_api_req *a)
+{
+    struct dt_err err;
+    int got = authorize(a, &err);
+    if (got == 1 && !a->waited) {
+        a->waited = true;
+        got = dt_login_wait(a->rd, dt_principal_bearer(a->http), on_login, dt_api_ref(a), &err);
+        if (got == 0)
+            return;
+        dt_api_unref(a);
+    } else if (got == 1) {
+        got = dt_err_set(&err, DT_E_UNAVAILABLE, "Temporary authentication service error");
+    }
+    if (got < 0)
+        refuse(a, &err);
+    else
+        dispatch(a);
+}
+
+static void on_login(void *ctx)
+{
+    struct dt_api_req *a = ctx;
+    if (a->http != NULL && is_proxied(a) && dt_http_req_conn(a->http) == NULL) {
+        dt_http_req_reply(a->http, 503, NULL, NULL, 0); /* the client is gone: nobody else ends it */
+        a->http = NULL;
+        dt_api_unref(a);
+    } else if (a->http != NULL) {
+        admit(a);
+    }
+    dt_api_unref(a);
+}
+
+static void start(struct dt_api_req *a)
+{
+    struct dt_err err;
+    bool found = find_route(a, &err) == 0;
+    if (!found || !is_proxied(a))
+        keep(a);
+    if (found)
+        admit(a);
+    else
+        dt_reply_error(a->http, &err, "DAYTONA_API");
 }
 
 void dt_api_handle(void *ctx, struct dt_http_req *req)

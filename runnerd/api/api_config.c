@@ -9,8 +9,16 @@ void dt_api_health(struct dt_api_req *a)
 void dt_api_config(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
+    const struct dt_config_runnerd *config = rd->config;
+    bool login = rd->oidc != NULL, public = config->public_oidc_domain != NULL;
     const struct dt_rest_oidc oidc = {
-        .issuer = "", .client_id = "", .audience = "", .provider = ""};
+        .issuer = !login   ? ""
+                  : public ? config->public_oidc_domain
+                           : config->oidc_issuer_base_url,
+        .client_id = login ? config->oidc_client_id : "",
+        .audience = login ? config->oidc_audience : "",
+        .provider = "",
+    };
     DT_AUTO_JSON json_t *oidc_json = dt_rest_oidc_print(&oidc);
     DT_AUTO_JSON json_t *announcements = json_object();
     const struct dt_rest_configuration c = {

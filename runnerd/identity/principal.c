@@ -3,7 +3,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "runnerd/runnerd.h"
+#include "jose/jwt.h"
+#include "runnerd/identity/login.h"
 
 enum { LAST_USED_MS = 10000 };
 
@@ -66,10 +67,24 @@ static int read_key(struct dt_runnerd *rd, const uint8_t hash[DT_HASH_SIZE],
     return 0;
 }
 
+static int read_token(struct dt_runnerd *rd, struct dt_str token, struct dt_principal *ret,
+                      struct dt_err *err)
+{
+    const struct dt_user *u = NULL;
+    int got = dt_login_check(rd, token, &u, err);
+    if (got != 0)
+        return got;
+    *ret = (struct dt_principal){.kind = DT_BY_TOKEN};
+    set_user(ret, u);
+    return 0;
+}
+
 int dt_principal_read_bearer(struct dt_runnerd *rd, struct dt_str token, struct dt_principal *ret,
                              struct dt_err *err)
 {
     uint8_t hash[DT_HASH_SIZE];
+    if (dt_jwt_shaped(token))
+        return read_token(rd, token, ret, err);
     dt_hash(token, hash);
     uint32_t service = dt_services_find(&rd->services, hash);
     if (service == 0)

@@ -1,0 +1,1 @@
+dt_unit(jwt jose PkgConfig::OPENSSL)
