@@ -399,7 +399,8 @@ static void on_login(void *ctx)
 {
     struct dt_api_req *a = ctx;
     if (a->http != NULL && is_proxied(a) && dt_http_req_conn(a->http) == NULL) {
-        dt_http_req_reply(a->http, 503, NULL, NULL, 0); /* the client is gone: nobody else ends it */
+        dt_http_req_reply(a->http, 503, NULL, NULL,
+                          0); /* the client is gone: nobody else ends it */
         a->http = NULL;
         dt_api_unref(a);
     } else if (a->http != NULL) {

@@ -18,7 +18,7 @@ struct dt_api_req {
     size_t nparams;
     struct dt_str rest; /* ANY routes: what stands behind, as sent; valid in the handler */
     struct dt_principal who;
-    bool waited;  /* for the access token's issuer or user */
+    bool waited; /* for the access token's issuer or user */
     char id[24]; /* X-Request-Id */
     uint64_t start_ns;
 };

@@ -51,13 +51,12 @@ int dt_login_check(struct dt_runnerd *rd, struct dt_str token, const struct dt_u
     int got = dt_oidc_check(rd->oidc, token, &claims, err);
     if (got != 0)
         return got;
-    const struct dt_user *u =
-        dt_directory_user(&rd->directory, dt_json_text(claims, "sub", ""));
-    if (u == NULL || differs(claims, u, &ignored))
-        return 1;
-    if (u->local)
+    const struct dt_user *u = dt_directory_user(&rd->directory, dt_json_text(claims, "sub", ""));
+    if (u != NULL && u->local)
         return dt_err_set(err, DT_E_UNAUTHORIZED,
                           "Invalid access token: the local user does not come from an issuer");
+    if (u == NULL || differs(claims, u, &ignored))
+        return 1;
     *user = u;
     return 0;
 }
@@ -86,8 +85,8 @@ static void finish(struct login *l)
     done(ctx);
 }
 
-static int personal_org(struct dt_db_conn *c, const char *user, char org[DT_UUID_SIZE],
-                        bool *waits, struct dt_err *err)
+static int personal_org(struct dt_db_conn *c, const char *user, char org[DT_UUID_SIZE], bool *waits,
+                        struct dt_err *err)
 {
     struct dt_db_rows *q;
     if (dt_db_query(c,
@@ -111,8 +110,7 @@ static int update(struct dt_db_conn *c, struct login *l, struct dt_err *err)
     bool waits;
     if (l->user->local || !differs(l->claims, l->user, &next))
         return 0;
-    if (dt_store_user_edit(c, &next, err) < 0 ||
-        personal_org(c, next.id, org, &waits, err) < 0)
+    if (dt_store_user_edit(c, &next, err) < 0 || personal_org(c, next.id, org, &waits, err) < 0)
         return -1;
     if (waits && next.email_verified && dt_store_org_unsuspend(c, org, err) < 0)
         return -1;
@@ -127,8 +125,7 @@ static int insert(struct dt_db_conn *c, const struct login *l, const char *id, s
         .id = id,
         .name = name_of(l->claims),
         .email = email,
-        .email_verified =
-            email[0] != '\0' && dt_json_bool(l->claims, "email_verified", false),
+        .email_verified = email[0] != '\0' && dt_json_bool(l->claims, "email_verified", false),
     };
     if (dt_user_id_check(dt_str_z(id), err) < 0)
         return -1;

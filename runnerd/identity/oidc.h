@@ -3,8 +3,8 @@
  * 1.0), the keys, and when to ask for them again. They are fetched on the loop when a token needs
  * them; nothing but tokens waits for the issuer. Loop only.
  *
- * Keys older than ten minutes are fetched anew while the old ones go on for an hour at most; a token
- * signed with an unknown key makes us ask, at most every ten seconds.
+ * Keys older than ten minutes are fetched anew while the old ones go on for an hour at most; a
+ * token signed with an unknown key makes us ask, at most every ten seconds.
  */
 #ifndef DT_OIDC_H
 #define DT_OIDC_H

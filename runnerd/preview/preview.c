@@ -7,6 +7,7 @@
 #include "gen/rest_api.h"
 #include "model/preview.h"
 #include "runnerd/forward.h"
+#include "runnerd/identity/login.h"
 #include "runnerd/preview/preview_auth.h"
 #include "runnerd/preview/preview_page.h"
 
@@ -72,6 +73,40 @@ static void forward(const struct dt_preview_ask *ask, struct dt_live *l,
                });
 }
 
+/* --- access tokens --- */
+
+static void handle(struct dt_runnerd *rd, struct dt_http_req *req, bool waited);
+
+struct waiting {
+    struct dt_runnerd *rd;
+    struct dt_http_req *req; /* stays until it is answered */
+};
+
+static void on_login(void *ctx)
+{
+    struct waiting *w = ctx;
+    if (dt_http_req_conn(w->req) == NULL)
+        dt_http_req_reply(w->req, 503, NULL, NULL, 0); /* the client is gone: nobody else ends it */
+    else
+        handle(w->rd, w->req, true);
+    free(w);
+}
+
+/* 0: the request begins anew when it can be said whose token it has. */
+static int wait_for_login(const struct dt_preview_ask *ask, struct dt_err *err)
+{
+    struct waiting *w = malloc(sizeof(*w));
+    if (w == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "out of memory");
+    *w = (struct waiting){ask->rd, ask->req};
+    if (dt_login_wait(ask->rd, dt_principal_bearer(ask->req), on_login, w, err) == 0)
+        return 0;
+    free(w);
+    return -1;
+}
+
+/* --- the two ways in --- */
+
 /* What goes on: the path, and the query without our parameter. Most often that is the rest of the
  * request's own target; else it is put together in `room`. */
 static int find_target(const struct dt_preview_ask *ask, struct dt_str path, struct dt_buf *room,
@@ -99,7 +134,10 @@ static void serve(const struct dt_preview_ask *ask, struct dt_live *l, struct dt
     struct dt_str target;
     DT_AUTO_BUF struct dt_buf room;
     dt_buf_init(&room, DT_HTTP_HEAD_MAX + 64);
-    if (dt_preview_auth(ask, &pass, &err) < 0 || find_target(ask, path, &room, &target, &err) < 0) {
+    int got = dt_preview_auth(ask, &pass, &err);
+    if (got == 1 && (got = wait_for_login(ask, &err)) == 0)
+        return;
+    if (got < 0 || find_target(ask, path, &room, &target, &err) < 0) {
         dt_reply_error(ask->req, &err, source);
         return;
     }
@@ -124,10 +162,10 @@ static void split_target(struct dt_http_req *req, struct dt_str *path, struct dt
 }
 
 static void serve_host(struct dt_runnerd *rd, struct dt_http_req *req,
-                       const struct dt_preview_host *host, bool is_signed)
+                       const struct dt_preview_host *host, bool is_signed, bool waited)
 {
     struct dt_err err;
-    struct dt_preview_ask ask = {.rd = rd, .req = req, .port = host->port};
+    struct dt_preview_ask ask = {.rd = rd, .req = req, .port = host->port, .waited = waited};
     const char *id = host->label;
     const struct dt_signed_row *row = NULL;
     if (is_signed) {
@@ -155,11 +193,12 @@ static void serve_host(struct dt_runnerd *rd, struct dt_http_req *req,
 
 /* --- the domain itself --- */
 
-static void serve_toolbox(struct dt_runnerd *rd, struct dt_http_req *req)
+static void serve_toolbox(struct dt_runnerd *rd, struct dt_http_req *req, bool waited)
 {
     struct dt_err err;
     char id[DT_UUID_SIZE], prefix[DT_UUID_SIZE + 16];
-    struct dt_preview_ask ask = {.rd = rd, .req = req, .port = 2280, .toolbox = true};
+    struct dt_preview_ask ask = {
+        .rd = rd, .req = req, .port = 2280, .toolbox = true, .waited = waited};
     struct dt_str path, rest, segment;
     split_target(req, &path, &ask.query);
     rest = dt_str(path.p + sizeof("/toolbox/") - 1, path.n - (sizeof("/toolbox/") - 1));
@@ -178,13 +217,13 @@ static void serve_toolbox(struct dt_runnerd *rd, struct dt_http_req *req)
     serve(&ask, l, rest.p != NULL ? dt_str(rest.p - 1, rest.n + 1) : rest, prefix);
 }
 
-static void serve_domain(struct dt_runnerd *rd, struct dt_http_req *req)
+static void serve_domain(struct dt_runnerd *rd, struct dt_http_req *req, bool waited)
 {
     struct dt_err err;
     struct dt_str path = dt_http_req_path(req);
     static const char ok[] = "{\"status\":\"ok\",\"version\":\"" DT_VERSION "\"}";
     if (dt_str_starts(path, DT_STR("/toolbox/"))) {
-        serve_toolbox(rd, req);
+        serve_toolbox(rd, req, waited);
     } else if (dt_str_eq(path, DT_STR("/health"))) {
         dt_http_req_reply(req, 200, "application/json; charset=utf-8", ok, sizeof(ok) - 1);
     } else {
@@ -211,15 +250,13 @@ static bool is_base(const struct dt_runnerd *rd, struct dt_str host)
            dt_str_eq_nocase(dt_host_name(name), dt_host_name(host));
 }
 
-void dt_preview_handle(void *ctx, struct dt_http_req *req)
+static void handle(struct dt_runnerd *rd, struct dt_http_req *req, bool waited)
 {
-    struct dt_runnerd *rd = ctx;
     struct dt_preview_host host;
     struct dt_err err;
     static const char misdirected[] =
         "{\"statusCode\":421,\"message\":\"this server does not serve that host\","
         "\"code\":\"MISDIRECTED_REQUEST\",\"source\":\"DAYTONA_PROXY\"}";
-    rd->last_request_ms = dt_clock_ms();
     struct dt_str name = dt_http_req_host(req);
     enum dt_preview_kind kind = dt_preview_parse(name, dt_str_z(rd->proxy_domain), &host);
     if (kind == DT_PREVIEW_NONE && (is_local(name) || is_base(rd, name)))
@@ -241,11 +278,18 @@ void dt_preview_handle(void *ctx, struct dt_http_req *req)
         dt_reply_error(req, &err, source);
         break;
     case DT_PREVIEW_DOMAIN:
-        serve_domain(rd, req);
+        serve_domain(rd, req, waited);
         break;
     case DT_PREVIEW_SANDBOX:
     case DT_PREVIEW_SIGNED:
-        serve_host(rd, req, &host, kind == DT_PREVIEW_SIGNED);
+        serve_host(rd, req, &host, kind == DT_PREVIEW_SIGNED, waited);
         break;
     }
+}
+
+void dt_preview_handle(void *ctx, struct dt_http_req *req)
+{
+    struct dt_runnerd *rd = ctx;
+    rd->last_request_ms = dt_clock_ms();
+    handle(rd, req, false);
 }

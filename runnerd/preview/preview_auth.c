@@ -12,15 +12,18 @@ static bool is_token(const struct dt_preview_ask *ask, struct dt_str given)
     return given.n == sizeof(ask->sandbox->token) - 1 && dt_equal_secret(given.p, want, given.n);
 }
 
-static bool by_bearer(const struct dt_preview_ask *ask)
+/* 1: yes, 0: no, -1: an access token that cannot be checked yet. */
+static int by_bearer(const struct dt_preview_ask *ask)
 {
     struct dt_principal who;
     struct dt_str token = dt_principal_bearer(ask->req);
     if (token.p == NULL)
-        return false;
+        return 0;
     uint32_t needed = ask->toolbox ? DT_PERM_WRITE_SANDBOXES : 0;
-    return (dt_principal_read_bearer(ask->rd, token, &who, NULL) == 0 &&
-            dt_principal_enter(ask->rd, &who, ask->sandbox->org, NULL) == 0 &&
+    int got = dt_principal_read_bearer(ask->rd, token, &who, NULL);
+    if (got == 1 && !ask->waited)
+        return -1;
+    return (got == 0 && dt_principal_enter(ask->rd, &who, ask->sandbox->org, NULL) == 0 &&
             dt_permissions_allow(who.permissions, needed)) ||
            is_token(ask, token);
 }
@@ -87,8 +90,10 @@ int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pa
 {
     *pass = (struct dt_preview_pass){0};
     bool open = !ask->toolbox && ask->sandbox->is_public && !dt_preview_port_internal(ask->port);
-    if (open || by_bearer(ask) ||
-        is_token(ask, dt_http_req_header(ask->req, "X-Daytona-Preview-Token")))
+    int bearer = open ? 1 : by_bearer(ask);
+    if (bearer != 0)
+        return bearer > 0 ? 0 : 1;
+    if (is_token(ask, dt_http_req_header(ask->req, "X-Daytona-Preview-Token")))
         return 0;
     if (by_query(ask)) {
         if (!ask->toolbox)

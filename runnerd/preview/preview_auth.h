@@ -13,6 +13,7 @@ struct dt_preview_ask {
     uint16_t port;
     bool toolbox;     /* the toolbox route: no signed hosts, no cookies */
     bool signed_host; /* the host holds a token that fits */
+    bool waited;      /* for the access token's issuer or user: once is enough */
     struct dt_str query;
 };
 
@@ -21,7 +22,8 @@ struct dt_preview_pass {
     char set_cookie[DT_COOKIE_TEXT_MAX]; /* to remember it by; empty = none */
 };
 
-/* UNAUTHORIZED says what to send. */
+/* UNAUTHORIZED says what to send. 1: an access token that cannot be checked yet; again after
+ * dt_login_wait(). */
 int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pass,
                     struct dt_err *err) DT_MUST_CHECK;
 /* The query without our parameter, appended with its '?' when something is left. */

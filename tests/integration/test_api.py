@@ -7,43 +7,26 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
-import tarfile
 import tempfile
 import threading
 import time
 import uuid
 
 import backend
+import busybox
 import pytest
 import websockets.exceptions
 import websockets.sync.client
-
-APPLETS = ("sh", "ls", "cat", "sleep", "echo", "httpd", "nc", "id", "dd", "printf", "read", "rm", "mkdir", "kill")
 
 
 @pytest.fixture(scope="module")
 def rootfs(tmp_path_factory):
     """A root file system of busybox alone, as a tar."""
-    root = tmp_path_factory.mktemp("busybox")
-    for folder in ("bin", "etc", "root", "tmp", "proc", "dev", "sys", "www"):
-        (root / folder).mkdir()
-    shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
-    for applet in APPLETS:
-        (root / "bin" / applet).symlink_to("busybox")
-    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\n")
-    (root / "etc" / "group").write_text("root:x:0:\nusers:x:100:\n")
-    (root / "www" / "index.html").write_text("hello from the sandbox\n")
-    (root / "www" / "big").write_bytes(bytes(range(256)) * 4096 * 4)
-    file = tmp_path_factory.mktemp("tar") / "busybox.tar"
-    with tarfile.open(file, "w") as tar:
-        for path in sorted(root.iterdir()):
-            tar.add(path, path.name, filter=lambda m: m.replace(uid=0, gid=0, uname="", gname="", deep=False))
-    return file
+    return busybox.make(tmp_path_factory.mktemp("tar") / "busybox.tar")
 
 
 def make(rootfs, *settings):

@@ -2,11 +2,13 @@
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -143,10 +145,12 @@ class Backend:
         """What a local client needs: the socket. Everything else as an agent would leave it."""
         return {"HOME": os.environ.get("HOME", "/root"), "PATH": os.environ["PATH"], "DAYTONA_SOCKET": str(self.socket)}
 
-    def request(self, method, path, body=None, key=KEY):
-        """One REST call; returns (status, parsed body)."""
+    def request(self, method, path, body=None, key=KEY, org=None):
+        """One REST call with a key or token; returns (status, parsed body)."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
+        if org:
+            headers["X-Daytona-Organization-ID"] = org
         if key:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self.url + path, data, headers, method=method)
@@ -156,3 +160,15 @@ class Backend:
         except urllib.error.HTTPError as e:
             text, status = e.read(), e.code
         return status, json.loads(text) if text else None
+
+    def as_local_user(self, method, path, body=None, org=None):
+        """The same over the unix socket, without credentials."""
+        c = http.client.HTTPConnection("localhost", timeout=120)
+        c.sock = socket.socket(socket.AF_UNIX)
+        c.sock.connect(str(self.socket))
+        headers = {"X-Daytona-Organization-ID": org} if org else {}
+        c.request(method, "/api" + path, None if body is None else json.dumps(body), headers)
+        reply = c.getresponse()
+        text = reply.read()
+        c.close()
+        return reply.status, json.loads(text) if text else None

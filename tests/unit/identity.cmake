@@ -1,0 +1,1 @@
+dt_pytest(identity.login identity/test_login.py 600)
