@@ -1,4 +1,6 @@
 /* /api-keys: each member's own, and for owners those of the whole organization. */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "model/name.h"
 #include "runnerd/api/api_change.h"
@@ -104,12 +106,15 @@ static void create_reply(struct dt_api_change *ch)
 static int check_permissions(const struct dt_api_change *ch, struct dt_err *err)
 {
     char missing[DT_PERMISSIONS_TEXT_MAX];
+    size_t n = 0;
     uint32_t excess = ch->permissions & ~ch->a->who.permissions;
     if (excess == 0)
         return 0;
-    (void)dt_permissions_print(excess, missing);
-    for (char *p = strchr(missing, ' '); p != NULL; p = strchr(p, ' '))
-        *p = ',';
+    for (uint32_t bit = 1; bit <= DT_PERM_ALL; bit <<= 1) {
+        if ((excess & bit) != 0)
+            n += (size_t)snprintf(missing + n, sizeof(missing) - n, "%s%s", n > 0 ? ", " : "",
+                                  dt_permission_text(bit));
+    }
     return dt_err_set(err, DT_E_FORBIDDEN, "Insufficient permissions for assigning: %s", missing);
 }
 

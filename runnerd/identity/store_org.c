@@ -81,6 +81,10 @@ int dt_store_org_delete(struct dt_db_conn *c, const char *id, struct dt_err *err
         return dt_err_set(err, DT_E_CONFLICT,
                           "The organization still has %lld sandboxes: delete them first",
                           sandboxes);
+    /* What is left of destroyed ones points to it. */
+    if (dt_db_run(c, "DELETE FROM sandbox WHERE organization_id = ?1", DT_DB_ARGS(dt_db_t(id)),
+                  NULL, err) < 0)
+        return -1;
     return dt_db_run(c, "DELETE FROM organization WHERE id = ?1", DT_DB_ARGS(dt_db_t(id)), NULL,
                      err);
 }

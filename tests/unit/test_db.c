@@ -166,14 +166,18 @@ static void test_the_first_version_migrates(void **state)
     assert_int_equal(dt_db_conn_open(p->path, &c, &err), 0);
     assert_int_equal(dt_db_migrate(c, old, &err), 0);
     assert_int_equal(
-        dt_db_script(c,
-                     "INSERT INTO organization VALUES ('o', 'Personal', 5);"
-                     "INSERT INTO user VALUES ('u', 'o', 'local', 6), ('v', 'o', 'second', 7);"
-                     "INSERT INTO api_key VALUES (zeroblob(32), 'o', 'u', 'first', 'dtn***abc', "
-                     "'write:sandboxes read:volumes', 8, NULL);"
-                     "INSERT INTO api_key VALUES (randomblob(32), 'o', 'v', 'first', 'dtn***xyz', "
-                     "'', 9, 10)",
-                     &err),
+        dt_db_script(
+            c,
+            "INSERT INTO organization VALUES ('o', 'Personal', 5);"
+            "INSERT INTO user VALUES ('u', 'o', 'local', 6), ('v', 'o', 'second', 7);"
+            "INSERT INTO api_key VALUES (zeroblob(32), 'o', 'u', 'first', 'dtn***abc', "
+            "'write:sandboxes read:volumes', 8, NULL);"
+            "INSERT INTO api_key VALUES (randomblob(32), 'o', 'v', 'first', 'dtn***xyz', "
+            "'', 9, 10);"
+            "INSERT INTO sandbox VALUES ('s', 'o', 'box', NULL, 'stopped', 'stopped', NULL, "
+            "'root', '{}', '{}', 0, 0, NULL, 'us', 'small', 1, 1, 1, 0, 0, 0, 1, '', '{}', "
+            "1, 1, 1)",
+            &err),
         0);
     assert_int_equal(dt_db_migrate(c, dt_db_migrations, &err), 0);
     assert_int_equal(one_int(c, "SELECT count(*) FROM user WHERE is_admin = 1"), 2);
@@ -190,6 +194,7 @@ static void test_the_first_version_migrates(void **state)
                      1);
     assert_int_equal(one_int(c, "SELECT count(*) FROM api_key WHERE expires_ms = 10"), 1);
     assert_int_equal(one_int(c, "SELECT count(*) FROM role WHERE organization_id IS NULL"), 7);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM sandbox WHERE organization_id = 'o'"), 1);
     assert_int_equal(one_int(c, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
 }
 

@@ -3,8 +3,6 @@ CREATE TABLE old_key AS SELECT * FROM api_key;
 DROP TABLE api_key;
 CREATE TABLE old_user AS SELECT * FROM user;
 DROP TABLE user;
-CREATE TABLE old_organization AS SELECT * FROM organization;
-DROP TABLE organization;
 
 -- id: the `sub` of an issuer's tokens, or a UUID of our own; local_user: of who uses the unix socket
 CREATE TABLE user (
@@ -19,29 +17,24 @@ CREATE TABLE user (
 ) STRICT;
 
 -- quotas: NULL = what the server's settings say; cpu in cores, memory, disk and snapshot size in GiB
-CREATE TABLE organization (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    created_by TEXT NOT NULL,
-    is_personal INTEGER NOT NULL,
-    suspended_ms INTEGER,
-    suspension_reason TEXT,
-    suspended_until_ms INTEGER,
-    suspension_grace_hours INTEGER NOT NULL DEFAULT 24,
-    total_cpu INTEGER,
-    total_memory INTEGER,
-    total_disk INTEGER,
-    max_cpu INTEGER,
-    max_memory INTEGER,
-    max_disk INTEGER,
-    snapshot_quota INTEGER,
-    max_snapshot_size INTEGER,
-    volume_quota INTEGER,
-    default_region TEXT,
-    limited_egress INTEGER NOT NULL DEFAULT 0,
-    created_ms INTEGER NOT NULL,
-    updated_ms INTEGER NOT NULL
-) STRICT;
+ALTER TABLE organization ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE organization ADD COLUMN is_personal INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE organization ADD COLUMN suspended_ms INTEGER;
+ALTER TABLE organization ADD COLUMN suspension_reason TEXT;
+ALTER TABLE organization ADD COLUMN suspended_until_ms INTEGER;
+ALTER TABLE organization ADD COLUMN suspension_grace_hours INTEGER NOT NULL DEFAULT 24;
+ALTER TABLE organization ADD COLUMN total_cpu INTEGER;
+ALTER TABLE organization ADD COLUMN total_memory INTEGER;
+ALTER TABLE organization ADD COLUMN total_disk INTEGER;
+ALTER TABLE organization ADD COLUMN max_cpu INTEGER;
+ALTER TABLE organization ADD COLUMN max_memory INTEGER;
+ALTER TABLE organization ADD COLUMN max_disk INTEGER;
+ALTER TABLE organization ADD COLUMN snapshot_quota INTEGER;
+ALTER TABLE organization ADD COLUMN max_snapshot_size INTEGER;
+ALTER TABLE organization ADD COLUMN volume_quota INTEGER;
+ALTER TABLE organization ADD COLUMN default_region TEXT;
+ALTER TABLE organization ADD COLUMN limited_egress INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE organization ADD COLUMN updated_ms INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX organization_creator ON organization (created_by);
 
 CREATE TABLE member (
@@ -115,15 +108,13 @@ CREATE TABLE api_key (
 
 INSERT INTO user SELECT id, name, '', 0, 1, NULL, created_ms, created_ms FROM old_user;
 UPDATE user SET local_user = 1 WHERE id = (SELECT id FROM user ORDER BY created_ms, id LIMIT 1);
-INSERT INTO organization (id, name, created_by, is_personal, created_ms, updated_ms)
-    SELECT o.id, o.name, coalesce((SELECT min(u.id) FROM old_user u WHERE u.organization_id = o.id), ''),
-        1, o.created_ms, o.created_ms FROM old_organization o;
+UPDATE organization SET is_personal = 1, updated_ms = created_ms,
+    created_by = coalesce((SELECT min(u.id) FROM old_user u WHERE u.organization_id = organization.id), '');
 INSERT INTO member SELECT organization_id, id, 1, created_ms, created_ms FROM old_user;
 INSERT INTO api_key SELECT hash, organization_id, user_id, name, substr(hint, 1, 3), substr(hint, -3), scopes,
     created_ms, expires_ms, NULL FROM old_key;
 DROP TABLE old_key;
 DROP TABLE old_user;
-DROP TABLE old_organization;
 
 INSERT INTO role VALUES
     ('00000000-0000-0000-0000-000000000001', NULL, 'Developer',
