@@ -47,6 +47,7 @@ static void close_rest(struct program *p)
 {
     struct dt_runnerd *rd = &p->rd;
     rd->oidc = dt_oidc_free(rd->oidc);
+    rd->mail = dt_mail_free(rd->mail);
     rd->launcher = dt_launcher_client_free(rd->launcher);
     rd->db = dt_db_close(rd->db);
     dt_live_clear(&rd->live);
@@ -370,6 +371,7 @@ static int start(struct program *p, struct dt_err *err)
     dt_dns_enable();
     if (dt_services_load(&rd->services, rd->config, err) < 0 ||
         dt_oidc_new(rd->loop, rd->config, &rd->oidc, err) < 0 ||
+        dt_mail_new(rd->loop, rd->config, &rd->mail, err) < 0 ||
         dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||

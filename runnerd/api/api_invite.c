@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "model/name.h"
 #include "runnerd/api/api_change.h"
 #include "runnerd/api/api_object.h"
@@ -137,9 +138,36 @@ static int check_create(struct dt_api_change *ch, struct dt_err *err)
     return read_end(ch->in.invite.expires_at, &ch->time_ms, err);
 }
 
+/* The addressee sees the invitation in any case; the letter only tells them to look. */
+static void send_letter(const struct dt_api_change *ch)
+{
+    const struct dt_runnerd *rd = ch->a->rd;
+    const struct dt_invitation *i = &((const struct dt_invitations *)ch->extra)->all[0];
+    char until[DT_CLOCK_ISO_SIZE], subject[400], text[2048];
+    struct dt_err err;
+    if (rd->mail == NULL)
+        return;
+    (void)snprintf(subject, sizeof(subject), "Invitation to %s on Daytona", i->org_name);
+    (void)snprintf(text, sizeof(text),
+                   "%s invites you to the organization \"%s\" on Daytona.\n\n"
+                   "Log in at %s with the address %s to accept or decline. The invitation ends at "
+                   "%.10s.\n\nIf you do not know who this is from, you need not do anything.\n",
+                   i->invited_by, i->org_name, rd->dashboard_url, i->email,
+                   dt_clock_iso(i->expires_ms, until));
+    const struct dt_letter letter = {.to = i->email, .subject = subject, .text = text};
+    if (dt_mail_send(rd->mail, &letter, &err) < 0)
+        dt_log(DT_LOG_WARN, "mail", "to", i->email, "err", err.msg, NULL);
+}
+
+static void reply_created(struct dt_api_change *ch)
+{
+    send_letter(ch);
+    reply_one(ch);
+}
+
 void dt_api_invitation_create(struct dt_api_req *a, json_t *body)
 {
-    struct dt_api_change ch = {.a = a, .work = create_work, .reply = reply_one};
+    struct dt_api_change ch = {.a = a, .work = create_work, .reply = reply_created};
     struct dt_err err;
     if (dt_rest_create_organization_invitation_parse(body, &ch.in.invite, &err) < 0 ||
         check_create(&ch, &err) < 0)

@@ -1,14 +1,19 @@
 """Organizations, members, roles, invitations, keys: what they answer, and that changes hold at once."""
-import asyncio
+import contextlib
 import datetime
 import email
 import email.policy
+import hashlib
+import os
+import pathlib
 import re
+import socket
 import sqlite3
 import time
 import uuid
 
 import backend
+import issuer
 import people
 import pytest
 from aiosmtpd.controller import Controller
@@ -380,6 +385,85 @@ def test_invitations_that_come_to_nothing(crowd, org):
     crowd.ask("stranger", "DELETE", f"/organizations/{other}")
 
 
+# --- mail ---
+
+class Inbox:
+    """A real SMTP server that keeps what it gets; refuses some of it."""
+
+    def __init__(self, times_busy=0):
+        self.letters, self.tries, self.times_busy = [], 0, times_busy
+
+    async def handle_DATA(self, server, session, envelope):
+        self.tries += 1
+        if self.tries <= self.times_busy:
+            return "451 busy, come again"
+        self.letters.append((envelope, email.message_from_bytes(envelope.content, policy=email.policy.default)))
+        return "250 OK"
+
+
+@contextlib.contextmanager
+def inbox(**kw):
+    handler = Inbox(**kw)
+    controller = Controller(handler, hostname="127.0.0.1", port=issuer.free_port())
+    controller.start()
+    try:
+        yield handler, controller.port
+    finally:
+        controller.stop()
+
+
+def wait(what, seconds=30):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def smtp(port):
+    return "--smtp-host", "127.0.0.1", "--smtp-port", str(port), "--smtp-from", "Daytona Team <team@example.com>"
+
+
+def test_an_invitation_by_mail():
+    with inbox(times_busy=1) as (box, port), people.gathered(*smtp(port), names=("olga", "max")) as crowd:
+        org = crowd.new_org("olga", "Ünïcode & Söhne " + "ä" * 60)
+        path = f"/organizations/{org}/invitations"
+        status, made = crowd.ask("olga", "POST", path, {"email": "max@example.com"})
+        assert status == 201
+        wait(lambda: box.letters)
+        assert box.tries == 2
+        envelope, letter = box.letters[0]
+        assert envelope.mail_from == "team@example.com" and envelope.rcpt_tos == ["max@example.com"]
+        assert letter["From"] == "Daytona Team <team@example.com>" and letter["To"] == "max@example.com"
+        assert letter["Subject"] == "Invitation to Ünïcode & Söhne " + "ä" * 60 + " on Daytona"
+        text = letter.get_content()
+        for part in ("olga@example.com invites you", "Ünïcode & Söhne", "/dashboard", made["expiresAt"][:10]):
+            assert part in text
+        assert all(len(line) <= 78 for line in envelope.content.decode().splitlines())
+
+
+def test_mail_that_does_not_go_out_stops_nobody():
+    """The invitation is made, its addressee sees it, and the server ends when it is told to."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        with people.gathered(*smtp(silent.getsockname()[1]), names=("olga", "max")) as crowd:
+            org = crowd.new_org("olga", "quiet")
+            for i in range(5):
+                assert crowd.ask("olga", "POST", f"/organizations/{org}/invitations", {"email": f"a{i}@example.com"})[0] == 201
+            crowd.join("olga", org, "max")
+            connection, _ = silent.accept()
+            assert crowd.api.stop() == 0
+            connection.close()
+            crowd.api.start()
+
+
+def test_a_wrong_sender_is_told_at_the_start():
+    for sender in ("nobody", "a@b\r\nBcc: c@d", "<>"):
+        with pytest.raises(RuntimeError, match="SMTP_EMAIL_FROM"), backend.Backend(
+                settings=("--smtp-host", "127.0.0.1", "--smtp-from", sender)) as b:
+            b.start()
+
+
 # --- keys ---
 
 def test_keys(crowd, org):
@@ -489,8 +573,8 @@ def test_the_local_user_needs_no_login(crowd):
 
 # --- an older store ---
 
-def test_a_store_of_the_previous_version_goes_on(tmp_path_factory):
-    first = backend.pathlib.Path(__file__).parents[2] / "core" / "db" / "migrations" / "0001_init.sql"
+def test_a_store_of_the_previous_version_goes_on():
+    first = pathlib.Path(__file__).parents[2] / "core" / "db" / "migrations" / "0001_init.sql"
     key = "dtn_" + "f" * 64
     with backend.Backend() as b:
         b.start()
@@ -504,14 +588,14 @@ def test_a_store_of_the_previous_version_goes_on(tmp_path_factory):
         db.execute("INSERT INTO organization VALUES (?, 'Personal', 1700000000000)", (org,))
         db.execute("INSERT INTO user VALUES (?, ?, 'local', 1700000000000)", (user, org))
         db.execute("INSERT INTO api_key VALUES (?, ?, ?, 'old', 'dtn***fff', 'write:sandboxes read:volumes', 1700000000000, NULL)",
-                   (__import__("hashlib").sha256(key.encode()).digest(), org, user))
+                   (hashlib.sha256(key.encode()).digest(), org, user))
         db.execute("INSERT INTO sandbox VALUES (?, ?, 'kept', 'x', 'stopped', 'stopped', NULL, 'root', '{}', '{}', 0, 0, NULL, "
                    "'us', 'small', 1000, 1024, 3072, 15, 10080, -1, 1, '', '{}', 1700000000000, 1700000000000, 1700000000000)",
                    (str(uuid.uuid4()), org))
         db.commit()
         db.close()
         owner = (b.data / "state").stat()
-        backend.os.chown(b.data / "state" / "daytona.db", owner.st_uid, owner.st_gid)
+        os.chown(b.data / "state" / "daytona.db", owner.st_uid, owner.st_gid)
         b.start()
         assert b.request("GET", "/users/me", key=key)[1]["id"] == user
         assert b.request("GET", "/sandbox/kept", key=key)[1]["organizationId"] == org

@@ -1,1 +1,2 @@
 dt_pytest(identity.login identity/test_login.py 600)
+dt_pytest(identity.members identity/test_members.py 600)
