@@ -258,8 +258,20 @@ static void check(struct dt_runnerd *rd, struct dt_live *l)
     }
 }
 
+/* A suspended organization may compute for some hours more. */
+static bool must_rest(const struct dt_runnerd *rd, const struct dt_live *l, int64_t now_ms)
+{
+    const struct dt_org *o = dt_directory_org(&rd->directory, l->org);
+    return l->state == DT_SANDBOX_STARTED && o != NULL && dt_org_suspended(o, now_ms) &&
+           now_ms - o->suspended_ms >= o->suspension_grace_hours * 3600 * 1000;
+}
+
 static void do_due(struct dt_runnerd *rd, struct dt_live *l, int64_t now)
 {
+    if (must_rest(rd, l, now)) {
+        dt_lifecycle_repair(rd, l, DT_REPAIR_STOP, NULL);
+        return;
+    }
     enum dt_sandbox_repair due = dt_sandbox_due(l->state, &l->timers, now);
     if (due == DT_REPAIR_ARCHIVE && dt_clock_ms() < l->archive_again_ms)
         return;

@@ -15,6 +15,11 @@ struct handler {
 
 static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_HEALTH] = {.plain = dt_api_health},
+    [DT_REST_HEALTH_READY] = {.plain = dt_api_health_ready},
+    [DT_REST_PREVIEW_PUBLIC] = {.plain = dt_api_preview_public},
+    [DT_REST_PREVIEW_VALIDATE] = {.plain = dt_api_preview_validate},
+    [DT_REST_PREVIEW_ACCESS] = {.plain = dt_api_preview_access},
+    [DT_REST_PREVIEW_SIGNED] = {.plain = dt_api_preview_signed},
     [DT_REST_CONFIG_GET] = {.plain = dt_api_config},
     [DT_REST_SNAPSHOT_LIST] = {.plain = dt_api_snapshot_list},
     [DT_REST_SNAPSHOT_GET] = {.plain = dt_api_snapshot_get},

@@ -55,6 +55,11 @@ void dt_api_changes_end(struct dt_runnerd *rd, bool all);
 
 /* Handlers, by file. */
 void dt_api_health(struct dt_api_req *a);
+void dt_api_health_ready(struct dt_api_req *a);
+void dt_api_preview_public(struct dt_api_req *a);
+void dt_api_preview_validate(struct dt_api_req *a);
+void dt_api_preview_access(struct dt_api_req *a);
+void dt_api_preview_signed(struct dt_api_req *a);
 void dt_api_config(struct dt_api_req *a);
 void dt_api_snapshot_list(struct dt_api_req *a);
 void dt_api_snapshot_get(struct dt_api_req *a);

@@ -6,6 +6,39 @@ void dt_api_health(struct dt_api_req *a)
     dt_api_reply(a, dt_rest_health_print(&h));
 }
 
+static int ready_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    (void)arg;
+    if (dt_db_query(c, "SELECT 1 FROM organization LIMIT 1", NULL, &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    dt_db_end(q);
+    return got < 0 ? -1 : 0;
+}
+
+static void ready_done(void *arg, const struct dt_err *err)
+{
+    struct dt_api_req *a = arg;
+    struct dt_err why;
+    if (err == NULL && dt_launcher_client_is_up(a->rd->launcher)) {
+        dt_api_health(a);
+    } else {
+        (void)dt_err_set(&why, DT_E_UNAVAILABLE, "%s",
+                         err != NULL ? err->msg : "the launcher cannot be reached");
+        dt_api_fail(a, &why);
+    }
+    dt_api_unref(a);
+}
+
+/* Alive is not enough: the store answers and sandboxes can be made. */
+void dt_api_health_ready(struct dt_api_req *a)
+{
+    struct dt_err err;
+    if (dt_db_submit_read(a->rd->db, ready_job, dt_api_ref(a), ready_done, &err) < 0)
+        ready_done(a, &err);
+}
+
 void dt_api_config(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
