@@ -43,7 +43,8 @@ void dt_api_config(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
     const struct dt_config_runnerd *config = rd->config;
-    bool login = rd->oidc != NULL, public = config->public_oidc_domain != NULL;
+    bool login = rd->oidc != NULL;
+    bool public = config->public_oidc_domain != NULL && config->public_oidc_domain[0] != '\0';
     const struct dt_rest_oidc oidc = {
         .issuer = !login   ? ""
                   : public ? config->public_oidc_domain

@@ -1,5 +1,5 @@
-/* What a preview proxy in front of this server asks: whether a sandbox is public, whether a token or
- * a person opens it. A sandbox that is not there looks like one that is private. */
+/* What a preview proxy in front of this server asks: whether a sandbox is public, whether a token
+ * or a person opens it. A sandbox that is not there looks like one that is private. */
 #include "base/clock.h"
 #include "model/preview.h"
 #include "runnerd/api/api.h"

@@ -1,11 +1,13 @@
 // The certified OpenID provider, configured by the environment variable PROVIDER:
-// {port, keys: [JWK], algorithm, audience, lifetime, users: {id: claims}}.
+// {issuer, port, keys: [JWK], algorithm, audience, lifetime, users: {id: claims}, tls: {key, cert} or null}.
+import https from 'node:https';
+
 import Provider from 'oidc-provider';
 
 const setup = JSON.parse(process.env.PROVIDER);
 const account = (id) => ({ accountId: id, claims: async () => ({ sub: id, ...setup.users[id] }) });
 
-const provider = new Provider(`http://127.0.0.1:${setup.port}`, {
+const provider = new Provider(setup.issuer, {
   clients: [{
     client_id: 'daytona',
     application_type: 'native',
@@ -39,4 +41,5 @@ const provider = new Provider(`http://127.0.0.1:${setup.port}`, {
 });
 
 provider.on('server_error', (ctx, error) => console.error(error));
-provider.listen(setup.port, '127.0.0.1', () => console.log('listening'));
+const server = setup.tls ? https.createServer(setup.tls, provider.callback()) : provider;
+server.listen(setup.port, '127.0.0.1', () => console.log('listening'));

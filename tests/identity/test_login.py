@@ -250,6 +250,36 @@ def test_es256():
         refused(b, token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"), "signature is wrong")
 
 
+def test_an_issuer_with_tls(monkeypatch):
+    with issuer.Issuer(USERS, tls=True) as i:
+        token = i.token("alice")
+        with backend.Backend(settings=i.settings()) as b:
+            b.start()
+            assert b.request("GET", "/users/me", key=token)[0] == 503
+            assert "not trusted" in (b.data / "runnerd.log").read_text()
+            b.stop()
+            ca = b.data / "ca.pem"
+            ca.write_bytes(i.ca.read_bytes())
+            ca.chmod(0o644)
+            monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+            b.start()
+            assert b.request("GET", "/users/me", key=token)[1]["id"] == "alice"
+
+
+def test_an_issuer_under_two_names(provider):
+    """Clients know it by its public name, this server reaches it by another."""
+    inside = f"http://localhost:{provider.port}"
+    settings = ("--oidc-issuer", inside, "--public-oidc-domain", provider.url)
+    with backend.Backend(settings=settings) as b:
+        b.start()
+        assert b.request("GET", "/config", key=None)[1]["oidc"]["issuer"] == provider.url
+        assert b.request("GET", "/users/me", key=provider.token("alice"))[0] == 200
+    with backend.Backend(settings=("--oidc-issuer", inside)) as b:
+        b.start()
+        assert b.request("GET", "/users/me", key=provider.token("alice"))[0] == 503
+        assert f"it calls itself '{provider.url}'" in (b.data / "runnerd.log").read_text()
+
+
 def test_an_issuer_that_is_down():
     i = issuer.Issuer(USERS)
     with i:

@@ -1,5 +1,6 @@
 """A real OpenID provider, and a browser's way through it to an access token (authorization code with PKCE)."""
 import base64
+import datetime
 import hashlib
 import http.cookiejar
 import json
@@ -8,12 +9,15 @@ import pathlib
 import re
 import secrets
 import socket
+import ssl
 import subprocess
 import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 AUDIENCE = "daytona"
@@ -47,6 +51,21 @@ def ec_key(kid):
                  "d": url64(p.private_value.to_bytes(32, "big"))}
 
 
+def certificate():
+    """Of `localhost`, signed by itself; {key, cert} in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+            .add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256()))
+    pem = serialization.Encoding.PEM
+    return {"cert": made.public_bytes(pem).decode(), "key": key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()}
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -59,13 +78,15 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class Issuer:
-    """Used with `with`. `users` maps the id of each user to claims."""
+    """Used with `with`. `users` maps the id of each user to claims. With TLS `ca` is the file that makes clients
+    trust it."""
 
-    def __init__(self, users, key=None, algorithm="RS256"):
+    def __init__(self, users, key=None, algorithm="RS256", tls=False):
         self.users, self.algorithm = users, algorithm
         self.keys = [key or (rsa_key if algorithm == "RS256" else ec_key)("first")]
         self.port, self.lifetime, self.process = free_port(), 600, None
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.tls = certificate() if tls else None
+        self.url = f"https://localhost:{self.port}" if tls else f"http://127.0.0.1:{self.port}"
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="dt-issuer-")
@@ -73,6 +94,8 @@ class Issuer:
         script.write_text(SCRIPT.read_text())
         (script.parent / "node_modules").symlink_to(CLIENTS / "node_modules")
         self.script = script
+        self.ca = script.parent / "ca.pem"
+        self.ca.write_text(self.tls["cert"] if self.tls else "")
         return self.start()
 
     def __exit__(self, *_):
@@ -80,7 +103,7 @@ class Issuer:
         self.folder.cleanup()
 
     def start(self):
-        setup = {"port": self.port, "keys": [jwk for _, jwk in self.keys], "algorithm": self.algorithm,
+        setup = {"issuer": self.url, "tls": self.tls, "port": self.port, "keys": [jwk for _, jwk in self.keys], "algorithm": self.algorithm,
                  "audience": AUDIENCE, "lifetime": self.lifetime, "users": self.users}
         self.log = open(self.script.parent / "log", "ab")
         self.process = subprocess.Popen(["node", self.script], env=dict(os.environ, PROVIDER=json.dumps(setup)),
@@ -113,7 +136,8 @@ class Issuer:
     def login(self, user, resource="urn:daytona"):
         """What the token endpoint answers after a person has logged in and agreed."""
         browser = urllib.request.build_opener(
-            NoRedirects, urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+            NoRedirects, urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+            *([urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.ca))] if self.tls else []))
         verifier = secrets.token_urlsafe(48)
         ask = {"client_id": "daytona", "response_type": "code", "redirect_uri": REDIRECT, "scope": "openid",
                "resource": resource, "code_challenge_method": "S256",
