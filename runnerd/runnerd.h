@@ -42,7 +42,7 @@ struct dt_runnerd {
     struct dt_oidc *oidc; /* NULL: access tokens are not accepted */
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */
-    struct dt_mail *mail; /* NULL: there is none */
+    struct dt_mail *mail;            /* NULL: there is none */
     struct dt_http_server *api, *proxy;
     uv_timer_t tick;
     uint64_t last_request_ms; /* monotonic, for the idle exit */

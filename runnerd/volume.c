@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "model/name.h"
 #include "runnerd/boot.h"
+#include "runnerd/identity/quota.h"
 
 enum { CALL_MS = 120000 };
 
@@ -33,7 +34,8 @@ struct dt_volume_op {
     dt_volume_done *done; /* NULL: nobody asked, it is resumed */
     void *ctx;
     uint64_t start_ns;
-    bool failed; /* `err` says why */
+    int64_t quota; /* CREATE: of the organization */
+    bool failed;   /* `err` says why */
     struct dt_err err;
 };
 
@@ -180,12 +182,12 @@ static int create_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct dt_volume_op *op = arg;
     struct dt_err why;
-    int64_t have = 0, quota = op->rd->config->default_org_quota_volume_quota;
+    int64_t have = 0;
     if (dt_store_volume_count(c, op->row.org, &have, err) < 0)
         return -1;
-    if (have >= quota)
+    if (have >= op->quota)
         return dt_err_set(err, DT_E_FORBIDDEN, "Volume quota exceeded. Maximum allowed: %" PRId64,
-                          quota);
+                          op->quota);
     if (dt_store_volume_insert(c, &op->row, &why) == 0)
         return 0;
     if (why.code == DT_E_CONFLICT)
@@ -250,6 +252,9 @@ int dt_volume_create(struct dt_runnerd *rd, const char *org, const char *name, d
     if (op == NULL)
         return -1;
     struct dt_volume_row *r = &op->row;
+    int64_t quotas[DT_QUOTAS];
+    dt_quotas_of(rd->config, dt_directory_org(&rd->directory, org), quotas);
+    op->quota = quotas[DT_QUOTA_VOLUMES];
     (void)snprintf(r->org, sizeof(r->org), "%s", org);
     r->name = strdup(name[0] != '\0' ? name : r->id);
     r->state = DT_VOLUME_PENDING_CREATE;

@@ -5,6 +5,7 @@
 #include "model/name.h"
 #include "runnerd/api/api_change.h"
 #include "runnerd/api/api_object.h"
+#include "runnerd/store_volume.h"
 
 #define SET(name, value) .name = (value), .has_##name = true
 
@@ -88,12 +89,9 @@ static json_t *region_usage(const struct dt_runnerd *rd, const struct dt_org *o,
     return list;
 }
 
-void dt_api_org_usage(struct dt_api_req *a)
+static void reply_usage(struct dt_api_req *a, const struct dt_org *o, int64_t volumes)
 {
     int64_t quotas[DT_QUOTAS];
-    const struct dt_org *o = dt_api_org(a);
-    if (o == NULL)
-        return;
     dt_quotas_of(a->rd->config, o, quotas);
     struct usage u = usage_of(a->rd, o->id);
     DT_AUTO_JSON json_t *regions = region_usage(a->rd, o, quotas, &u);
@@ -106,9 +104,47 @@ void dt_api_org_usage(struct dt_api_req *a)
         SET(current_disk_usage, u.disk),
         SET(total_snapshot_quota, quotas[DT_QUOTA_SNAPSHOTS]),
         SET(total_volume_quota, quotas[DT_QUOTA_VOLUMES]),
+        SET(current_volume_usage, (double)volumes),
         .region_usage = regions,
     };
     dt_api_reply_object(a, dt_rest_organization_usage_overview_print(&out));
+}
+
+struct usage_job {
+    struct dt_api_req *a;
+    int64_t volumes;
+};
+
+static int usage_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct usage_job *j = arg;
+    return dt_store_volume_count(c, j->a->who.org, &j->volumes, err);
+}
+
+static void usage_done(void *arg, const struct dt_err *err)
+{
+    struct usage_job *j = arg;
+    const struct dt_org *o = err == NULL ? dt_api_org(j->a) : NULL;
+    if (err != NULL)
+        dt_api_fail(j->a, err);
+    else if (o != NULL)
+        reply_usage(j->a, o, j->volumes);
+    dt_api_unref(j->a);
+    free(j);
+}
+
+void dt_api_org_usage(struct dt_api_req *a)
+{
+    struct dt_err err;
+    struct usage_job *j = calloc(1, sizeof(*j));
+    if (j == NULL) {
+        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
+        dt_api_fail(a, &err);
+        return;
+    }
+    j->a = dt_api_ref(a);
+    if (dt_db_submit_read(a->rd->db, usage_job, j, usage_done, &err) < 0)
+        usage_done(j, &err);
 }
 
 /* --- making and deleting --- */

@@ -52,7 +52,7 @@ struct dt_new_org {
 };
 int dt_store_org_add(struct dt_db_conn *c, const struct dt_new_org *in, char id[DT_UUID_SIZE],
                      struct dt_err *err) DT_MUST_CHECK;
-/* FORBIDDEN for a personal one, CONFLICT while it has sandboxes. */
+/* FORBIDDEN for a personal one, CONFLICT while it has sandboxes or volumes. */
 int dt_store_org_delete(struct dt_db_conn *c, const char *id, struct dt_err *err) DT_MUST_CHECK;
 /* How many that are not personal this user made. */
 int dt_store_org_count(struct dt_db_conn *c, const char *created_by, int64_t *ret,

@@ -66,24 +66,29 @@ int dt_store_org_delete(struct dt_db_conn *c, const char *id, struct dt_err *err
     struct dt_db_rows *q;
     if (dt_db_query(c,
                     "SELECT is_personal, (SELECT count(*) FROM sandbox WHERE organization_id = ?1 "
-                    "AND state <> 'destroyed') FROM organization WHERE id = ?1",
+                    "AND state <> 'destroyed'), (SELECT count(*) FROM volume WHERE "
+                    "organization_id = ?1 AND state <> 'deleted') FROM organization WHERE id = ?1",
                     DT_DB_ARGS(dt_db_t(id)), &q, err) < 0)
         return -1;
     int got = dt_db_next(q, err);
     bool personal = got > 0 && dt_db_int(q, 0) != 0;
     long long sandboxes = got > 0 ? dt_db_int(q, 1) : 0;
+    long long volumes = got > 0 ? dt_db_int(q, 2) : 0;
     dt_db_end(q);
     if (got <= 0)
         return got < 0 ? -1 : not_found(id, err);
     if (personal)
         return dt_err_set(err, DT_E_FORBIDDEN, "Cannot delete personal organization");
-    if (sandboxes > 0)
+    if (sandboxes > 0 || volumes > 0)
         return dt_err_set(err, DT_E_CONFLICT,
-                          "The organization still has %lld sandboxes: delete them first",
-                          sandboxes);
-    /* What is left of destroyed ones points to it. */
+                          "The organization still has %lld sandboxes and %lld volumes: delete them "
+                          "first",
+                          sandboxes, volumes);
+    /* What is left of deleted ones points to it. */
     if (dt_db_run(c, "DELETE FROM sandbox WHERE organization_id = ?1", DT_DB_ARGS(dt_db_t(id)),
-                  NULL, err) < 0)
+                  NULL, err) < 0 ||
+        dt_db_run(c, "DELETE FROM volume WHERE organization_id = ?1", DT_DB_ARGS(dt_db_t(id)), NULL,
+                  err) < 0)
         return -1;
     return dt_db_run(c, "DELETE FROM organization WHERE id = ?1", DT_DB_ARGS(dt_db_t(id)), NULL,
                      err);

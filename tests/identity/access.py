@@ -56,6 +56,12 @@ GET    /preview/{signedPreviewToken}/{port}/sandbox-id          none +proxy
 GET    /snapshots                                               member
 GET    /snapshots/{idOrName}                                    member
 
+GET    /volumes                                                 member read:volumes
+POST   /volumes                                                 member write:volumes active
+GET    /volumes/{volumeId}                                      member read:volumes
+GET    /volumes/by-name/{name}                                  member read:volumes
+DELETE /volumes/{volumeId}                                      member delete:volumes
+
 POST   /api-keys                                                member
 GET    /api-keys                                                member
 GET    /api-keys/current                                        member

@@ -234,20 +234,21 @@ def test_another_organization_is_a_closed_book(world):
         "name": "secret-role", "description": "", "permissions": ["read:volumes"]})[1]["id"]
     invitation = crowd.ask("olga", "POST", f"/organizations/{org}/invitations", {"email": "secret@example.com"})[1]["id"]
     world.key("secret-key", org, ["read:volumes"])
+    volume = crowd.ask("olga", "POST", "/volumes", {"name": "secret-volume"}, org=org)[1]["id"]
     token = crowd.ask("olga", "GET", f"/sandbox/{box['id']}/ports/3000/preview-url", org=org)[1]["token"]
 
     def state():
         db = sqlite3.connect(f"file:{world.api.data}/state/daytona.db?mode=ro", uri=True)
         tables = [name for name, in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
         rows = {t: sorted(map(repr, db.execute(f"SELECT * FROM {t} WHERE organization_id = ?", (org,))))
-                for t in ("sandbox", "member", "role", "invitation", "member_role")}
+                for t in ("sandbox", "volume", "member", "role", "invitation", "member_role")}
         rows["keys"] = sorted(db.execute("SELECT hash, permissions FROM api_key WHERE organization_id = ?", (org,)))
         rows["organization"] = db.execute("SELECT * FROM organization WHERE id = ?", (org,)).fetchall()
         assert "sandbox" in tables
         return rows
 
     before = state()
-    secrets = [box["id"], "secret-box", role, "secret-role", invitation, "secret@example.com", "secret-key", org, token]
+    secrets = [box["id"], "secret-box", volume, "secret-volume", role, "secret-role", invitation, "secret@example.com", "secret-key", org, token]
     asker, seen = Asker(world.api), []
     bodies = {
         "/api-keys": {"name": "x", "permissions": ["write:sandboxes"]},
@@ -275,7 +276,8 @@ def test_another_organization_is_a_closed_book(world):
                 for name in ("id", "secret-box") if "{idOrName}" in path else ("id",):
                     url = (path.replace("{organizationId}", target).replace("{roleId}", role).replace("{invitationId}", invitation)
                            .replace("{idOrName}", box["id"] if name == "id" else name).replace("{sandboxId}", box["id"])
-                           .replace("{authToken}", token).replace("{name}", "secret-key").replace("{userId}", "olga")
+                           .replace("{authToken}", token).replace("{volumeId}", volume)
+                           .replace("{name}", "secret-volume" if "volumes" in path else "secret-key").replace("{userId}", "olga")
                            .replace("{port}", "3000").replace("{interval}", "1").replace("{isPublic}", "true")
                            .replace("{path}", "process/execute").replace("{id}", "olga").replace("{", "").replace("}", ""))
                     verb = "POST" if method == "ANY" else method
@@ -304,8 +306,14 @@ def test_another_organization_is_a_closed_book(world):
     assert world.api.request("GET", f"/preview/{box['id']}/access", key=crowd.token("stranger"))[0] == 404
     # An organization with sandboxes is not deleted; without them it is, and nothing of it works any more.
     status, e = crowd.ask("olga", "DELETE", f"/organizations/{org}")
-    assert status == 409 and "1 sandboxes" in e["message"]
+    assert status == 409 and "1 sandboxes and 1 volumes" in e["message"]
+    assert crowd.ask("olga", "GET", f"/organizations/{org}/usage")[1]["currentVolumeUsage"] == 1
     assert crowd.ask("olga", "DELETE", f"/sandbox/{box['id']}", org=org)[0] == 200
+    assert crowd.ask("olga", "DELETE", f"/volumes/{volume}", org=org)[0] == 200
+    end = time.monotonic() + 30
+    while crowd.ask("olga", "GET", "/volumes", org=org)[1]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
     last = world.key("last", org, access.PERMISSIONS)
     assert crowd.ask("olga", "DELETE", f"/organizations/{org}")[0] == 200
     assert world.api.request("GET", "/sandbox", key=last)[0] == 401

@@ -574,7 +574,8 @@ def test_the_local_user_needs_no_login(crowd):
 # --- an older store ---
 
 def test_a_store_of_the_previous_version_goes_on():
-    first = pathlib.Path(__file__).parents[2] / "core" / "db" / "migrations" / "0001_init.sql"
+    folder = pathlib.Path(__file__).parents[2] / "core" / "db" / "migrations"
+    previous = [folder / "0001_init.sql", folder / "0002_volumes.sql"]
     key = "dtn_" + "f" * 64
     with backend.Backend() as b:
         b.start()
@@ -582,15 +583,15 @@ def test_a_store_of_the_previous_version_goes_on():
         for file in (b.data / "state").glob("daytona.db*"):
             file.unlink()
         db = sqlite3.connect(b.data / "state" / "daytona.db")
-        db.executescript("CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;" + first.read_text())
+        db.executescript("CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;" + "".join(f.read_text() for f in previous))
         org, user = str(uuid.uuid4()), str(uuid.uuid4())
-        db.execute("INSERT INTO migration VALUES (1, '0001_init')")
+        db.executemany("INSERT INTO migration VALUES (?, ?)", [(n, f.stem) for n, f in enumerate(previous, 1)])
         db.execute("INSERT INTO organization VALUES (?, 'Personal', 1700000000000)", (org,))
         db.execute("INSERT INTO user VALUES (?, ?, 'local', 1700000000000)", (user, org))
         db.execute("INSERT INTO api_key VALUES (?, ?, ?, 'old', 'dtn***fff', 'write:sandboxes read:volumes', 1700000000000, NULL)",
                    (hashlib.sha256(key.encode()).digest(), org, user))
         db.execute("INSERT INTO sandbox VALUES (?, ?, 'kept', 'x', 'stopped', 'stopped', NULL, 'root', '{}', '{}', 0, 0, NULL, "
-                   "'us', 'small', 1000, 1024, 3072, 15, 10080, -1, 1, '', '{}', 1700000000000, 1700000000000, 1700000000000)",
+                   "'us', 'small', 1000, 1024, 3072, 15, 10080, -1, 1, '', '{}', 1700000000000, 1700000000000, 1700000000000, '[]')",
                    (str(uuid.uuid4()), org))
         db.commit()
         db.close()

@@ -160,6 +160,8 @@ static void test_real_migrations_apply(void **state)
 static void test_the_first_version_migrates(void **state)
 {
     const struct dt_db_migration old[] = {dt_db_migrations[0], {0, NULL, NULL}};
+    const struct dt_db_migration volumes[] = {
+        dt_db_migrations[0], dt_db_migrations[1], {0, NULL, NULL}};
     struct place *p = *state;
     struct dt_err err;
     DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
@@ -178,6 +180,11 @@ static void test_the_first_version_migrates(void **state)
             "'root', '{}', '{}', 0, 0, NULL, 'us', 'small', 1, 1, 1, 0, 0, 0, 1, '', '{}', "
             "1, 1, 1)",
             &err),
+        0);
+    assert_int_equal(dt_db_migrate(c, volumes, &err), 0);
+    assert_int_equal(
+        dt_db_script(c, "INSERT INTO volume VALUES ('v', 'o', 'data', 'ready', 1, NULL, 1, 1, 1)",
+                     &err),
         0);
     assert_int_equal(dt_db_migrate(c, dt_db_migrations, &err), 0);
     assert_int_equal(one_int(c, "SELECT count(*) FROM user WHERE is_admin = 1"), 2);
