@@ -13,13 +13,12 @@
 
 void dt_api_org_list(struct dt_api_req *a)
 {
-    const struct dt_directory *d = &a->rd->directory;
-    json_t *list = json_array();
-    for (struct dt_org *o = dt_directory_next_org(d, NULL); list != NULL && o != NULL;
-         o = dt_directory_next_org(d, o)) {
-        if (dt_org_member(o, a->who.user) != NULL)
-            (void)json_array_append_new(list, dt_api_org_json(a->rd, o));
-    }
+    DT_AUTO_FREE const struct dt_org **all = NULL;
+    size_t n = 0;
+    int got = dt_directory_orgs_of(&a->rd->directory, a->who.user, &all, &n);
+    json_t *list = got == 0 ? json_array() : NULL;
+    for (size_t i = 0; list != NULL && i < n; i++)
+        (void)json_array_append_new(list, dt_api_org_json(a->rd, all[i]));
     dt_api_reply_object(a, list);
 }
 

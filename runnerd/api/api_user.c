@@ -29,11 +29,12 @@ void dt_api_user_get(struct dt_api_req *a)
 
 void dt_api_user_list(struct dt_api_req *a)
 {
-    const struct dt_directory *d = &a->rd->directory;
-    json_t *list = json_array();
-    for (const struct dt_user *u = dt_directory_next_user(d, NULL); list != NULL && u != NULL;
-         u = dt_directory_next_user(d, u))
-        (void)json_array_append_new(list, dt_api_user_json(u));
+    DT_AUTO_FREE const struct dt_user **all = NULL;
+    size_t n = 0;
+    int got = dt_directory_users(&a->rd->directory, &all, &n);
+    json_t *list = got == 0 ? json_array() : NULL;
+    for (size_t i = 0; list != NULL && i < n; i++)
+        (void)json_array_append_new(list, dt_api_user_json(all[i]));
     dt_api_reply_object(a, list);
 }
 

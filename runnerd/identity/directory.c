@@ -204,6 +204,66 @@ struct dt_user *dt_directory_next_user(const struct dt_directory *d, const struc
     return NULL;
 }
 
+static int by_age(int64_t a_ms, const char *a, int64_t b_ms, const char *b)
+{
+    return a_ms != b_ms ? (a_ms > b_ms ? 1 : -1) : strcmp(a, b);
+}
+
+static int org_by_age(const void *x, const void *y)
+{
+    const struct dt_org *a = *(const struct dt_org *const *)x;
+    const struct dt_org *b = *(const struct dt_org *const *)y;
+    return by_age(a->created_ms, a->id, b->created_ms, b->id);
+}
+
+static int user_by_age(const void *x, const void *y)
+{
+    const struct dt_user *a = *(const struct dt_user *const *)x;
+    const struct dt_user *b = *(const struct dt_user *const *)y;
+    return by_age(a->created_ms, a->id, b->created_ms, b->id);
+}
+
+int dt_directory_orgs_of(const struct dt_directory *d, const char *user, const struct dt_org ***ret,
+                         size_t *n)
+{
+    size_t count = 0;
+    for (struct dt_org *o = dt_directory_next_org(d, NULL); o != NULL;
+         o = dt_directory_next_org(d, o))
+        count += dt_org_member(o, user) != NULL;
+    const struct dt_org **all = calloc(count + 1, sizeof(const struct dt_org *));
+    if (all == NULL)
+        return -1;
+    size_t at = 0;
+    for (struct dt_org *o = dt_directory_next_org(d, NULL); o != NULL;
+         o = dt_directory_next_org(d, o)) {
+        if (dt_org_member(o, user) != NULL)
+            all[at++] = o;
+    }
+    qsort(all, count, sizeof(*all), org_by_age);
+    *ret = all;
+    *n = count;
+    return 0;
+}
+
+int dt_directory_users(const struct dt_directory *d, const struct dt_user ***ret, size_t *n)
+{
+    size_t count = 0;
+    for (struct dt_user *u = dt_directory_next_user(d, NULL); u != NULL;
+         u = dt_directory_next_user(d, u))
+        count++;
+    const struct dt_user **all = calloc(count + 1, sizeof(const struct dt_user *));
+    if (all == NULL)
+        return -1;
+    size_t at = 0;
+    for (struct dt_user *u = dt_directory_next_user(d, NULL); u != NULL;
+         u = dt_directory_next_user(d, u))
+        all[at++] = u;
+    qsort(all, count, sizeof(*all), user_by_age);
+    *ret = all;
+    *n = count;
+    return 0;
+}
+
 struct dt_org *dt_directory_personal(const struct dt_directory *d, const char *user)
 {
     struct dt_org *o = dt_directory_next_org(d, NULL);

@@ -129,7 +129,12 @@ struct dt_user *dt_directory_user(const struct dt_directory *d, const char *id);
 struct dt_key *dt_directory_key(const struct dt_directory *d, const uint8_t hash[DT_HASH_SIZE]);
 /* The one made with the user. */
 struct dt_org *dt_directory_personal(const struct dt_directory *d, const char *user);
-/* All of them: start with NULL. */
+/* The organizations of a user, and all users, in the order of their making: *ret is an array of *n,
+ * free() it. -1 without memory. */
+int dt_directory_orgs_of(const struct dt_directory *d, const char *user, const struct dt_org ***ret,
+                         size_t *n);
+int dt_directory_users(const struct dt_directory *d, const struct dt_user ***ret, size_t *n);
+/* All of them in no order: start with NULL. */
 struct dt_org *dt_directory_next_org(const struct dt_directory *d, const struct dt_org *o);
 struct dt_user *dt_directory_next_user(const struct dt_directory *d, const struct dt_user *u);
 

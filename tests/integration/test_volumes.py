@@ -409,14 +409,34 @@ def test_killed_while_volumes_are_made_and_deleted(own, after_ms):
     sh(own, box["id"], " && ".join(f"echo x > /{n}/f" for n in now))
 
 
+def first_version(file, into):
+    """What the first version of the store would have held of what `file` has."""
+    migrations = pathlib.Path(__file__).parents[2] / "core" / "db" / "migrations"
+    now, old = sqlite3.connect(file), sqlite3.connect(into)
+    old.executescript((migrations / "0001_init.sql").read_text() +
+                      "CREATE TABLE migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;"
+                      "INSERT INTO migration VALUES (1, '0001_init');")
+    for table in ("organization", "snapshot", "sandbox"):
+        columns = ", ".join(row[1] for row in old.execute(f"PRAGMA table_info({table})"))
+        for row in now.execute(f"SELECT {columns} FROM {table}"):
+            old.execute(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+    old.execute("INSERT INTO user SELECT 'u', id, 'local', created_ms FROM organization")
+    old.commit()
+    old.close()
+    now.close()
+
+
 def test_a_store_from_before(own):
     """The rows of sandboxes that knew nothing of volumes."""
     box = own.request("POST", "/sandbox", {})[1]["id"]
     own.stop()
-    store = sqlite3.connect(own.data / "state" / "daytona.db")
-    store.executescript("DROP INDEX sandbox_volumes; ALTER TABLE sandbox DROP COLUMN volumes; DROP TABLE volume; "
-                        "DELETE FROM migration WHERE name LIKE '%_volumes'")
-    store.close()
+    state = own.data / "state"
+    first_version(state / "daytona.db", state / "old.db")
+    owner = (state / "daytona.db").stat()
+    for file in state.glob("daytona.db*"):
+        file.unlink()
+    (state / "old.db").rename(state / "daytona.db")
+    os.chown(state / "daytona.db", owner.st_uid, owner.st_gid)
     own.start()
     assert own.request("GET", f"/sandbox/{box}")[1]["volumes"] == []
     assert sh(own, box, "echo lives") == "lives\n"
