@@ -1,16 +1,23 @@
 #include "db/migrate.h"
 
-static int apply(struct dt_db_conn *c, const struct dt_db_migration *m, struct dt_err *err)
+/* 1, 0 or -1. */
+static int is_applied(struct dt_db_conn *c, int number, struct dt_err *err)
 {
     struct dt_db_rows *rows;
+    if (dt_db_query(c, "SELECT 1 FROM migration WHERE number = ?1", DT_DB_ARGS(dt_db_i(number)),
+                    &rows, err) < 0)
+        return -1;
+    int there = dt_db_next(rows, err);
+    dt_db_end(rows);
+    return there;
+}
+
+static int apply(struct dt_db_conn *c, const struct dt_db_migration *m, struct dt_err *err)
+{
     if (dt_db_begin(c, true, err) < 0)
         return -1;
     /* Another program may have been faster while we waited for the lock. */
-    if (dt_db_query(c, "SELECT 1 FROM migration WHERE number = ?1", DT_DB_ARGS(dt_db_i(m->number)),
-                    &rows, err) < 0)
-        goto undo;
-    int there = dt_db_next(rows, err);
-    dt_db_end(rows);
+    int there = is_applied(c, m->number, err);
     if (there < 0)
         goto undo;
     if (there > 0)
@@ -44,7 +51,9 @@ int dt_db_migrate(struct dt_db_conn *c, const struct dt_db_migration *table, str
         return -1;
     int64_t known = 0;
     for (const struct dt_db_migration *m = table; m->number != 0; m++) {
-        if (m->number > have && apply(c, m, err) < 0)
+        /* Not by the highest number: of two that were made side by side either may come first. */
+        int there = is_applied(c, m->number, err);
+        if (there < 0 || (there == 0 && apply(c, m, err) < 0))
             return -1;
         known = m->number;
     }

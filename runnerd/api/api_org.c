@@ -45,40 +45,19 @@ void dt_api_org_by_sandbox(struct dt_api_req *a)
 
 /* --- usage --- */
 
-struct usage {
-    double cpu, memory, disk;
-};
-
-/* Computing counts while it runs or is about to, the disk as long as it is there. */
-static struct usage usage_of(const struct dt_runnerd *rd, const char *org)
-{
-    struct usage u = {0, 0, 0};
-    for (const struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
-         l = dt_live_next(&rd->live, l)) {
-        if (strcmp(l->org, org) != 0 || l->state == DT_SANDBOX_ERROR)
-            continue;
-        if (l->state != DT_SANDBOX_STOPPED) {
-            u.cpu += (double)l->cpu_millis / 1000;
-            u.memory += (double)l->memory_mib / 1024;
-        }
-        u.disk += (double)l->disk_mib / 1024;
-    }
-    return u;
-}
-
 static json_t *region_usage(const struct dt_runnerd *rd, const struct dt_org *o,
-                            const int64_t *quotas, const struct usage *u)
+                            const int64_t *quotas, const struct dt_resources *u)
 {
     const struct dt_rest_region_usage_overview region = {
         .region_id =
             o->default_region != NULL ? o->default_region : rd->config->default_runner_region,
         .sandbox_class = "container",
         SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
-        SET(current_cpu_usage, u->cpu),
+        SET(current_cpu_usage, (double)u->cpu_millis / 1000),
         SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
-        SET(current_memory_usage, u->memory),
+        SET(current_memory_usage, (double)u->memory_mib / 1024),
         SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
-        SET(current_disk_usage, u->disk),
+        SET(current_disk_usage, (double)u->disk_mib / 1024),
         SET(max_cpu_per_sandbox, quotas[DT_QUOTA_MAX_CPU]),
         SET(max_memory_per_sandbox, quotas[DT_QUOTA_MAX_MEMORY]),
         SET(max_disk_per_sandbox, quotas[DT_QUOTA_MAX_DISK]),
@@ -92,15 +71,15 @@ static void reply_usage(struct dt_api_req *a, const struct dt_org *o, int64_t vo
 {
     int64_t quotas[DT_QUOTAS];
     dt_quotas_of(a->rd->config, o, quotas);
-    struct usage u = usage_of(a->rd, o->id);
+    struct dt_resources u = dt_holdings_of(a->rd->holdings, o->id);
     DT_AUTO_JSON json_t *regions = region_usage(a->rd, o, quotas, &u);
     const struct dt_rest_organization_usage_overview out = {
         SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
         SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
         SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
-        SET(current_cpu_usage, u.cpu),
-        SET(current_memory_usage, u.memory),
-        SET(current_disk_usage, u.disk),
+        SET(current_cpu_usage, (double)u.cpu_millis / 1000),
+        SET(current_memory_usage, (double)u.memory_mib / 1024),
+        SET(current_disk_usage, (double)u.disk_mib / 1024),
         SET(total_snapshot_quota, quotas[DT_QUOTA_SNAPSHOTS]),
         SET(total_volume_quota, quotas[DT_QUOTA_VOLUMES]),
         SET(current_volume_usage, (double)volumes),

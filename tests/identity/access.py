@@ -32,6 +32,10 @@ GET    /config                                                  open
 GET    /sandbox                                                 member
 POST   /sandbox                                                 member write:sandboxes active
 GET    /sandbox/paginated                                       member
+GET    /sandbox/regions                                         member
+GET    /sandbox/for-runner                                      none +runner
+GET    /sandbox/ssh-access/validate                             member
+GET    /sandbox-changes                                         member
 GET    /sandbox/{idOrName}                                      member +proxy +ssh-gateway
 DELETE /sandbox/{idOrName}                                      member delete:sandboxes
 POST   /sandbox/{idOrName}/start                                member write:sandboxes active
@@ -41,6 +45,26 @@ POST   /sandbox/{idOrName}/public/{isPublic}                    member write:san
 POST   /sandbox/{idOrName}/autostop/{interval}                  member write:sandboxes
 POST   /sandbox/{idOrName}/autoarchive/{interval}               member write:sandboxes
 POST   /sandbox/{idOrName}/autodelete/{interval}                member write:sandboxes
+POST   /sandbox/{idOrName}/archive                              member write:sandboxes
+POST   /sandbox/{idOrName}/backup                               member write:sandboxes
+POST   /sandbox/{idOrName}/recover                              member write:sandboxes active
+POST   /sandbox/{idOrName}/pause                                member write:sandboxes
+POST   /sandbox/{idOrName}/resize                               member write:sandboxes active
+POST   /sandbox/{idOrName}/fork                                 member write:sandboxes active
+GET    /sandbox/{idOrName}/forks                                member
+GET    /sandbox/{idOrName}/parent                               member
+GET    /sandbox/{idOrName}/ancestors                            member
+POST   /sandbox/{idOrName}/network-settings                     member write:sandboxes
+GET    /sandbox/{idOrName}/usage                                member
+PUT    /sandbox/{idOrName}/state                                none +runner
+POST   /sandbox/{idOrName}/snapshot                             member write:sandboxes
+GET    /sandbox/{idOrName}/build-logs                           member
+GET    /sandbox/{idOrName}/build-logs-url                       member
+POST   /sandbox/{idOrName}/ssh-access                           member write:sandboxes
+DELETE /sandbox/{idOrName}/ssh-access                           member write:sandboxes
+GET    /sandbox/{idOrName}/telemetry/{kind}                     member
+GET    /sandbox/{idOrName}/telemetry/traces/{traceId}           member
+GET    /usage                                                   member
 POST   /sandbox/{idOrName}/last-activity                        member +proxy
 GET    /sandbox/{idOrName}/ports/{port}/preview-url             member
 GET    /sandbox/{idOrName}/ports/{port}/signed-preview-url      member
@@ -121,5 +145,7 @@ POST   /admin/users/{id}/regenerate-key-pair                    admin
 
 ROUTES = [(method, path, tuple(need)) for method, path, *need in (line.split() for line in TABLE.splitlines() if line)]
 # These work without a body that could be wrong, and change what the others look at: only refusals are tried.
-ONCE = {("POST", "/organizations/{organizationId}/leave"), ("DELETE", "/organizations/{organizationId}"),
+# One answer does not end (it is told of changes): a refusal does.
+ENDLESS = ("GET", "/sandbox-changes")
+ONCE = {ENDLESS, ("POST", "/organizations/{organizationId}/leave"), ("DELETE", "/organizations/{organizationId}"),
         ("POST", "/organizations/{organizationId}/suspend"), ("POST", "/organizations/{organizationId}/unsuspend")}

@@ -134,6 +134,30 @@ static void test_failed_migration_changes_nothing(void **state)
     assert_int_equal(one_int(c, "SELECT count(*) FROM t WHERE b = 'kept'"), 1);
 }
 
+/* Two were made side by side, and the later number came first. */
+static void test_a_number_that_was_left_out_is_applied(void **state)
+{
+    static const struct dt_db_migration late[] = {
+        {1, "0001_one", "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL UNIQUE) STRICT"},
+        {3, "0003_late", "CREATE TABLE v (a TEXT) STRICT"},
+        {0, NULL, NULL},
+    };
+    static const struct dt_db_migration all[] = {
+        {1, "0001_one", "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL UNIQUE) STRICT"},
+        {2, "0002_early", "CREATE TABLE u (a TEXT) STRICT"},
+        {3, "0003_late", "CREATE TABLE v (a TEXT) STRICT"},
+        {0, NULL, NULL},
+    };
+    struct place *p = *state;
+    struct dt_err err;
+    DT_AUTO(dt_db_conn_close) struct dt_db_conn *c = NULL;
+    assert_int_equal(dt_db_conn_open(p->path, &c, &err), 0);
+    assert_int_equal(dt_db_migrate(c, late, &err), 0);
+    assert_int_equal(dt_db_migrate(c, all, &err), 0);
+    assert_int_equal(one_int(c, "SELECT count(*) FROM sqlite_schema WHERE name IN ('u', 'v')"), 2);
+    assert_int_equal(dt_db_migrate(c, all, &err), 0);
+}
+
 static void test_newer_file_is_refused(void **state)
 {
     static const struct dt_db_migration none[] = {{0, NULL, NULL}};
@@ -321,11 +345,17 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_place, remove_place)
     const struct CMUnitTest tests[] = {
-        TEST(test_pragmas_and_types),          TEST(test_constraints_are_conflicts),
-        TEST(test_migrations_happen_once),     TEST(test_failed_migration_changes_nothing),
-        TEST(test_newer_file_is_refused),      TEST(test_real_migrations_apply),
-        TEST(test_the_first_version_migrates), TEST(test_jobs_run_in_order_and_roll_back),
-        TEST(test_close_runs_what_waits),      TEST(test_queue_is_bounded),
+        TEST(test_pragmas_and_types),
+        TEST(test_constraints_are_conflicts),
+        TEST(test_migrations_happen_once),
+        TEST(test_failed_migration_changes_nothing),
+        TEST(test_a_number_that_was_left_out_is_applied),
+        TEST(test_newer_file_is_refused),
+        TEST(test_real_migrations_apply),
+        TEST(test_the_first_version_migrates),
+        TEST(test_jobs_run_in_order_and_roll_back),
+        TEST(test_close_runs_what_waits),
+        TEST(test_queue_is_bounded),
     };
     return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }
