@@ -209,9 +209,9 @@ int dt_jwt_check(const struct dt_jwks *keys, struct dt_str token, const struct d
                  json_t **ret, struct dt_err *err)
 {
     struct parts p;
-    enum dt_jws_alg alg;
-    const char *kid;
-    const struct dt_jwk *key;
+    enum dt_jws_alg alg = DT_JWS_RS256;
+    const char *kid = NULL;
+    const struct dt_jwk *key = NULL;
     if (split(token, &p, err) < 0)
         return -1;
     DT_AUTO_JSON json_t *header = object_of(p.header, HEADER_MAX);
