@@ -164,31 +164,38 @@ static void on_head(void *ctx, struct dt_http_req *req, int status)
     }
 }
 
-static void say_why(const struct forward *f, const struct dt_err *err, struct dt_err *why)
+static void say_why_port(const struct forward *f, const struct dt_err *err, struct dt_err *why)
 {
-    unsigned port = f->port != NULL ? dt_upstream_port(f->port) : 0;
-    enum dt_err_code code = err->code == DT_E_TIMEOUT ? DT_E_TIMEOUT : DT_E_UNREACHABLE;
-    if (err->code == DT_E_UNSUPPORTED)
-        (void)dt_err_set(why, DT_E_BAD_REQUEST, "%.200s", err->msg);
-    else if (port == 0)
-        (void)dt_err_set(why, code,
-                         "the sandbox's toolbox does not answer (%.200s): wait a moment and try "
-                         "again; if it stays so, stop and start the sandbox",
-                         err->msg);
+    unsigned port = dt_upstream_port(f->port);
+    bool no_launcher = err->code == DT_E_UNAVAILABLE ||
+                       (err->code == DT_E_TIMEOUT && !dt_launcher_client_is_up(f->rd->launcher));
+    if (no_launcher)
+        (void)dt_err_set(why, DT_E_UNAVAILABLE,
+                         "a new connection into the sandbox needs the launcher (daytona-launcher), "
+                         "which cannot be reached: try again soon; when it stays so, see its log");
     else if (err->code == DT_E_CANCELLED || err->code == DT_E_NOT_FOUND)
-        (void)dt_err_set(why, code, "the sandbox was stopped");
-    else if (code == DT_E_TIMEOUT && !dt_launcher_client_is_up(f->rd->launcher))
-        (void)dt_err_set(
-            why, code,
-            "the launcher (daytona-launcher) cannot be reached, and a new connection "
-            "into the sandbox needs it: try again soon; when it stays so, see its log");
+        (void)dt_err_set(why, DT_E_UNREACHABLE, "the sandbox was stopped");
     else if (err->sys_errno == ECONNREFUSED)
-        (void)dt_err_set(why, code,
+        (void)dt_err_set(why, DT_E_UNREACHABLE,
                          "nothing listens on port %u of the sandbox's loopback: start a server "
                          "there, on 127.0.0.1 or 0.0.0.0",
                          port);
     else
-        (void)dt_err_set(why, code, "the server on port %u did not answer: %.300s", port, err->msg);
+        (void)dt_err_set(why, DT_E_UNREACHABLE, "the server on port %u did not answer: %.300s",
+                         port, err->msg);
+}
+
+static void say_why(const struct forward *f, const struct dt_err *err, struct dt_err *why)
+{
+    if (err->code == DT_E_UNSUPPORTED)
+        (void)dt_err_set(why, DT_E_BAD_REQUEST, "%.200s", err->msg);
+    else if (f->port != NULL)
+        say_why_port(f, err, why);
+    else
+        (void)dt_err_set(why, err->code == DT_E_TIMEOUT ? DT_E_TIMEOUT : DT_E_UNREACHABLE,
+                         "the sandbox's toolbox does not answer (%.200s): wait a moment and try "
+                         "again; if it stays so, stop and start the sandbox",
+                         err->msg);
 }
 
 static void on_fail(void *ctx, struct dt_http_req *req, const struct dt_err *err)

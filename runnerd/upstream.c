@@ -96,8 +96,10 @@ static int take_answer(struct dt_upstreams *u, int family, const struct dt_lw_an
                        struct dt_err *err)
 {
     int fds[DT_LW_SOCKETS_MAX];
-    if (a == NULL) /* with another launcher */
-        return err->code == DT_E_UNAVAILABLE ? 0 : -1;
+    if (a == NULL && err->code == DT_E_UNAVAILABLE)
+        return 0; /* with another launcher */
+    if (a == NULL)
+        return dt_err_set(err, DT_E_UNAVAILABLE, "the launcher did not answer in time");
     if (dt_launcher_result(a, err) < 0)
         return -1;
     unsigned n = dt_launcher_client_take_fds(u->rd->launcher, fds);

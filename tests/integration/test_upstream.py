@@ -298,20 +298,34 @@ def test_nothing_outlives_the_sandbox(server, box, how):
         assert Client(server, box).ask()[0] == 200
 
 
-def test_a_launcher_that_is_slow(server, box):
-    """Who needs a new connection waits for it; kept ones go on."""
-    kept = Client(server, box)
-    assert kept.ask()[0] == 200
+def launcher_of(server):
     parent = server.process.pid
-    launcher = next(p for p in map(int, open(f"/proc/{parent}/task/{parent}/children").read().split())
-                    if b"daytona-launcher" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes())
-    os.kill(launcher, signal.SIGSTOP)
+    return next(p for p in map(int, open(f"/proc/{parent}/task/{parent}/children").read().split())
+                if b"daytona-launcher" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes())
+
+
+def test_a_launcher_that_is_slow(server, box):
+    """Who needs a new connection waits for it, when those that are kept are in use."""
+    c = Client(server, box)
+    assert c.ask()[0] == 200
+    os.kill(launcher_of(server), signal.SIGSTOP)
     try:
+        assert c.ask()[0] == 200
         with concurrent.futures.ThreadPoolExecutor(40) as pool:
             many = [pool.submit(lambda: Client(server, box).ask()[0]) for _ in range(40)]
-            assert kept.ask()[0] == 200
             time.sleep(0.2)
-            os.kill(launcher, signal.SIGCONT)
+            os.kill(launcher_of(server), signal.SIGCONT)
             assert [m.result() for m in many] == [200] * 40
     finally:
-        os.kill(launcher, signal.SIGCONT)
+        os.kill(launcher_of(server), signal.SIGCONT)
+
+
+def test_a_launcher_that_does_not_answer(server, box):
+    """The first connection of all, and nobody makes it."""
+    os.kill(launcher_of(server), signal.SIGSTOP)
+    try:
+        status, _, body = Client(server, box).ask()
+        assert status == 503 and b"launcher" in body
+    finally:
+        os.kill(launcher_of(server), signal.SIGCONT)
+    assert Client(server, box).ask()[0] == 200
