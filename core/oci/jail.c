@@ -3,14 +3,12 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -20,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/mount_api.h"
 #include "oci/jail_filter.h"
 
 #ifndef MOUNT_ATTR_IDMAP

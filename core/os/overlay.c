@@ -4,10 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/mount_api.h"
 #include "base/rand.h"
 #include "os/disk.h"
 

@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "base/mount_api.h"
 #include "base/rand.h"
 #include "os/overlay.h"
 #include "os/userns.h"

@@ -4,12 +4,12 @@
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "base/fd.h"
+#include "base/mount_api.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 

@@ -4,9 +4,9 @@
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/mount.h>
 
 #include "base/fd.h"
+#include "base/mount_api.h"
 
 enum { LO = 1 };
 

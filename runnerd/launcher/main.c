@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -17,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mount_api.h"
 #include "base/notify.h"
 #include "os/caps.h"
 #include "os/memfd.h"

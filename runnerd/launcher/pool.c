@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mount.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mount_api.h"
+#include "base/pidfd.h"
 #include "base/rand.h"
 #include "os/userns.h"
 #include "runnerd/launcher/launcher.h"

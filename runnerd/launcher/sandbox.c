@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pidfd.h"
 #include "base/rand.h"
 #include "runnerd/launcher/launch.h"
 #include "runnerd/launcher/launcher.h"

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mount_api.h"
 #include "runnerd/launcher/worker.h"
 
 #define CONTENT "data"

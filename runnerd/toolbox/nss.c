@@ -45,4 +45,14 @@ int getpwuid_r(uid_t uid, struct passwd *pwd, char *buf, size_t buflen, struct p
     *result = NULL;
     return ENOENT;
 }
+
+int getgrgid_r(gid_t gid, struct group *grp, char *buf, size_t buflen, struct group **result)
+{
+    (void)gid;
+    (void)grp;
+    (void)buf;
+    (void)buflen;
+    *result = NULL;
+    return ENOENT;
+}
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

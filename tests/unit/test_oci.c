@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/mount_api.h"
 #include "oci/digest.h"
 #include "oci/image.h"
 #include "oci/jail.h"
