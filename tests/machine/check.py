@@ -38,7 +38,7 @@ def install_command():
     return f"{TOP}/runnerd/install.sh install {BIN} {ROOTFS} {TOOLS}"
 
 
-def tool(vm, what, /, *, user="ada", seconds=120, **arguments):
+def tool(vm, what, /, *, user="ada", seconds=300, **arguments):
     """A call that must succeed: its structured result."""
     call = shlex.join(["python3", f"{TOP}/tests/machine/call.py", what, json.dumps(arguments)])
     return json.loads(vm.run(shlex.join(["su", "-", user, "-c", call]), seconds))
@@ -60,7 +60,7 @@ def out(vm, box, command):
     return done["stdout"].strip()
 
 
-def wait_for(what, seconds=60):
+def wait_for(what, seconds=180):
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it does not come true"
@@ -95,7 +95,7 @@ def fresh(vm, state):
 
 def installs(vm, state):
     "install.sh starts three services, and logs are lines of JSON"
-    vm.run(install_command(), 300)
+    vm.run(install_command(), 1200)
     assert vm.run(f"systemctl is-active {UNITS}").split() == ["active"] * 3
     for line in vm.run("journalctl -q -o cat -u daytona-launcher -u daytona-runnerd _COMM=daytona-runnerd + _COMM=daytona-launcher").splitlines():
         assert line.startswith("export DAYTONA_API_") or "msg" in json.loads(line), line
@@ -173,7 +173,7 @@ def restarts(vm, state):
     before = out(vm, box, "pgrep -x sleep")
     for what in ("systemctl restart daytona-runnerd", "systemctl restart daytona-launcher", "systemctl kill -s KILL daytona-launcher",
                  "systemctl kill -s KILL --kill-who=main daytona-runnerd", install_command()):
-        vm.run(what, 300)
+        vm.run(what, 1200)
         wait_for(lambda: answers(vm))
         assert wait_for(lambda: sh(vm, box, "pgrep -x sleep")["stdout"].strip()) == before, what
     assert reaches(vm, box, f"http://{state['internet']}/") and refuses(vm, box, "10.222.0.1", 22)
@@ -209,7 +209,7 @@ def uninstalls(vm, state):
     vm.run(f"{TOP}/runnerd/install.sh uninstall")
     left = vm.run(TRACES).splitlines()
     assert [line for line in left if "/nologin" not in line and not line.startswith("daytona:x:")] == ["/var/lib/daytona"], left
-    vm.run(install_command(), 300)
+    vm.run(install_command(), 1200)
     wait_for(lambda: answers(vm))
     assert [s["name"] for s in tool(vm, "list_sandboxes")["sandboxes"]] == ["first"]
     tool(vm, "start_sandbox", id=state["box"])
@@ -219,7 +219,7 @@ def uninstalls(vm, state):
 
 def quota(vm, state):
     "with project quotas, disks are folders with limits in bytes and in files"
-    vm.run("mkdir -p /var/lib/daytona; mount -o prjquota /dev/vdb /var/lib/daytona; chmod 711 /var/lib/daytona; " + install_command(), 300)
+    vm.run("mkdir -p /var/lib/daytona; mount -o prjquota /dev/vdb /var/lib/daytona; chmod 711 /var/lib/daytona; " + install_command(), 1200)
     vm.run("usermod -aG daytona ada; systemctl restart daytona-runnerd")
     box = tool(vm, "create_sandbox", disk=1)["id"]
     assert vm.run(f"ls /var/lib/daytona/sandboxes/{box}/disk") and vm.run("losetup -a") == ""
@@ -243,10 +243,10 @@ def environment():
 def unit_tests(vm, state):
     "the unit tests of the kernel's parts pass"
     for noun in UNIT_TESTS:
-        vm.run(environment() + f"{BIN}/test_{noun} 2>&1 | grep -E 'FAILED|ERROR|PASSED|error' && exit ${{PIPESTATUS[0]}}", 400)
+        vm.run(environment() + f"{BIN}/test_{noun} 2>&1 | grep -E 'FAILED|ERROR|PASSED|error' && exit ${{PIPESTATUS[0]}}", 900)
     # /var/tmp has project quotas now; /home, as the rest of the machine, has not.
-    vm.run(f"{BIN}/test_disk", 300)
-    vm.run(f"mkdir /home/tmp; unshare -m bash -c 'mount --bind /home/tmp /var/tmp; {BIN}/test_disk'", 300)
+    vm.run(f"{BIN}/test_disk", 900)
+    vm.run(f"mkdir /home/tmp; unshare -m bash -c 'mount --bind /home/tmp /var/tmp; {BIN}/test_disk'", 900)
 
 
 def pytest(vm, file, seconds):
@@ -255,12 +255,12 @@ def pytest(vm, file, seconds):
 
 def launcher_tests(vm, state):
     "the tests of the launcher pass"
-    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py", 1500)
+    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py", 2700)
 
 
 def security_tests(vm, state):
     "what a sandbox must not achieve, it does not achieve here"
-    pytest(vm, "tests/security", 1500)
+    pytest(vm, "tests/security", 2700)
 
 
 CHECKS = [fresh, installs, members_only, sandbox_lives, network, firewall_restarts, limits, restarts, survives_reboot, stops,

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import time
 
-BOOT_SECONDS = 300
+BOOT_SECONDS = 600
 
 
 def free_port():
@@ -88,7 +88,7 @@ class Machine:
             if time.monotonic() > end:
                 raise TimeoutError("the machine does not go down")
 
-    def attempt(self, script, seconds=120):
+    def attempt(self, script, seconds=300):
         """Runs a bash script as root; (exit code, both outputs)."""
         try:
             done = subprocess.run(self.ssh("bash", "-s"), input="set -o pipefail\n" + script, capture_output=True, text=True,
@@ -97,7 +97,7 @@ class Machine:
             return -1, f"not done after {seconds} s\n{(e.stdout or b'').decode(errors='replace')}"
         return done.returncode, (done.stdout + done.stderr).strip()
 
-    def run(self, script, seconds=120):
+    def run(self, script, seconds=300):
         """The same for a script that must succeed: its output."""
         code, out = self.attempt(script, seconds)
         assert code == 0, f"`{script.strip()[:200]}` ended with {code}:\n{out[-3000:]}"
