@@ -1,0 +1,99 @@
+"""The life of a sandbox as the documentation of the Python SDK shows it; run with `sync` or `async`."""
+import asyncio
+import inspect
+import os
+import sys
+import time
+
+from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError, DaytonaNotFoundError, Resources
+
+NAME = f"my-sandbox-{os.getpid()}"
+LOOK = "stat -c '%n %a %u %g %h %s %y' kept hard"
+
+
+async def settle(value):
+    """One text for both clients: the async one's results are awaited."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def run(sandbox, command):
+    done = await settle(sandbox.process.exec(command))
+    assert done.exit_code == 0, done.result
+    return done.result.strip()
+
+
+async def reach(sandbox, wanted):
+    end = time.monotonic() + 60
+    while True:
+        await settle(sandbox.refresh_data())
+        if str(getattr(sandbox.state, "value", sandbox.state)) == wanted:
+            return
+        assert time.monotonic() < end, sandbox.state
+        await asyncio.sleep(0.1)
+
+
+async def refused(call, text):
+    try:
+        await settle(call())
+    except DaytonaError as e:
+        assert text in str(e), e
+        return
+    raise AssertionError(f"not refused: {text}")
+
+
+async def every(daytona, labels):
+    from daytona import ListSandboxesQuery
+    listed = daytona.list(ListSandboxesQuery(labels=labels))
+    if hasattr(listed, "__aiter__"):
+        return [s async for s in listed]
+    return list(listed)
+
+
+async def life(daytona):
+    params = CreateSandboxFromSnapshotParams(name=NAME, language="python", labels={"SOME_LABEL": NAME}, auto_stop_interval=30)
+    sandbox = await settle(daytona.create(params))
+    assert (await settle(daytona.get(NAME))).id == sandbox.id
+    assert [s.id for s in await every(daytona, {"SOME_LABEL": NAME})] == [sandbox.id]
+    await settle(sandbox.set_labels({"SOME_LABEL": NAME, "x": "y"}))
+    await settle(sandbox.set_autostop_interval(60))
+    await settle(sandbox.set_auto_archive_interval(60))
+    await settle(sandbox.set_auto_delete_interval(120))
+    await settle(sandbox.refresh_data())
+    assert (sandbox.auto_stop_interval, sandbox.auto_archive_interval, sandbox.auto_delete_interval) == (60, 60, 120)
+    await run(sandbox, "sh -c 'echo kept > kept; ln kept hard; chmod 640 kept'")
+    before = await run(sandbox, LOOK)
+    await refused(sandbox.archive, "not stopped")
+    await settle(sandbox.stop())
+    await settle(sandbox.archive())
+    await reach(sandbox, "archived")
+    assert str(sandbox.backup_state) in ("Completed", "BackupStateEnum.COMPLETED"), sandbox.backup_state
+    await settle(sandbox.start())
+    assert await run(sandbox, LOOK) == before
+    await settle(sandbox.pause())
+    await reach(sandbox, "paused")
+    await settle(sandbox.start())
+    assert await run(sandbox, LOOK) == before
+    await settle(sandbox.resize(Resources(cpu=2, memory=2)))
+    await settle(sandbox.refresh_data())
+    assert (sandbox.cpu, sandbox.memory) == (2, 2)
+    fork = await settle(sandbox._experimental_fork(name=f"{NAME}-fork"))
+    assert await run(fork, LOOK) == before
+    await settle(fork.delete())
+    await settle(sandbox.delete())
+    try:
+        await settle(daytona.get(NAME))
+        raise AssertionError("it is still there")
+    except DaytonaNotFoundError:
+        pass
+
+
+async def main():
+    if sys.argv[1] == "async":
+        async with AsyncDaytona() as daytona:
+            await life(daytona)
+    else:
+        await life(Daytona())
+    print("ok")
+
+
+asyncio.run(main())
