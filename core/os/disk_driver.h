@@ -3,6 +3,7 @@
 #define DT_DISK_DRIVER_H
 
 #include "os/disk.h"
+#include "os/zfile.h"
 
 enum { DT_DISK_BLOCK = 4096, DT_DISK_BYTES_PER_INODE = 16384, DT_DISK_DEVICE_SIZE = 32 };
 
@@ -56,10 +57,26 @@ int dt_disk_image_check(int fd, struct dt_err *err) DT_MUST_CHECK;
 extern const char dt_disk_folder[];
 /* Whether the file system of `dirfd` enforces project quotas. */
 bool dt_disk_project_enforced(int dirfd);
+/* The folder of a new disk, with limits a little above `size`; the caller owns it. What was put
+ * into it becomes the disk, of that size, or goes when it is not ok (then -1, and `err` stays). */
+int dt_disk_project_begin(int sandbox, struct dt_disk_size size, struct dt_err *err);
+int dt_disk_project_finish(int sandbox, struct dt_disk_size size, bool ok,
+                           struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_mount(int sandbox, int *mount_fd, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_grow(int sandbox, struct dt_disk_size size, struct dt_err *err) DT_MUST_CHECK;
 int dt_disk_project_usage(int sandbox, struct dt_disk_usage *usage,
                           struct dt_err *err) DT_MUST_CHECK;
+
+/* disk_folder.c: disks that are folders, as streams. `size` is what limits them. */
+int dt_disk_folder_size(int sandbox, struct dt_disk_size *size, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_folder_save(int sandbox, struct dt_zfile_writer *w, const struct dt_disk_pulse *pulse,
+                        struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_folder_compare(int sandbox, struct dt_zfile_reader *r,
+                           const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_folder_load(int sandbox, struct dt_disk_size size, struct dt_zfile_reader *r,
+                        const struct dt_disk_pulse *pulse, struct dt_err *err) DT_MUST_CHECK;
+int dt_disk_folder_copy(int from, int to, const struct dt_disk_pulse *pulse,
+                        struct dt_err *err) DT_MUST_CHECK;
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/fd.h"
 #include "base/rand.h"
 
 #ifndef SYS_quotactl_fd
@@ -17,7 +18,7 @@
 #endif
 
 /* Project ids of our own: random in the upper half, so that others' counters do not meet them. */
-enum { ID_TRIES = 64 };
+enum { ID_TRIES = 64, SLACK_BYTES = 16 << 20, SLACK_INODES = 1024 };
 #define ID_BASE 0x80000000U
 
 const char dt_disk_folder[] = "disk";
@@ -58,11 +59,21 @@ static int limit(int fd, uint32_t id, struct dt_disk_size size, struct dt_err *e
                               .dqb_ihardlimit = size.inodes,
                               .dqb_isoftlimit = size.inodes,
                               .dqb_valid = QIF_LIMITS};
-    if (quota(fd, Q_SETQUOTA, id, &limits) < 0)
-        return dt_err_errno(err, "set a project's quota");
-    struct fsxattr attr;
-    if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
+    return quota(fd, Q_SETQUOTA, id, &limits) < 0 ? dt_err_errno(err, "set a project's quota") : 0;
+}
+
+static int get_project(int fd, struct fsxattr *attr, struct dt_err *err)
+{
+    if (ioctl(fd, FS_IOC_FSGETXATTR, attr) < 0)
         return dt_err_errno(err, "read a directory's project");
+    return 0;
+}
+
+static int set_project(int fd, uint32_t id, struct dt_err *err)
+{
+    struct fsxattr attr;
+    if (get_project(fd, &attr, err) < 0)
+        return -1;
     attr.fsx_projid = id;
     attr.fsx_xflags |= FS_XFLAG_PROJINHERIT;
     if (ioctl(fd, FS_IOC_FSSETXATTR, &attr) < 0)
@@ -70,38 +81,74 @@ static int limit(int fd, uint32_t id, struct dt_disk_size size, struct dt_err *e
     return 0;
 }
 
-int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err)
+static int open_folder(int sandbox, const char *name, struct dt_err *err)
 {
-    static const char fresh[] = "disk.new";
-    uint32_t id = 0;
-    if (mkdirat(sandbox, fresh, 0755) < 0 && errno != EEXIST)
+    int fd = openat(sandbox, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? dt_err_errno(err, "open a disk") : fd;
+}
+
+static int limit_named(int sandbox, const char *name, struct dt_disk_size size, struct dt_err *err)
+{
+    struct fsxattr attr;
+    DT_AUTO_FD int fd = open_folder(sandbox, name, err);
+    if (fd < 0 || get_project(fd, &attr, err) < 0)
+        return -1;
+    return limit(fd, attr.fsx_projid, size, err);
+}
+
+static const char fresh[] = "disk.new";
+
+/* What an interrupted load left is in the way of this one. */
+static int make_fresh(int sandbox, struct dt_err *err)
+{
+    struct dt_err old;
+    if (mkdirat(sandbox, fresh, 0755) == 0)
+        return 0;
+    if (errno != EEXIST)
         return dt_err_errno(err, "make a disk");
-    DT_AUTO_FD int fd = openat(sandbox, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if ((fd < 0 && dt_err_errno(err, "open a disk")) || find_id(fd, &id, err) < 0 ||
-        limit(fd, id, size, err) < 0 ||
-        (renameat(sandbox, fresh, sandbox, dt_disk_folder) < 0 &&
-         dt_err_errno(err, "rename a disk"))) {
+    if (dt_fd_remove_tree(sandbox, fresh, &old) < 0 || mkdirat(sandbox, fresh, 0755) < 0)
+        return dt_err_errno(err, "make a disk where an unfinished one is");
+    return 0;
+}
+
+int dt_disk_project_begin(int sandbox, struct dt_disk_size size, struct dt_err *err)
+{
+    uint32_t id = 0;
+    if (make_fresh(sandbox, err) < 0)
+        return -1;
+    DT_AUTO_FD int fd = open_folder(sandbox, fresh, err);
+    /* A disk that was full needs more while it is filled than it has in the end. */
+    size.bytes += size.bytes / 8 + SLACK_BYTES;
+    size.inodes += size.inodes / 8 + SLACK_INODES;
+    if (fd < 0 || find_id(fd, &id, err) < 0 || limit(fd, id, size, err) < 0 ||
+        set_project(fd, id, err) < 0) {
         (void)unlinkat(sandbox, fresh, AT_REMOVEDIR);
         return -1;
     }
-    return 0;
+    return dt_take_fd(&fd);
+}
+
+int dt_disk_project_finish(int sandbox, struct dt_disk_size size, bool ok, struct dt_err *err)
+{
+    struct dt_err ignored;
+    if (ok && limit_named(sandbox, fresh, size, err) == 0) {
+        if (renameat(sandbox, fresh, sandbox, dt_disk_folder) == 0)
+            return 0;
+        (void)dt_err_errno(err, "rename a disk");
+    }
+    (void)(dt_fd_remove_tree(sandbox, fresh, &ignored) < 0);
+    return -1;
+}
+
+int dt_disk_project_make(int sandbox, struct dt_disk_size size, struct dt_err *err)
+{
+    DT_AUTO_FD int fd = dt_disk_project_begin(sandbox, size, err);
+    return fd < 0 ? -1 : dt_disk_project_finish(sandbox, size, true, err);
 }
 
 int dt_disk_project_grow(int sandbox, struct dt_disk_size size, struct dt_err *err)
 {
-    struct fsxattr attr;
-    struct if_dqblk limits = {.dqb_bhardlimit = size.bytes / QIF_DQBLKSIZE,
-                              .dqb_bsoftlimit = size.bytes / QIF_DQBLKSIZE,
-                              .dqb_ihardlimit = size.inodes,
-                              .dqb_isoftlimit = size.inodes,
-                              .dqb_valid = QIF_LIMITS};
-    DT_AUTO_FD int fd =
-        openat(sandbox, dt_disk_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
-        return dt_err_errno(err, "read a directory's project");
-    if (quota(fd, Q_SETQUOTA, attr.fsx_projid, &limits) < 0)
-        return dt_err_errno(err, "set a project's quota");
-    return 0;
+    return limit_named(sandbox, dt_disk_folder, size, err);
 }
 
 int dt_disk_project_mount(int sandbox, int *mount_fd, struct dt_err *err)
@@ -124,10 +171,9 @@ int dt_disk_project_usage(int sandbox, struct dt_disk_usage *usage, struct dt_er
 {
     struct fsxattr attr;
     struct if_dqblk now = {0};
-    DT_AUTO_FD int fd =
-        openat(sandbox, dt_disk_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
-        return dt_err_errno(err, "read a directory's project");
+    DT_AUTO_FD int fd = open_folder(sandbox, dt_disk_folder, err);
+    if (fd < 0 || get_project(fd, &attr, err) < 0)
+        return -1;
     if (quota(fd, Q_GETQUOTA, attr.fsx_projid, &now) < 0)
         return dt_err_errno(err, "read a project's quota");
     usage->used_bytes = usage->host_bytes = now.dqb_curspace;

@@ -1,13 +1,16 @@
 /*
  * A disk as a stream: what dt_disk_save() writes and dt_disk_load() reads, inside of a zfile.
  *
- *   head    "DTDISK1\n", u32 kind, u32 0, u64 size
+ *   head    "DTDISK1\n", u32 kind, u32 0, u64 size, u64 inodes (0 for an image)
  *   image   u64 offset, u64 length, data ... for each stretch of the image that is not a hole, in
  *           rising order; u64 size, u64 0 at the end
  *
+ *   folder  a tree (tree.h), up to its end
+ *
  * All numbers are little-endian. An image is saved as it is and not file by file: so ownership,
  * modes, times, links, holes, attributes and the overlay's own marks come back bit for bit without
- * anybody looking at them, and the file system that a sandbox filled is read by the kernel alone.
+ * anybody looking at them, and the file system that a sandbox filled is read by the kernel alone. A
+ * folder under a project quota has no such image: there the tree is walked.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,7 +22,8 @@
 
 enum {
     KIND_IMAGE = 1,
-    HEAD_SIZE = 24,
+    KIND_FOLDER = 2,
+    HEAD_SIZE = 32,
     STRETCH_SIZE = 16,
     STEP = 1 << 20,
     ZERO_STEP = 65536,
@@ -46,9 +50,6 @@ static uint64_t get_u64(const unsigned char *p)
 static int open_image(int sandbox, uint64_t *size, struct dt_err *err)
 {
     struct stat st;
-    if (dt_disk_has(sandbox, dt_disk_folder, S_IFDIR))
-        return dt_err_set(err, DT_E_UNSUPPORTED,
-                          "disks under a project quota cannot be archived yet");
     DT_AUTO_FD int fd = openat(sandbox, dt_disk_image, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0)
         return errno == ENOENT ? dt_err_set(err, DT_E_NOT_FOUND, "the sandbox has no disk")
@@ -120,22 +121,28 @@ static int save_stretch(struct dt_zfile_writer *w, int fd, uint64_t offset, uint
     return 0;
 }
 
-static int save_head(struct dt_zfile_writer *w, uint64_t size, struct dt_err *err)
+static bool is_folder(int sandbox)
+{
+    return dt_disk_has(sandbox, dt_disk_folder, S_IFDIR);
+}
+
+static int save_head(struct dt_zfile_writer *w, int kind, struct dt_disk_size size,
+                     struct dt_err *err)
 {
     unsigned char head[HEAD_SIZE] = {0};
     memcpy(head, magic, sizeof(magic));
-    head[8] = KIND_IMAGE;
-    put_u64(head + 16, size);
+    head[8] = (unsigned char)kind;
+    put_u64(head + 16, size.bytes);
+    put_u64(head + 24, size.inodes);
     return dt_zfile_write(w, head, sizeof(head), err);
 }
 
-int dt_disk_save(int sandbox_dirfd, int out_fd, const struct dt_disk_pulse *pulse,
-                 struct dt_err *err)
+static int save_image(int sandbox, struct dt_zfile_writer *w, const struct dt_disk_pulse *pulse,
+                      struct dt_err *err)
 {
     uint64_t size = 0, offset = 0, length = 0, at = 0;
-    DT_AUTO_FD int fd = open_image(sandbox_dirfd, &size, err);
-    DT_AUTO(dt_zfile_writer_free) struct dt_zfile_writer *w = NULL;
-    if (fd < 0 || dt_zfile_writer_new(out_fd, &w, err) < 0 || save_head(w, size, err) < 0)
+    DT_AUTO_FD int fd = open_image(sandbox, &size, err);
+    if (fd < 0 || save_head(w, KIND_IMAGE, (struct dt_disk_size){size, 0}, err) < 0)
         return -1;
     do {
         unsigned char head[STRETCH_SIZE];
@@ -148,7 +155,27 @@ int dt_disk_save(int sandbox_dirfd, int out_fd, const struct dt_disk_pulse *puls
             return -1;
         at = offset + length;
     } while (length > 0);
-    return dt_zfile_finish(w, err);
+    return 0;
+}
+
+static int save_folder(int sandbox, struct dt_zfile_writer *w, const struct dt_disk_pulse *pulse,
+                       struct dt_err *err)
+{
+    struct dt_disk_size size = {0};
+    if (dt_disk_folder_size(sandbox, &size, err) < 0 || save_head(w, KIND_FOLDER, size, err) < 0)
+        return -1;
+    return dt_disk_folder_save(sandbox, w, pulse, err);
+}
+
+int dt_disk_save(int sandbox_dirfd, int out_fd, const struct dt_disk_pulse *pulse,
+                 struct dt_err *err)
+{
+    DT_AUTO(dt_zfile_writer_free) struct dt_zfile_writer *w = NULL;
+    if (dt_zfile_writer_new(out_fd, &w, err) < 0)
+        return -1;
+    int rc = is_folder(sandbox_dirfd) ? save_folder(sandbox_dirfd, w, pulse, err)
+                                      : save_image(sandbox_dirfd, w, pulse, err);
+    return rc < 0 ? -1 : dt_zfile_finish(w, err);
 }
 
 static int bad(const char *what, struct dt_err *err)
@@ -156,17 +183,20 @@ static int bad(const char *what, struct dt_err *err)
     return dt_err_set(err, DT_E_INVALID, "the archive is damaged: %s", what);
 }
 
-static int load_head(struct dt_zfile_reader *r, uint64_t *size, struct dt_err *err)
+/* The kind, or -1. */
+static int load_head(struct dt_zfile_reader *r, struct dt_disk_size *size, struct dt_err *err)
 {
     unsigned char head[HEAD_SIZE];
     if (dt_zfile_read(r, head, sizeof(head), err) < 0)
         return -1;
-    *size = get_u64(head + 16);
-    if (memcmp(head, magic, sizeof(magic)) != 0 || head[8] != KIND_IMAGE)
+    *size = (struct dt_disk_size){get_u64(head + 16), get_u64(head + 24)};
+    if (memcmp(head, magic, sizeof(magic)) != 0 ||
+        (head[8] != KIND_IMAGE && head[8] != KIND_FOLDER))
         return bad("it is of another kind", err);
-    if (*size < DT_DISK_MIN_BYTES || *size > DT_DISK_MAX_BYTES || *size % DT_DISK_BLOCK != 0)
+    if (size->bytes < DT_DISK_MIN_BYTES || size->bytes > DT_DISK_MAX_BYTES ||
+        size->bytes % DT_DISK_BLOCK != 0 || size->inodes > UINT32_MAX)
         return bad("its disk has an impossible size", err);
-    return 0;
+    return head[8];
 }
 
 /* What is done with the data of a saved image: all of it passes here, in rising order. */
@@ -238,17 +268,31 @@ static int compare_hole(struct sink *s, uint64_t from, uint64_t to, struct dt_er
     return offset >= to || length == 0 ? 0 : differs(offset, err);
 }
 
-int dt_disk_compare(int sandbox_dirfd, int in_fd, const struct dt_disk_pulse *pulse,
-                    struct dt_err *err)
+static int compare_image(int sandbox, struct dt_zfile_reader *r, uint64_t size,
+                         const struct dt_disk_pulse *pulse, struct dt_err *err)
 {
-    uint64_t size = 0;
     struct sink s = {.data = compare_data, .hole = compare_hole};
-    DT_AUTO_FD int fd = open_image(sandbox_dirfd, &s.size, err);
-    DT_AUTO(dt_zfile_reader_free) struct dt_zfile_reader *r = NULL;
-    if (fd < 0 || dt_zfile_reader_new(in_fd, &r, err) < 0 || load_head(r, &size, err) < 0)
+    DT_AUTO_FD int fd = open_image(sandbox, &s.size, err);
+    if (fd < 0)
         return -1;
     s.fd = fd;
     return size == s.size ? load_all(r, &s, pulse, err) : differs(size, err);
+}
+
+int dt_disk_compare(int sandbox_dirfd, int in_fd, const struct dt_disk_pulse *pulse,
+                    struct dt_err *err)
+{
+    struct dt_disk_size size = {0};
+    DT_AUTO(dt_zfile_reader_free) struct dt_zfile_reader *r = NULL;
+    if (dt_zfile_reader_new(in_fd, &r, err) < 0)
+        return -1;
+    int kind = load_head(r, &size, err);
+    if (kind < 0)
+        return -1;
+    if ((kind == KIND_FOLDER) != is_folder(sandbox_dirfd))
+        return bad("it is of another kind", err);
+    return kind == KIND_FOLDER ? dt_disk_folder_compare(sandbox_dirfd, r, pulse, err)
+                               : compare_image(sandbox_dirfd, r, size.bytes, pulse, err);
 }
 
 /* --- loading --- */
@@ -306,16 +350,21 @@ static int load_image(int sandbox, struct dt_zfile_reader *r, uint64_t size,
 int dt_disk_load(struct dt_disk_store *s, int sandbox_dirfd, int in_fd,
                  const struct dt_disk_pulse *pulse, struct dt_err *err)
 {
-    uint64_t size = 0;
+    struct dt_disk_size size = {0};
     DT_AUTO(dt_zfile_reader_free) struct dt_zfile_reader *r = NULL;
     if (dt_disk_exists(sandbox_dirfd))
         return dt_err_set(err, DT_E_CONFLICT, "the sandbox has a disk already");
+    if (dt_zfile_reader_new(in_fd, &r, err) < 0)
+        return -1;
+    int kind = load_head(r, &size, err);
+    if (kind < 0)
+        return -1;
+    if (kind == KIND_FOLDER)
+        return dt_disk_folder_load(sandbox_dirfd, size, r, pulse, err);
     if (s->loop_control < 0)
         return dt_err_set(err, DT_E_UNSUPPORTED,
                           "the archive is of a disk image and the host has no loop devices");
-    if (dt_zfile_reader_new(in_fd, &r, err) < 0 || load_head(r, &size, err) < 0)
-        return -1;
-    if (load_image(sandbox_dirfd, r, size, pulse, err) == 0)
+    if (load_image(sandbox_dirfd, r, size.bytes, pulse, err) == 0)
         return 0;
     (void)unlinkat(sandbox_dirfd, fresh, 0);
     return -1;

@@ -212,13 +212,13 @@ static void test_impossible_archives(void **state)
         {size, 0, size + 1, 1}, {size, 4096, UINT64_MAX, 1}, {size, size, 0, 9},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        unsigned char head[40] = "DTDISK1\n";
+        unsigned char head[48] = "DTDISK1\n";
         DT_AUTO(dt_zfile_writer_free) struct dt_zfile_writer *w = NULL;
         DT_AUTO_FD int fd = openat(f->data, "bad", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         head[8] = rows[i].kind;
         put64(head + 16, rows[i].size);
-        put64(head + 24, rows[i].offset);
-        put64(head + 32, rows[i].length);
+        put64(head + 32, rows[i].offset);
+        put64(head + 40, rows[i].length);
         OK(dt_zfile_writer_new(fd, &w, &err));
         OK(dt_zfile_write(w, head, sizeof(head), &err));
         OK(dt_zfile_finish(w, &err));
