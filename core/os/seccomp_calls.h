@@ -7,35 +7,6 @@
 #include <sys/syscall.h>
 
 /* clang-format off */
-/* Numbers that are the same on every architecture and newer than some C libraries' headers. */
-enum {
-    NR_QUOTACTL_FD = 443,
-    NR_MEMFD_SECRET = 447,
-    NR_PROCESS_MRELEASE = 448,
-    NR_FUTEX_WAITV = 449,
-    NR_SET_MEMPOLICY_HOME_NODE = 450,
-    NR_CACHESTAT = 451,
-    NR_FCHMODAT2 = 452,
-    NR_MAP_SHADOW_STACK = 453,
-    NR_FUTEX_WAKE = 454,
-    NR_FUTEX_WAIT = 455,
-    NR_FUTEX_REQUEUE = 456,
-    NR_STATMOUNT = 457,
-    NR_LISTMOUNT = 458,
-    NR_LSM_GET_SELF_ATTR = 459,
-    NR_LSM_SET_SELF_ATTR = 460,
-    NR_LSM_LIST_MODULES = 461,
-    NR_MSEAL = 462,
-    NR_SETXATTRAT = 463,
-    NR_GETXATTRAT = 464,
-    NR_LISTXATTRAT = 465,
-    NR_REMOVEXATTRAT = 466,
-    NR_OPEN_TREE_ATTR = 467,
-    NR_FILE_GETATTR = 468,
-    NR_FILE_SETATTR = 469,
-    NR_END = 470, /* from here on nothing is known: ENOSYS */
-};
-
 static const short allowed[] = {
 #ifdef __x86_64__
     SYS_access, SYS_alarm, SYS_arch_prctl, SYS_chmod, SYS_chown, SYS_creat, SYS_dup2,
@@ -51,11 +22,11 @@ static const short allowed[] = {
     SYS_exit_group, SYS_faccessat, SYS_faccessat2, SYS_fadvise64, SYS_fallocate, SYS_fchdir,
     SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_fcntl, SYS_fdatasync, SYS_fgetxattr,
     SYS_flistxattr, SYS_flock, SYS_fremovexattr, SYS_fsetxattr, SYS_fstat, SYS_fstatfs, SYS_fsync,
-    SYS_ftruncate, SYS_futex, NR_FUTEX_WAITV, SYS_getcpu, SYS_getcwd, SYS_getdents64, SYS_getegid,
-    SYS_geteuid, SYS_getgid, SYS_getgroups, SYS_getitimer, SYS_getpeername, SYS_getpgid,
-    SYS_getpid, SYS_getppid, SYS_getpriority, SYS_getrandom, SYS_getresgid, SYS_getresuid,
-    SYS_getrlimit, SYS_get_robust_list, SYS_getrusage, SYS_getsid, SYS_getsockname, SYS_getsockopt,
-    SYS_gettid, SYS_gettimeofday, SYS_getuid, SYS_getxattr, SYS_inotify_add_watch,
+    SYS_ftruncate, SYS_futex, DT_NR_FUTEX_WAITV, SYS_getcpu, SYS_getcwd, SYS_getdents64,
+    SYS_getegid, SYS_geteuid, SYS_getgid, SYS_getgroups, SYS_getitimer, SYS_getpeername,
+    SYS_getpgid, SYS_getpid, SYS_getppid, SYS_getpriority, SYS_getrandom, SYS_getresgid,
+    SYS_getresuid, SYS_getrlimit, SYS_get_robust_list, SYS_getrusage, SYS_getsid, SYS_getsockname,
+    SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_getuid, SYS_getxattr, SYS_inotify_add_watch,
     SYS_inotify_init1, SYS_inotify_rm_watch, SYS_io_cancel, SYS_io_destroy, SYS_io_getevents,
     SYS_io_pgetevents, SYS_ioprio_get, SYS_ioprio_set, SYS_io_setup, SYS_io_submit, SYS_kill,
     SYS_landlock_add_rule, SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_lgetxattr,
@@ -67,7 +38,7 @@ static const short allowed[] = {
     SYS_munmap, SYS_name_to_handle_at, SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_openat2,
     SYS_pidfd_open, SYS_pidfd_send_signal, SYS_pipe2, SYS_pkey_alloc, SYS_pkey_free,
     SYS_pkey_mprotect, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_preadv, SYS_preadv2, SYS_prlimit64,
-    NR_PROCESS_MRELEASE, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pselect6, SYS_ptrace,
+    DT_NR_PROCESS_MRELEASE, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pselect6, SYS_ptrace,
     SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_read, SYS_readahead, SYS_readlinkat, SYS_readv,
     SYS_recvfrom, SYS_recvmmsg, SYS_recvmsg, SYS_remap_file_pages, SYS_removexattr, SYS_renameat,
     SYS_renameat2, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigpending,
@@ -85,10 +56,11 @@ static const short allowed[] = {
     SYS_sysinfo, SYS_tee, SYS_tgkill, SYS_timer_create, SYS_timer_delete, SYS_timerfd_create,
     SYS_timerfd_gettime, SYS_timerfd_settime, SYS_timer_getoverrun, SYS_timer_gettime,
     SYS_timer_settime, SYS_times, SYS_tkill, SYS_truncate, SYS_umask, SYS_uname, SYS_unlinkat,
-    SYS_utimensat, SYS_vmsplice, SYS_wait4, SYS_waitid, SYS_write, SYS_writev, NR_CACHESTAT,
-    NR_FCHMODAT2, NR_MAP_SHADOW_STACK, NR_FUTEX_WAKE, NR_FUTEX_WAIT, NR_FUTEX_REQUEUE,
-    NR_STATMOUNT, NR_LISTMOUNT, NR_LSM_GET_SELF_ATTR, NR_LSM_LIST_MODULES, NR_MSEAL, NR_SETXATTRAT,
-    NR_GETXATTRAT, NR_LISTXATTRAT, NR_REMOVEXATTRAT, NR_FILE_GETATTR, NR_FILE_SETATTR,
+    SYS_utimensat, SYS_vmsplice, SYS_wait4, SYS_waitid, SYS_write, SYS_writev, DT_NR_CACHESTAT,
+    DT_NR_FCHMODAT2, DT_NR_MAP_SHADOW_STACK, DT_NR_FUTEX_WAKE, DT_NR_FUTEX_WAIT,
+    DT_NR_FUTEX_REQUEUE, DT_NR_STATMOUNT, DT_NR_LISTMOUNT, DT_NR_LSM_GET_SELF_ATTR,
+    DT_NR_LSM_LIST_MODULES, DT_NR_MSEAL, DT_NR_SETXATTRAT, DT_NR_GETXATTRAT, DT_NR_LISTXATTRAT,
+    DT_NR_REMOVEXATTRAT, DT_NR_FILE_GETATTR, DT_NR_FILE_SETATTR,
 };
 
 static const short forbidden[] = {
@@ -99,13 +71,13 @@ static const short forbidden[] = {
     SYS_delete_module, SYS_fanotify_init, SYS_fanotify_mark, SYS_finit_module, SYS_fsconfig,
     SYS_fsmount, SYS_fsopen, SYS_fspick, SYS_get_mempolicy, SYS_init_module, SYS_kcmp,
     SYS_kexec_file_load, SYS_kexec_load, SYS_keyctl, SYS_lookup_dcookie, SYS_mbind,
-    NR_MEMFD_SECRET, SYS_migrate_pages, SYS_mount, SYS_mount_setattr, SYS_move_mount,
+    DT_NR_MEMFD_SECRET, SYS_migrate_pages, SYS_mount, SYS_mount_setattr, SYS_move_mount,
     SYS_move_pages, SYS_nfsservctl, SYS_open_by_handle_at, SYS_open_tree, SYS_perf_event_open,
-    SYS_pidfd_getfd, SYS_pivot_root, SYS_process_madvise, SYS_quotactl, NR_QUOTACTL_FD,
+    SYS_pidfd_getfd, SYS_pivot_root, SYS_process_madvise, SYS_quotactl, DT_NR_QUOTACTL_FD,
     SYS_reboot, SYS_request_key, SYS_setdomainname, SYS_sethostname, SYS_set_mempolicy,
-    NR_SET_MEMPOLICY_HOME_NODE, SYS_setns, SYS_settimeofday, SYS_swapoff, SYS_swapon, SYS_syslog,
-    SYS_umount2, SYS_unshare, SYS_userfaultfd, SYS_vhangup, NR_LSM_SET_SELF_ATTR,
-    NR_OPEN_TREE_ATTR,
+    DT_NR_SET_MEMPOLICY_HOME_NODE, SYS_setns, SYS_settimeofday, SYS_swapoff, SYS_swapon, SYS_syslog,
+    SYS_umount2, SYS_unshare, SYS_userfaultfd, SYS_vhangup, DT_NR_LSM_SET_SELF_ATTR,
+    DT_NR_OPEN_TREE_ATTR,
 };
 /* clang-format on */
 
