@@ -16,6 +16,7 @@
 #include "net/tls.h"
 #include "runnerd/api/api.h"
 #include "runnerd/cmd_snapshot.h"
+#include "runnerd/confine.h"
 #include "runnerd/identity/bootstrap.h"
 #include "runnerd/identity/directory_store.h"
 #include "runnerd/preview/preview.h"
@@ -429,16 +430,24 @@ static int log_level(const char *name, enum dt_log_level *ret, struct dt_err *er
                       name);
 }
 
+/* Before anything is read that somebody else wrote, and before there are threads. */
+static int become_harmless(struct program *p, struct dt_err *err)
+{
+    enum dt_log_level level = DT_LOG_INFO;
+    if (log_level(p->settings.config.log_level, &level, err) < 0 || check_user(p, err) < 0 ||
+        dt_settings_data_dir(&p->settings, err) < 0 || give_up_root(p, err) < 0)
+        return -1;
+    dt_log_init("daytona-runnerd", level);
+    return dt_confine(p->settings.data_dir, p->settings.config.daytona_socket, err);
+}
+
 static int serve(struct program *p)
 {
     struct dt_err err;
-    enum dt_log_level level = DT_LOG_INFO;
-    if (log_level(p->settings.config.log_level, &level, &err) < 0 || check_user(p, &err) < 0 ||
-        dt_settings_data_dir(&p->settings, &err) < 0 || give_up_root(p, &err) < 0) {
+    if (become_harmless(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
         return err.code == DT_E_CONFLICT ? EXIT_IN_USE : 1;
     }
-    dt_log_init("daytona-runnerd", level);
     (void)signal(SIGPIPE, SIG_IGN);
     uv_loop_t loop;
     (void)uv_loop_init(&loop);

@@ -1,6 +1,7 @@
 """The REST API and the preview proxy of a real daytona-runnerd, with a snapshot of one static program."""
 import concurrent.futures
 import contextlib
+import ctypes
 import http.client
 import json
 import os
@@ -162,13 +163,28 @@ def test_help_and_version():
     assert bad.returncode == 2 and "--no-such-thing" in bad.stderr
 
 
+def filters_of(pid):
+    """More than none where the tests themselves run in a container."""
+    return int(re.search(r"Seccomp_filters:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def test_it_says_what_the_kernel_cannot(api):
+    create_ruleset, version = 444, 1
+    landlock = ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), version)
+    assert ("no Landlock" in (api.data / "runnerd.log").read_text()) == (landlock < 1)
+
+
 def test_it_runs_without_privileges(api):
-    status = pathlib.Path(f"/proc/{api.process.pid}/status").read_text()
-    field = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    assert "0" not in field["Uid"].split() and "0" not in field["Gid"].split() and field["Groups"].strip() == ""
-    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        assert int(field[name], 16) == 0
-    assert field["NoNewPrivs"] == "1"
+    assert api.request("GET", "/sandbox")[0] == 200  # by now it has all its threads
+    threads = list(pathlib.Path(f"/proc/{api.process.pid}/task").iterdir())
+    for thread in threads:
+        field = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
+        assert "0" not in field["Uid"].split() and "0" not in field["Gid"].split() and field["Groups"].strip() == ""
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(field[name], 16) == 0
+        assert field["NoNewPrivs"] == "1"
+        assert field["Seccomp"] == "2" and int(field["Seccomp_filters"]) == filters_of("self") + 1
+    assert len(threads) > 1
     for name in ("daytona.db", "secret"):
         assert (api.data / "state" / name).stat().st_mode & 0o077 == 0
 
