@@ -408,7 +408,8 @@ static int give_up_root(struct program *p, struct dt_err *err)
         return -1;
     open_sandboxes(p);
     if (!has_launcher(c)) {
-        p->launcher_fd = dt_launcher_spawn(p->settings.data_dir, &who, &p->launcher, err);
+        p->launcher_fd = dt_launcher_spawn(p->settings.data_dir, &who, c->daytona_sandbox_bandwidth,
+                                           &p->launcher, err);
         if (p->launcher_fd < 0)
             return -1;
     }

@@ -88,14 +88,15 @@ static int own_folder(char *out, size_t size, struct dt_err *err)
 
 /* In the child: descriptor 3 and nothing else above the standard ones. */
 static void run_launcher(int fd, const char *program, const char *data_dir,
-                         const struct dt_identity *who)
+                         const struct dt_identity *who, int64_t bandwidth)
 {
-    char uid[16], gid[16], number[16];
+    char uid[16], gid[16], number[16], mbits[24];
     (void)snprintf(uid, sizeof(uid), "%u", who->uid);
     (void)snprintf(gid, sizeof(gid), "%u", who->gid);
     (void)snprintf(number, sizeof(number), "%d", LAUNCHER_FD);
-    const char *const argv[] = {program, "--data-dir", data_dir, "--uid", uid,
-                                "--gid", gid,          "--fd",   number,  NULL};
+    (void)snprintf(mbits, sizeof(mbits), "%lld", (long long)bandwidth);
+    const char *const argv[] = {program, "--data-dir", data_dir, "--uid",       uid,   "--gid",
+                                gid,     "--fd",       number,   "--bandwidth", mbits, NULL};
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -109,8 +110,8 @@ static void run_launcher(int fd, const char *program, const char *data_dir,
     _exit(127);
 }
 
-int dt_launcher_spawn(const char *data_dir, const struct dt_identity *who, pid_t *pid,
-                      struct dt_err *err)
+int dt_launcher_spawn(const char *data_dir, const struct dt_identity *who, int64_t bandwidth,
+                      pid_t *pid, struct dt_err *err)
 {
     char beside[4096], program[4096 + 32];
     int pair[2];
@@ -123,7 +124,7 @@ int dt_launcher_spawn(const char *data_dir, const struct dt_identity *who, pid_t
         return dt_err_errno(err, "socketpair");
     *pid = fork();
     if (*pid == 0)
-        run_launcher(pair[1], program, data_dir, who);
+        run_launcher(pair[1], program, data_dir, who, bandwidth);
     int failed = errno;
     (void)close(pair[1]);
     if (*pid < 0) {

@@ -18,9 +18,9 @@ struct dt_identity dt_identity_of(int64_t fallback);
 int dt_prepare_folders(const char *data_dir, const struct dt_identity *who,
                        struct dt_err *err) DT_MUST_CHECK;
 /* Starts daytona-launcher, which lies beside this program. Returns our end of its connection; *pid
- * is its process. `data_dir` must be absolute. */
-int dt_launcher_spawn(const char *data_dir, const struct dt_identity *who, pid_t *pid,
-                      struct dt_err *err);
+ * is its process. `data_dir` must be absolute; `bandwidth` is in Mbit/s, 0 = no limit. */
+int dt_launcher_spawn(const char *data_dir, const struct dt_identity *who, int64_t bandwidth,
+                      pid_t *pid, struct dt_err *err);
 /* For good: groups, ids, capabilities, new privileges, core dumps, tracing. */
 int dt_privileges_drop(const struct dt_identity *who, struct dt_err *err) DT_MUST_CHECK;
 /* What every start does, root or not: umask, limits, not dumpable. */

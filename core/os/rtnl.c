@@ -5,6 +5,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -75,6 +76,28 @@ void dt_rtnl_link_up_noarp(struct dt_nl *nl, unsigned ifindex, bool is_router)
         dt_nl_u32(nl, conf[i].key, conf[i].value);
     dt_nl_end(nl);
     dt_nl_end(nl);
+    dt_nl_end(nl);
+}
+
+void dt_rtnl_rate_limit(struct dt_nl *nl, unsigned ifindex, uint64_t rate)
+{
+    /* A segment of TCP is up to 64 KiB until it leaves the host, and must fit a burst. */
+    const uint64_t burst_min = 128 * 1024, queue_min = 128 * 1024;
+    uint64_t burst = rate / 100 > burst_min ? rate / 100 : burst_min;
+    uint64_t queue = rate / 50 > queue_min ? rate / 50 : queue_min;
+    struct tc_tbf_qopt tbf = {.rate = {.linklayer = TC_LINKLAYER_ETHERNET}};
+    tbf.rate.rate = rate < UINT32_MAX ? (uint32_t)rate : UINT32_MAX;
+    tbf.limit = burst + queue < UINT32_MAX ? (uint32_t)(burst + queue) : UINT32_MAX;
+    struct tcmsg *m = dt_nl_msg(nl, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*m));
+    m->tcm_family = AF_UNSPEC;
+    m->tcm_ifindex = (int)ifindex;
+    m->tcm_handle = TC_H_MAKE(1U << 16, 0);
+    m->tcm_parent = TC_H_ROOT;
+    dt_nl_strz(nl, TCA_KIND, "tbf");
+    dt_nl_nest(nl, TCA_OPTIONS);
+    dt_nl_put(nl, TCA_TBF_PARMS, &tbf, sizeof(tbf));
+    dt_nl_put(nl, TCA_TBF_RATE64, &rate, sizeof(rate));
+    dt_nl_u32(nl, TCA_TBF_BURST, burst < UINT32_MAX ? (uint32_t)burst : UINT32_MAX);
     dt_nl_end(nl);
 }
 

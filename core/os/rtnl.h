@@ -20,6 +20,10 @@ void dt_rtnl_link_up(struct dt_nl *nl, unsigned ifindex);
 /* Up without ARP; with `is_router` also the IPv4 settings of an end that faces an untrusted peer:
  * forwards, strict reverse path, no redirects, no source routes. */
 void dt_rtnl_link_up_noarp(struct dt_nl *nl, unsigned ifindex, bool is_router);
+/* A queue that lets out at most `rate` bytes a second, not 0, in bursts of 10 ms or 128 KiB, and
+ * drops what waits longer than some 20 ms. For an interface that is down: on one that is up the
+ * kernel waits for all processors. */
+void dt_rtnl_rate_limit(struct dt_nl *nl, unsigned ifindex, uint64_t rate);
 void dt_rtnl_link_del(struct dt_nl *nl, const char *name);
 /* A /32. With scope RT_SCOPE_LINK the kernel never picks it as a source by itself. */
 void dt_rtnl_addr_add(struct dt_nl *nl, unsigned ifindex, uint32_t addr, uint8_t scope);

@@ -29,6 +29,7 @@ struct dt_sandbox_net {
     uint32_t base;
     uint32_t resolver;
     bool resolver_fixed;
+    uint64_t rate;
     char iface[8]; /* dt<instance>- */
     int netns;
     struct dt_nl *rtnl;
@@ -94,6 +95,11 @@ uint32_t dt_sandbox_net_gateway(const struct dt_sandbox_net *net)
 uint32_t dt_sandbox_net_resolver(const struct dt_sandbox_net *net)
 {
     return net->resolver;
+}
+
+uint64_t dt_sandbox_net_rate(const struct dt_sandbox_net *net)
+{
+    return net->rate;
 }
 
 static int enable_forwarding(struct dt_err *err)
@@ -179,6 +185,15 @@ static int open_sockets(struct dt_sandbox_net *net, struct dt_err *err)
     return dt_nft_open(net->table, &net->nft, err);
 }
 
+/* A kernel that cannot limit is no reason to have no network. */
+static int set_rate(struct dt_sandbox_net *net, uint64_t rate, struct dt_err *err)
+{
+    if (rate != 0 && dt_sandbox_veth_can_limit(net->netns, err) < 0)
+        return err->code == DT_E_UNSUPPORTED ? 0 : -1;
+    net->rate = rate;
+    return 0;
+}
+
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
                         struct dt_err *err)
 {
@@ -195,7 +210,7 @@ int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbo
     net->resolver = net->resolver_fixed ? opts->resolver : dt_host_resolver();
     (void)snprintf(net->iface, sizeof(net->iface), "dt%u-", opts->instance);
     memset(net->stale, true, sizeof(net->stale));
-    if (open_sockets(net, err) < 0)
+    if (open_sockets(net, err) < 0 || set_rate(net, opts->rate, err) < 0)
         return -1;
     /* The rules come first: nothing is forwarded a moment without them. */
     if (replace_table(net, opts->unowned, err) < 0)
@@ -272,6 +287,7 @@ int dt_sandbox_net_make(struct dt_sandbox_net *net, unsigned slot, int *netns_fd
     const struct dt_sandbox_veth v = {.name = name,
                                       .addr = dt_sandbox_net_addr(net, slot),
                                       .gateway = dt_sandbox_net_gateway(net),
+                                      .rate = net->rate,
                                       .host_netns = net->netns};
     if (dt_sandbox_veth(net->rtnl, &v, netns_fd, err) == 0)
         return 0;

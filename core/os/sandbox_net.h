@@ -40,6 +40,8 @@ struct dt_sandbox_net_opts {
     uint32_t base;     /* its /20, host byte order; 0 = 10.222.(16 * instance).0 */
     uint32_t resolver; /* host byte order; 0 = the host's own, see dt_sandbox_net_refresh() */
     bool unowned;      /* for tests: as on kernels before 6.9, see dt_sandbox_net_guard() */
+    uint64_t rate;     /* bytes a second that each sandbox may send, and as many that it may
+                          receive; 0 = no limit. For those made from now on. */
 };
 
 /* What may leave a sandbox. Never reachable, whatever the mode: the host's own addresses, other
@@ -64,6 +66,8 @@ struct dt_cidr {
  * a child that inherited our descriptors counts. The caller owns *ret, set on success only. */
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
                         struct dt_err *err) DT_MUST_CHECK;
+/* The rate that is kept: 0 also when the kernel lacks what it takes. */
+uint64_t dt_sandbox_net_rate(const struct dt_sandbox_net *net);
 /* Leaves the rules in force, so running sandboxes keep their network. NULL is fine; returns NULL.
  */
 struct dt_sandbox_net *dt_sandbox_net_close(struct dt_sandbox_net *net);

@@ -93,6 +93,22 @@ int dt_sandbox_netns(int host_netns, int *netns_fd, struct dt_err *err)
     return 0;
 }
 
+/* Tried on the lo of a namespace that is then forgotten; the kernel may load its module for it. */
+int dt_sandbox_veth_can_limit(int host_netns, struct dt_err *err)
+{
+    DT_AUTO(dt_nl_close) struct dt_nl *inside = NULL;
+    DT_AUTO_FD int fd = -1;
+    DT_AUTO_FD int proc = open_proc(err);
+    if (proc < 0 || enter_and_open(proc, host_netns, &fd, &inside, err) < 0)
+        return -1;
+    dt_rtnl_rate_limit(inside, LO, 1);
+    if (dt_nl_talk(inside, err) == 0)
+        return 0;
+    if (err->sys_errno == ENOENT || err->sys_errno == EOPNOTSUPP)
+        err->code = DT_E_UNSUPPORTED;
+    return dt_err_wrap(err, "rate limit (the kernel's sch_tbf)");
+}
+
 static int up_outside(int proc, struct dt_nl *host, const struct dt_sandbox_veth *v,
                       struct dt_err *err)
 {
@@ -100,6 +116,8 @@ static int up_outside(int proc, struct dt_nl *host, const struct dt_sandbox_veth
     if (disable_ipv6(proc, v->name, err) < 0)
         return -1;
     dt_nl_begin(host);
+    if (v->rate != 0)
+        dt_rtnl_rate_limit(host, end, v->rate);
     dt_rtnl_link_up_noarp(host, end, true);
     dt_rtnl_neigh(host, end, v->addr, sandbox_mac(v->addr));
     dt_rtnl_route_host(host, end, v->addr, v->gateway);
@@ -110,6 +128,8 @@ static int up_inside(struct dt_nl *inside, const struct dt_sandbox_veth *v, stru
 {
     unsigned eth0 = dt_rtnl_ifindex(inside, "eth0");
     dt_nl_begin(inside);
+    if (v->rate != 0)
+        dt_rtnl_rate_limit(inside, eth0, v->rate);
     dt_rtnl_link_up_noarp(inside, eth0, false);
     dt_rtnl_addr_add(inside, eth0, v->addr, RT_SCOPE_UNIVERSE);
     dt_rtnl_neigh(inside, eth0, v->gateway, host_mac);

@@ -28,7 +28,7 @@
 #include "runnerd/launcher/instance.h"
 #include "runnerd/launcher/launcher.h"
 
-enum { FD_WORKER = 3, DRAIN_MS = 5000, NET_MS = 5000 };
+enum { FD_WORKER = 3, DRAIN_MS = 5000, NET_MS = 5000, BANDWIDTH = 1000, BANDWIDTH_MAX = 100000 };
 
 struct options {
     const char *data_dir;
@@ -37,29 +37,35 @@ struct options {
     const char *cgroup;
     int fd;
     uint32_t uid, gid;
+    uint32_t bandwidth; /* Mbit/s of one sandbox; 0 = no limit */
     bool have_ids;
     bool once, worker, by_path, purge, hold;
 };
 
 static const char usage[] =
     "usage: daytona-launcher --data-dir DIR --uid UID --gid GID (--fd N | --socket PATH)\n"
-    "                        [--toolbox PATH] [--cgroup GROUP] [--once]\n"
+    "                        [--toolbox PATH] [--cgroup GROUP] [--bandwidth MBITS] [--once]\n"
     "       daytona-launcher --data-dir DIR [--cgroup GROUP] --purge\n"
     "       daytona-launcher --hold\n"
     "Creates sandboxes for daytona-runnerd, which runs as UID. Must be started by root.\n"
     "GROUP is a cgroup v2 group for all sandboxes, relative to the mount; without it, the top.\n"
+    "Each may send and receive MBITS Mbit/s (1000; 0: no limit).\n"
     "--purge ends all sandboxes of DIR (their disks stay) and leaves nothing of them on the "
     "host.\n"
     "--hold keeps the group of its own service for other launchers to use as GROUP.\n";
 
-static bool parse_number(const char *text, unsigned long long max, unsigned long long *ret)
+static int parse_number(uint32_t max, uint32_t *ret, struct dt_err *err)
 {
-    return dt_str_u64(dt_str_z(text), max, ret) == 0;
+    unsigned long long n = 0;
+    if (dt_str_u64(dt_str_z(optarg), max, &n) < 0)
+        return dt_err_set(err, DT_E_INVALID, "'%s' is not a number up to %u", optarg, max);
+    *ret = (uint32_t)n;
+    return 0;
 }
 
 static int parse_option(struct options *o, int which, struct dt_err *err)
 {
-    unsigned long long n = 0;
+    uint32_t number = 0;
     switch (which) {
     case 'd':
         o->data_dir = optarg;
@@ -89,16 +95,17 @@ static int parse_option(struct options *o, int which, struct dt_err *err)
         o->purge = true;
         return 0;
     case 'f':
-    case 'u':
-    case 'g':
-        if (!parse_number(optarg, which == 'f' ? 65535 : UINT32_MAX - 1, &n))
-            return dt_err_set(err, DT_E_INVALID, "'%s' is not a number that fits", optarg);
-        if (which == 'f')
-            o->fd = (int)n;
-        else
-            *(which == 'u' ? &o->uid : &o->gid) = (uint32_t)n;
-        o->have_ids |= which == 'u';
+        if (parse_number(65535, &number, err) < 0)
+            return -1;
+        o->fd = (int)number;
         return 0;
+    case 'u':
+        o->have_ids = true;
+        return parse_number(UINT32_MAX - 1, &o->uid, err);
+    case 'g':
+        return parse_number(UINT32_MAX - 1, &o->gid, err);
+    case 'b':
+        return parse_number(BANDWIDTH_MAX, &o->bandwidth, err);
     default:
         return dt_err_set(err, DT_E_INVALID, "unknown option");
     }
@@ -114,13 +121,14 @@ static int parse_options(int argc, char **argv, struct options *o, struct dt_err
         {"socket", required_argument, NULL, 's'},
         {"toolbox", required_argument, NULL, 't'},
         {"cgroup", required_argument, NULL, 'c'},
+        {"bandwidth", required_argument, NULL, 'b'},
         {"once", no_argument, NULL, 'o'},
         {"worker", no_argument, NULL, 'w'},
         {"purge", no_argument, NULL, 'e'},
         {"hold", no_argument, NULL, 'h'},
         {"overlay-by-path", no_argument, NULL, 'p'}, /* for tests: what old kernels need */
         {NULL, 0, NULL, 0}};
-    *o = (struct options){.fd = -1, .cgroup = ""};
+    *o = (struct options){.fd = -1, .cgroup = "", .bandwidth = BANDWIDTH};
     int which;
     while ((which = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (parse_option(o, which, err) < 0)
@@ -205,22 +213,26 @@ static int own_mounts(bool by_path, struct dt_err *err)
     return 0;
 }
 
-static int open_kernel(struct dt_launcher *l, const char *cgroup, struct dt_err *err)
+static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt_err *err)
 {
     char name[16];
     struct dt_err why = {.code = DT_OK};
-    const struct dt_sandbox_net_opts net = {.instance = l->instance};
+    const struct dt_sandbox_net_opts net = {.instance = l->instance,
+                                            .rate = (uint64_t)o->bandwidth * 1000000 / 8};
     (void)snprintf(name, sizeof(name), "%u", l->instance);
     l->host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     l->host_uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
     if (l->host_netns < 0 || l->host_uts < 0)
         return dt_err_errno(err, "open the launcher's own namespaces");
-    if (dt_cgroup_root_open(name, cgroup, &l->cgroups, err) < 0 ||
+    if (dt_cgroup_root_open(name, o->cgroup, &l->cgroups, err) < 0 ||
         dt_disk_store_open(l->data, &l->disks, err) < 0 || dt_seccomp_build(0, &l->filter, err) < 0)
         return -1;
     if (dt_sandbox_net_open(&net, &l->net, &why) < 0) {
         (void)snprintf(l->net_text, sizeof(l->net_text), "%.255s", why.msg);
         dt_log(DT_LOG_WARN, "sandboxes have no network", "err", why.msg, NULL);
+    } else if (dt_sandbox_net_rate(l->net) != net.rate) {
+        dt_log(DT_LOG_WARN, "the bandwidth of sandboxes is not limited: the kernel has no sch_tbf",
+               NULL);
     }
     return 0;
 }
@@ -405,7 +417,7 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
         own_mounts(o->by_path, err) < 0)
         return -1;
     l->instance = in->number;
-    if (open_folders(l, o->data_dir, err) < 0 || open_kernel(l, o->cgroup, err) < 0 ||
+    if (open_folders(l, o->data_dir, err) < 0 || open_kernel(l, o, err) < 0 ||
         dt_caps_reduce_launcher(err) < 0 || dt_userns_init(err) < 0 ||
         dt_overlay_check(l->pool_dir, dt_slot_base(l->instance, 1), err) < 0)
         return -1;
@@ -498,7 +510,7 @@ static int purge(const struct options *o, struct dt_err *err)
     if (dt_instance_take(data, &who, &in, err) < 0)
         return -1;
     l.instance = in.number;
-    if (open_folders(&l, o->data_dir, err) < 0 || open_kernel(&l, o->cgroup, err) < 0 ||
+    if (open_folders(&l, o->data_dir, err) < 0 || open_kernel(&l, o, err) < 0 ||
         dt_end_all(&l, err) < 0)
         return -1;
     leave_nothing(&l, &in);

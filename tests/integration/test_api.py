@@ -1087,6 +1087,22 @@ def test_an_installed_service(own):
         service.launcher.wait(30)
 
 
+@pytest.mark.parametrize(("setting", "queues"), [((), {"rate 1Gbit"}), (("--sandbox-bandwidth", "8"), {"rate 8Mbit"}),
+                                                 (("--sandbox-bandwidth", "0"), set())])
+def test_the_bandwidth_of_a_sandbox(rootfs, setting, queues):
+    b = make(rootfs, *setting)
+    try:
+        b.start()
+        box = b.request("POST", "/sandbox", {})[1]["id"]
+        address = re.search(r"inet (10\.[0-9.]+)", execute(b, box, "ip addr")["result"])[1]
+        route = subprocess.run(["ip", "route", "get", address], capture_output=True, text=True, check=True).stdout
+        device = re.search(rf"dev (dt{b.instance}-\d+)", route)[1]
+        shown = subprocess.run(["tc", "qdisc", "show", "dev", device], capture_output=True, text=True, check=True).stdout
+        assert set(re.findall(r"rate \w+", shown)) == queues, shown
+    finally:
+        end(b)
+
+
 def test_two_beside_each_other(api, own):
     a = api.request("POST", "/sandbox", {"name": "same"})[1]["id"]
     b = own.request("POST", "/sandbox", {"name": "same"})[1]["id"]

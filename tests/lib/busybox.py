@@ -4,7 +4,7 @@ import shutil
 import tarfile
 import tempfile
 
-APPLETS = ("sh", "ls", "cat", "sleep", "echo", "httpd", "nc", "id", "dd", "printf", "read", "rm", "mkdir", "kill")
+APPLETS = ("sh", "ls", "cat", "sleep", "echo", "httpd", "nc", "id", "dd", "printf", "read", "rm", "mkdir", "kill", "ip")
 
 
 def make(tar_file):

@@ -39,6 +39,8 @@
 #define LAN      "192.168.77.1"
 #define RESOLVER "192.168.77.53"
 
+#define USUAL_RATE UINT64_C(125000000)
+
 enum { A = 5, B = 6, WEB = 80, HOLD = 81, HOST_SERVICE = 9998, DNS = 53, WAIT_MS = 3000, MAX = 32 };
 
 /* What a program in a sandbox sees. */
@@ -256,14 +258,23 @@ static enum seen udp(int netns, uint32_t addr, uint16_t port)
             fail_msg("%s: %s", #call, err.msg);                                                    \
     } while (0)
 
-static struct dt_sandbox_net *open_net(unsigned instance, uint32_t base, const char *resolver)
+static struct dt_sandbox_net *open_limited(unsigned instance, uint32_t base, const char *resolver,
+                                           uint64_t rate)
 {
     struct dt_err err;
     struct dt_sandbox_net *net = NULL;
-    const struct dt_sandbox_net_opts opts = {
-        .instance = instance, .base = base, .resolver = resolver == NULL ? 0 : ip(resolver)};
+    const struct dt_sandbox_net_opts opts = {.instance = instance,
+                                             .base = base,
+                                             .resolver = resolver == NULL ? 0 : ip(resolver),
+                                             .rate = rate};
     ok(dt_sandbox_net_open(&opts, &net, &err));
+    assert_int_equal(dt_sandbox_net_rate(net), rate);
     return net;
+}
+
+static struct dt_sandbox_net *open_net(unsigned instance, uint32_t base, const char *resolver)
+{
+    return open_limited(instance, base, resolver, USUAL_RATE);
 }
 
 static int make(struct dt_sandbox_net *net, unsigned slot)
@@ -323,8 +334,8 @@ static void wait_for_no_iface(const char *prefix)
     assert_int_equal(count_ifaces(prefix), 0);
 }
 
-/* What nft(8) says, which reads the kernel's state with none of our code. */
-static bool nft_shows(const char *command, const char *text)
+/* What nft(8) or tc(8) says, which reads the kernel's state with none of our code. */
+static bool output_has(const char *command, const char *text)
 {
     char out[16384];
     FILE *f = popen(command, "re");
@@ -341,8 +352,8 @@ static void assert_no_elements(unsigned instance)
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
         char cmd[80];
         (void)snprintf(cmd, sizeof(cmd), "nft list set inet daytona%u %s", instance, sets[i]);
-        assert_true(nft_shows(cmd, "set "));
-        assert_false(nft_shows(cmd, "elements"));
+        assert_true(output_has(cmd, "set "));
+        assert_false(output_has(cmd, "elements"));
     }
 }
 
@@ -841,6 +852,66 @@ static void test_flows_are_limited(void **state)
     check_flows(UPLINK, true);
 }
 
+/* A connection from a sandbox to the internet, both of its ends here. */
+static void join(int netns, int listener, int *inside, int *outside)
+{
+    *inside = start_connect(netns, SOCK_STREAM, ip(PUBLIC), 8000);
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    *outside = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(*inside >= 0 && *outside >= 0);
+}
+
+/* Milliseconds that so many bytes take. */
+static uint64_t pour(int from, int to, size_t bytes)
+{
+    static char buf[65536];
+    uint64_t start = dt_clock_ms();
+    size_t sent = 0, got = 0;
+    while (got < bytes) {
+        struct pollfd p[] = {{.fd = from, .events = sent < bytes ? POLLOUT : 0},
+                             {.fd = to, .events = POLLIN}};
+        assert_true(poll(p, 2, WAIT_MS) > 0);
+        size_t left = bytes - sent < sizeof(buf) ? bytes - sent : sizeof(buf);
+        ssize_t n = (p[0].revents & POLLOUT) != 0 ? write(from, buf, left) : 0;
+        sent += n > 0 ? (size_t)n : 0;
+        n = (p[1].revents & POLLIN) != 0 ? read(to, buf, sizeof(buf)) : 0;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return dt_clock_ms() - start;
+}
+
+/* A busy machine only makes it slower: what counts is that nothing is faster than the limit. */
+static void test_bandwidth_is_limited(void **state)
+{
+    (void)state;
+    enum { RATE = 4000000, BYTES = 8000000, LEAST_MS = 1500 };
+    DT_AUTO_FD int listener = bound_in(world.internet, SOCK_STREAM, ip(PUBLIC), 8000);
+    static const struct {
+        uint64_t rate;
+        const char *queue;
+    } rows[] = {{RATE, "rate 32Mbit"}, {0, NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        struct dt_err err;
+        DT_AUTO_FD int inside = -1;
+        DT_AUTO_FD int outside = -1;
+        DT_AUTO(dt_sandbox_net_close)
+        struct dt_sandbox_net *net = open_limited(A, 0, RESOLVER, rows[i].rate);
+        DT_AUTO_FD int ns = make(net, 1);
+        policy(net, 1, DT_SANDBOX_NET_FULL);
+        assert_int_equal(output_has("tc qdisc show dev dt5-1", "tbf"), rows[i].rate != 0);
+        join(ns, listener, &inside, &outside);
+        uint64_t up = pour(inside, outside, BYTES);
+        uint64_t down = pour(outside, inside, BYTES);
+        print_message("%8d bytes up in %d ms, down in %d ms\n", BYTES, (int)up, (int)down);
+        if (rows[i].rate != 0) {
+            assert_true(up >= LEAST_MS && down >= LEAST_MS);
+            assert_true(output_has("tc qdisc show dev dt5-1", rows[i].queue));
+        }
+        ok(dt_sandbox_net_drop(net, 1, &err));
+    }
+}
+
 static void test_restart_adopts(void **state)
 {
     (void)state;
@@ -1069,7 +1140,7 @@ static void test_purge(void **state)
     ok(dt_sandbox_net_purge(A, 0, &err));
     ok(dt_sandbox_net_purge(A, 0, &err));
     assert_int_equal(count_ifaces("dt5-"), 0);
-    assert_false(nft_shows("nft list tables", "daytona5"));
+    assert_false(output_has("nft list tables", "daytona5"));
     run("! ip addr show dev lo | grep -q 10.222.80.1");
 }
 
@@ -1152,7 +1223,7 @@ static void test_batch_is_atomic(void **state)
     dt_nft_elems_end(n);
     assert_int_equal(dt_nft_commit(n, &err), -1);
     assert_int_equal(err.sys_errno, ENOENT);
-    assert_false(nft_shows("nft list table inet dt_test_batch", "elements"));
+    assert_false(output_has("nft list table inet dt_test_batch", "elements"));
     dt_nft_begin(n);
     dt_nft_table_del(n);
     ok(dt_nft_commit(n, &err));
@@ -1203,6 +1274,7 @@ int main(void)
         cmocka_unit_test(test_change_in_flight),
         cmocka_unit_test(test_change_stops_what_comes_in),
         cmocka_unit_test(test_flows_are_limited),
+        cmocka_unit_test(test_bandwidth_is_limited),
         cmocka_unit_test(test_restart_adopts),
         cmocka_unit_test(test_flushed_rules_come_back),
         cmocka_unit_test(test_slot_is_reused),
