@@ -81,7 +81,9 @@ static int set_limits(struct dt_err *err)
         int what;
         rlim_t soft, hard;
     } limits[] = {
-        {RLIMIT_CORE, 0, 0},
+        /* Not 0: a core_pattern that is a pipe ignores any other limit, and its program is the
+         * host's, run as root. The filter keeps it. */
+        {RLIMIT_CORE, 1, 1},
         {RLIMIT_NOFILE, 1024, 65536},
         {RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
         {RLIMIT_MSGQUEUE, 819200, 819200},

@@ -51,6 +51,11 @@ void dt_filter_load(struct dt_filter *f, unsigned arg)
     load(f, offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t));
 }
 
+void dt_filter_load_high(struct dt_filter *f, unsigned arg)
+{
+    load(f, offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t) + sizeof(uint32_t));
+}
+
 void dt_filter_mask(struct dt_filter *f, unsigned bits)
 {
     put(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, bits));

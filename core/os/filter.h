@@ -76,7 +76,9 @@ void dt_filter_return(struct dt_filter *f, unsigned what);
 /* Loads the low 32 bits of an argument: the kernel looks at no more of those that are checked, and
  * with all 64 compared, garbage above would hide the value. */
 void dt_filter_load(struct dt_filter *f, unsigned arg);
-/* And keeps only these bits of it. */
+/* The high 32 bits, for pointers. */
+void dt_filter_load_high(struct dt_filter *f, unsigned arg);
+/* And keeps only these bits of what was loaded. */
 void dt_filter_mask(struct dt_filter *f, unsigned bits);
 /* `kind` is BPF_JEQ or BPF_JSET; skips `yes` or `no` instructions, at most 255. */
 void dt_filter_jump(struct dt_filter *f, int kind, unsigned k, unsigned yes, unsigned no);

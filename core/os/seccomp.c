@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -72,6 +73,34 @@ static void put_personality(struct dt_filter *f, unsigned flags)
                      PER_LINUX32 | UNAME26, 0xffffffff);
 }
 
+/* A core limit other than 1 would let a sandbox start the program that the host's core_pattern
+ * may name, as root of the host: box.c sets it, and here asking for another succeeds in vain. sudo
+ * and others want 0, which is what 1 amounts to. */
+static void put_setrlimit(struct dt_filter *f, unsigned flags)
+{
+    (void)flags;
+    dt_filter_load(f, 0);
+    DT_FILTER_ONE_OF(f, DT_FILTER_REFUSE(0), SECCOMP_RET_ALLOW, RLIMIT_CORE);
+}
+
+static void put_prlimit(struct dt_filter *f, unsigned flags)
+{
+    (void)flags;
+    dt_filter_load(f, 1);
+    dt_filter_jump(f, BPF_JEQ, RLIMIT_CORE, 0, 8);
+    dt_filter_load(f, 2); /* reading is fine */
+    dt_filter_jump(f, BPF_JEQ, 0, 0, 2);
+    dt_filter_load_high(f, 2);
+    dt_filter_jump(f, BPF_JEQ, 0, 4, 0);
+    dt_filter_load(f, 3); /* who wants the old one as well would get nothing */
+    dt_filter_jump(f, BPF_JEQ, 0, 0, 4);
+    dt_filter_load_high(f, 3);
+    dt_filter_jump(f, BPF_JEQ, 0, 1, 2);
+    dt_filter_return(f, SECCOMP_RET_ALLOW);
+    dt_filter_return(f, DT_FILTER_REFUSE(0));
+    dt_filter_return(f, REFUSE_PERM);
+}
+
 #ifdef __x86_64__
 static void put_modify_ldt(struct dt_filter *f, unsigned flags)
 {
@@ -87,6 +116,8 @@ static const struct dt_filter_rule rules[] = {
     {SYS_socketpair, put_socketpair},
     {SYS_ioctl, put_ioctl},
     {SYS_personality, put_personality},
+    {SYS_setrlimit, put_setrlimit},
+    {SYS_prlimit64, put_prlimit},
 #ifdef __x86_64__
     {SYS_modify_ldt, put_modify_ldt},
 #endif

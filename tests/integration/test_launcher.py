@@ -145,7 +145,7 @@ def test_process_is_confined(host, box):
     assert status["NSpid"].split() == ["1"]
     assert host.l.run(box, "R/proc/1/environ") == ""
     limits = host.l.run(box, "R/proc/1/limits")
-    assert "Max core file size        0                    0" in limits
+    assert "Max core file size        1                    1" in limits
     assert host.l.run(box, "R/proc/sys/kernel/hostname") == "box\n"
     for kind in ("user", "net", "mnt", "pid", "ipc", "uts", "time", "cgroup"):
         assert host.l.run(box, f"R/proc/sys/user/max_{kind}_namespaces") == "0\n"

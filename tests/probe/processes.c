@@ -124,6 +124,23 @@ static void attempt_rlimit(const struct probe *p, struct outcome *out)
     judge_any(out, setrlimit((__rlimit_resource_t)what, &now));
 }
 
+/* With any other limit than 1, the program of a piped core_pattern runs as root of the host. */
+static void attempt_core(const struct probe *p, struct outcome *out)
+{
+    (void)p;
+    const struct rlimit none = {0, 0}, all = {RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit now, old;
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)syscall(SYS_setrlimit, RLIMIT_CORE, &none);
+    (void)syscall(SYS_setrlimit, RLIMIT_CORE | 1L << 32, &all);
+    (void)prlimit(getpid(), RLIMIT_CORE, &none, &old);
+    if (getrlimit(RLIMIT_CORE, &now) < 0)
+        judge_any(out, 0);
+    else
+        say(out, now.rlim_cur == 1 && now.rlim_max == 1, "from %llu to %llu",
+            (unsigned long long)now.rlim_cur, (unsigned long long)now.rlim_max);
+}
+
 static void attempt_nice(const struct probe *p, struct outcome *out)
 {
     (void)p;
@@ -215,7 +232,7 @@ static const struct probe rows[] = {
     {"SIGKILL to pid 1", attempt_kill_init, .args = {SIGKILL}},
     {"SIGSTOP to pid 1", attempt_kill_init, .args = {SIGSTOP}},
     {.name = "kernel threads", .attempt = attempt_pid2},
-    {"rlimit core", attempt_rlimit, .args = {RLIMIT_CORE, 0}},
+    {.name = "a core limit", .attempt = attempt_core},
     {"rlimit nofile", attempt_rlimit, .args = {RLIMIT_NOFILE, 1 << 20}},
     {"rlimit memlock", attempt_rlimit, .args = {RLIMIT_MEMLOCK, 1 << 30}},
     {"rlimit msgqueue", attempt_rlimit, .args = {RLIMIT_MSGQUEUE, 1 << 24}},

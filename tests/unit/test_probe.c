@@ -45,7 +45,7 @@ static int limit(__rlimit_resource_t what, rlim_t value)
 static int confine(const struct box *b)
 {
     struct dt_err err;
-    if (limit(RLIMIT_CORE, 0) < 0 || limit(RLIMIT_NOFILE, 4096) < 0 ||
+    if (limit(RLIMIT_CORE, 1) < 0 || limit(RLIMIT_NOFILE, 4096) < 0 ||
         limit(RLIMIT_MEMLOCK, 8 << 20) < 0 || limit(RLIMIT_MSGQUEUE, 819200) < 0 ||
         limit(RLIMIT_SIGPENDING, 4096) < 0)
         return -1;

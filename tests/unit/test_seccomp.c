@@ -13,12 +13,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -296,6 +298,61 @@ static void test_personality(void **state)
     CHECK_CALLS(&filter, rows);
 }
 
+struct wish {
+    bool by_prlimit, ask_old;
+    rlim_t now, wanted;
+};
+
+/* The limit that is in force after a try to change it, or -1 with its errno. */
+static long change_core_limit(const void *arg)
+{
+    const struct wish *w = arg;
+    const struct rlimit wanted = {w->wanted, w->wanted};
+    struct rlimit now = {0, 0}, old;
+    int rc = w->by_prlimit
+                 ? (int)syscall(SYS_prlimit64, 0, RLIMIT_CORE, &wanted, w->ask_old ? &old : NULL)
+                 : (int)syscall(SYS_setrlimit, RLIMIT_CORE, &wanted);
+    if (rc < 0)
+        return -1;
+    if (syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, &now) < 0)
+        return -1;
+    errno = EDOM;
+    return now.rlim_cur == w->now && now.rlim_max == w->now ? 0 : -1;
+}
+
+static void test_the_core_limit_stays(void **state)
+{
+    (void)state;
+    static const struct {
+        struct wish wish;
+        int want;
+    } rows[] = {
+        {{.by_prlimit = false, .now = 1, .wanted = 0}, RAN},
+        {{.by_prlimit = true, .now = 1, .wanted = 0}, RAN},
+        {{.by_prlimit = true, .ask_old = true, .now = 1, .wanted = 0}, EPERM},
+    };
+    struct rlimit was;
+    const struct rlimit one = {1, 1};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        pid_t pid = fork();
+        int status;
+        assert_true(pid >= 0);
+        if (pid == 0)
+            _exit(setrlimit(RLIMIT_CORE, &one) == 0 &&
+                          confined(&filter, change_core_limit, &rows[i].wish) == rows[i].want
+                      ? 0
+                      : 1);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (status != 0)
+            fail_msg("row %zu", i);
+    }
+    /* Other limits are the sandbox's own business. */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    const struct call other = {
+        .nr = SYS_prlimit64, .args = {0, RLIMIT_NOFILE, (long)&was, (long)&was}, .want = RAN};
+    CHECK_CALLS(&filter, ((const struct call[]){other}));
+}
+
 #ifdef __x86_64__
 static long int80(const void *arg)
 {
@@ -486,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_inet6_can_be_refused),
         cmocka_unit_test(test_terminal_injection),
         cmocka_unit_test(test_personality),
+        cmocka_unit_test(test_the_core_limit_stays),
 #ifdef __x86_64__
         cmocka_unit_test(test_the_32_bit_table_kills),
 #endif
