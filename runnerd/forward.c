@@ -224,6 +224,8 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received)
     (void)sent;
     (void)received;
     struct dt_live *l = dt_live_by_id(&f->rd->live, f->id);
+    if (l != NULL)
+        l->open--;
     if (l != NULL && !f->quiet) {
         l->exchanges--;
         dt_live_touch(l);
@@ -292,6 +294,17 @@ static int split_port(struct dt_str *target, struct dt_buf *room, uint16_t *port
     return 0;
 }
 
+/* One that never answers must not take all the connections that a server has. */
+static int check_open(const struct dt_live *l, struct dt_err *err)
+{
+    if (l->open < DT_FORWARD_OPEN_MAX)
+        return 0;
+    return dt_err_set(err, DT_E_LIMIT,
+                      "this sandbox has %d requests at once, which is the most: wait for some of "
+                      "them to end",
+                      DT_FORWARD_OPEN_MAX);
+}
+
 static struct forward *forward_new(struct dt_runnerd *rd, const struct dt_live *l,
                                    const struct dt_forward *in)
 {
@@ -350,6 +363,7 @@ static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
     struct dt_http_header add[3];
     DT_AUTO_BUF struct dt_buf cookies;
     dt_buf_init(&cookies, COOKIES_MAX);
+    l->open++;
     if (!f->quiet) {
         l->exchanges++;
         dt_live_touch(l);
@@ -377,7 +391,8 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
     };
     DT_AUTO_BUF struct dt_buf target;
     dt_buf_init(&target, DT_HTTP_HEAD_MAX);
-    if (port == 0 && split_port(&opts.target, &target, &port, &err) < 0) {
+    if (check_open(l, &err) < 0 ||
+        (port == 0 && split_port(&opts.target, &target, &port, &err) < 0)) {
         dt_reply_error(req, &err, in->source);
         return;
     }

@@ -5,6 +5,8 @@
 
 #include "runnerd/runnerd.h"
 
+enum { DT_FORWARD_OPEN_MAX = 2000 }; /* requests and tunnels of one sandbox at once */
+
 struct dt_forward {
     uint16_t port;        /* 0 = the toolbox, where /proxy/{port}/... means a port again */
     struct dt_str target; /* `/path?query` there */
@@ -18,7 +20,8 @@ struct dt_forward {
     bool quiet;             /* does not count as activity */
 };
 
-/* Takes over `req`. Texts are copied. The sandbox must be started. */
+/* Takes over `req`. Texts are copied. The sandbox must be started. Above DT_FORWARD_OPEN_MAX the
+ * answer is LIMIT_EXCEEDED. */
 void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
                 const struct dt_forward *in);
 

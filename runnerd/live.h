@@ -38,6 +38,7 @@ struct dt_live {
     uint64_t cpu_ms;           /* monotonic; 0 = not known since it started */
     uint64_t changed_ms;       /* monotonic: when the last operation ended */
     unsigned exchanges;        /* requests and tunnels that are open now */
+    unsigned open;             /* the same with those that are no activity */
     bool busy;                 /* an operation runs */
     bool is_public;
     bool activity_dirty; /* timers.activity_ms is newer than the store's */

@@ -5,8 +5,10 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -101,6 +103,34 @@ static void put_prlimit(struct dt_filter *f, unsigned flags)
     dt_filter_return(f, REFUSE_PERM);
 }
 
+/* Huge pages that the host has set aside belong to nobody's memory limit. Who asks falls back to
+ * usual pages, as on a host without. */
+static void put_no_huge(struct dt_filter *f, unsigned arg, unsigned flag)
+{
+    dt_filter_load(f, arg);
+    dt_filter_jump(f, BPF_JSET, flag, 0, 1);
+    dt_filter_return(f, DT_FILTER_REFUSE(ENOMEM));
+    dt_filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+static void put_mmap(struct dt_filter *f, unsigned flags)
+{
+    (void)flags;
+    put_no_huge(f, 3, MAP_HUGETLB);
+}
+
+static void put_memfd_create(struct dt_filter *f, unsigned flags)
+{
+    (void)flags;
+    put_no_huge(f, 1, MFD_HUGETLB);
+}
+
+static void put_shmget(struct dt_filter *f, unsigned flags)
+{
+    (void)flags;
+    put_no_huge(f, 2, SHM_HUGETLB);
+}
+
 #ifdef __x86_64__
 static void put_modify_ldt(struct dt_filter *f, unsigned flags)
 {
@@ -118,6 +148,9 @@ static const struct dt_filter_rule rules[] = {
     {SYS_personality, put_personality},
     {SYS_setrlimit, put_setrlimit},
     {SYS_prlimit64, put_prlimit},
+    {SYS_mmap, put_mmap},
+    {SYS_memfd_create, put_memfd_create},
+    {SYS_shmget, put_shmget},
 #ifdef __x86_64__
     {SYS_modify_ldt, put_modify_ldt},
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "runnerd/api/api_host.h"
 #include "runnerd/api/api_socket.h"
 #include "runnerd/forward.h"
 #include "runnerd/identity/login.h"
@@ -430,7 +431,7 @@ void dt_api_handle(void *ctx, struct dt_http_req *req)
 {
     static uint64_t count;
     struct dt_runnerd *rd = ctx;
-    if (dt_api_socket(req))
+    if (dt_api_socket(req) || !dt_api_host_ok(rd, req))
         return;
     struct dt_api_req *a = calloc(1, sizeof(*a));
     if (a == NULL) {

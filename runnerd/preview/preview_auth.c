@@ -28,13 +28,35 @@ static int by_bearer(const struct dt_preview_ask *ask)
            is_token(ask, token);
 }
 
+/* One spelling, the one that is taken out before the application sees the query. */
+static bool is_token_pair(struct dt_str pair, struct dt_str *value)
+{
+    struct dt_str name;
+    *value = pair;
+    return dt_str_cut(value, '=', &name) && dt_str_eq(name, DT_STR(DT_QUERY_TOKEN));
+}
+
 static bool by_query(const struct dt_preview_ask *ask)
 {
-    DT_AUTO_BUF struct dt_buf value;
-    dt_buf_init(&value, 256);
-    if (dt_http_query_get(ask->query, DT_QUERY_TOKEN, &value, NULL) == 1)
-        return is_token(ask, dt_buf_str(&value));
+    struct dt_str query = ask->query, pair, value;
+    while (query.n > 0 && dt_str_cut(&query, '&', &pair)) {
+        if (is_token_pair(pair, &value) && is_token(ask, value))
+            return true;
+    }
     return false;
+}
+
+/* What browsers say of who asks. Other previews are pages of the same site, so the cookie's
+ * SameSite does not keep them out: they may link here, and neither load nor frame anything. */
+static bool is_own_page(struct dt_http_req *req)
+{
+    struct dt_str site = dt_http_req_header(req, "Sec-Fetch-Site");
+    struct dt_str method = dt_http_req_method(req);
+    if (site.p == NULL || dt_str_eq(site, DT_STR("same-origin")) || dt_str_eq(site, DT_STR("none")))
+        return true;
+    return dt_str_eq(dt_http_req_header(req, "Sec-Fetch-Mode"), DT_STR("navigate")) &&
+           dt_str_eq(dt_http_req_header(req, "Sec-Fetch-Dest"), DT_STR("document")) &&
+           (dt_str_eq(method, DT_STR("GET")) || dt_str_eq(method, DT_STR("HEAD")));
 }
 
 /* A cookie goes along with requests that other sites start: only our own pages may use it. */
@@ -66,7 +88,7 @@ static bool by_cookie(const struct dt_preview_ask *ask)
             if (dt_str_cut(&one, '=', &key) && dt_str_eq(key, dt_str_z(name)) &&
                 dt_preview_cookie_check(ask->rd->secret, ask->sandbox->id, ask->sandbox->starts,
                                         ask->port, dt_clock_real_ms() / 1000, one))
-                return same_origin(ask);
+                return same_origin(ask) && is_own_page(ask->req);
         }
     }
     return false;
@@ -120,8 +142,8 @@ int dt_preview_query(struct dt_str query, struct dt_buf *out, struct dt_err *err
     struct dt_str one;
     bool first = true;
     while (query.n > 0 && dt_str_cut(&query, '&', &one)) {
-        struct dt_str rest = one, name;
-        if (dt_str_cut(&rest, '=', &name) && dt_str_eq(name, DT_STR(DT_QUERY_TOKEN)))
+        struct dt_str value;
+        if (is_token_pair(one, &value))
             continue;
         if (dt_buf_addz(out, first ? "?" : "&", err) < 0 || dt_buf_adds(out, one, err) < 0)
             return -1;

@@ -2,7 +2,9 @@
 import concurrent.futures
 import contextlib
 import ctypes
+import hashlib
 import http.client
+import io
 import json
 import os
 import pathlib
@@ -168,6 +170,20 @@ def filters_of(pid):
     return int(re.search(r"Seccomp_filters:\t(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
 
 
+def test_its_key_is_for_no_other_eyes(api):
+    """Not in what other users can read of its processes, and not in its sandboxes."""
+    launcher = int(subprocess.run(["pgrep", "-P", str(api.process.pid), "-f", "daytona-launcher"], capture_output=True, text=True, check=True).stdout)
+    for pid in (api.process.pid, launcher):
+        assert backend.KEY.encode() not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+        read = subprocess.run(["cat", f"/proc/{pid}/environ"], user=65533, group=65533, extra_groups=[], capture_output=True)
+        assert read.returncode != 0 and read.stdout == b""
+        for other in (65530, 65533):  # its own user neither: it is not dumpable
+            assert subprocess.run(["cat", f"/proc/{pid}/mem"], user=other, group=other, extra_groups=[], capture_output=True).returncode != 0
+    box = api.request("POST", "/sandbox", {})[1]["id"]
+    assert backend.KEY not in execute(api, box, "cat /proc/*/environ; env")["result"]
+    delete(api, box)
+
+
 def test_it_says_what_the_kernel_cannot(api):
     create_ruleset, version = 444, 1
     landlock = ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), version)
@@ -265,7 +281,7 @@ def test_unknown_paths(api):
 
 
 def test_a_slash_too_many(api):
-    assert ask(api, "x", "/api//config", port=api.port)[0] == 200
+    assert ask(api, "localhost", "/api//config", port=api.port)[0] == 200
 
 
 @pytest.mark.parametrize("body, message", [
@@ -638,6 +654,39 @@ def test_import_while_it_runs(api, rootfs):
     bad = subprocess.run([backend.program("daytona-runnerd"), "snapshot", "import", "a b", rootfs, "--data-dir", api.data],
                          capture_output=True, text=True)
     assert bad.returncode == 1 and "Invalid snapshot name" in bad.stderr
+
+
+def image_with(rootfs, file, **config):
+    """The layer of `rootfs` as a `docker save` archive with that configuration."""
+    with tarfile.open(file, "w") as out:
+        names = {"layer.tar": pathlib.Path(rootfs).read_bytes()}
+        diff = hashlib.sha256(names["layer.tar"]).hexdigest()
+        names["config.json"] = json.dumps({"architecture": "amd64", "os": "linux", "config": config,
+                                           "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]}}).encode()
+        names["manifest.json"] = json.dumps([{"Config": "config.json", "RepoTags": ["odd:1"], "Layers": ["layer.tar"]}]).encode()
+        for name, data in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    return file
+
+
+@pytest.mark.parametrize("workdir", ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/root", "/proc/1/cwd", "/proc/self/cwd/../../..", "../../../..",
+                                     "/proc/thread-self/fd/8", "/dev/fd/9", "/tmp/../../../etc"])
+def test_the_working_folder_of_an_image(api, rootfs, tmp_path, workdir):
+    """Wherever it says, from there all ways up end at the sandbox's root."""
+    name = f"odd-{abs(hash(workdir)) % 10**8}"
+    api.import_snapshot(name, image_with(rootfs, tmp_path / "image.tar", WorkingDir=workdir, Env=["LD_PRELOAD=/evil.so", "PATH=/bin"]))
+    status, made = api.request("POST", "/sandbox", {"snapshot": name})
+    assert status == 200, made
+    climb = "i=0; while [ $i -lt 40 ]; do cd -P ..; i=$((i+1)); done; busybox stat -c %d:%i . /; ls /www"
+    out = execute(api, made["id"], climb)
+    if out["exitCode"] == 0:
+        here, root, inside = out["result"].split()[:3]
+        assert here == root and inside == "big"
+    else:  # what only pid 1 may enter
+        assert workdir in ("/proc/1/root", "/proc/1/cwd") and "working directory" in out["result"], out
+    delete(api, made["id"])
 
 
 # --- previews ---

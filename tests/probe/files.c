@@ -5,10 +5,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -108,6 +111,44 @@ static void attempt_mknod(const struct probe *p, struct outcome *out)
     say(out, true, "not made, or not to be opened");
 }
 
+/* Every block device that the host has. */
+static void attempt_disks(const struct probe *p, struct outcome *out)
+{
+    char line[200];
+    unsigned major, minor, n = 0;
+    FILE *f = fopen(p->path, "re");
+    say(out, true, "none could be opened");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, "%u %u", &major, &minor) != 2)
+            continue;
+        const struct probe one = {.args = {S_IFBLK, (long)makedev(major, minor)}};
+        struct outcome opened;
+        attempt_mknod(&one, &opened);
+        if (!opened.refused)
+            say(out, false, "%u:%u", major, minor);
+        n++;
+    }
+    if (n == 0)
+        say(out, true, "none are shown");
+}
+
+/* A file handle names a file of the whole file system, whatever part of it one may see. */
+static void attempt_handle(const struct probe *p, struct outcome *out)
+{
+    union {
+        struct file_handle h;
+        char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+    } u = {.h = {.handle_bytes = MAX_HANDLE_SZ}};
+    int mount, folder = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long ret = name_to_handle_at(folder, "", &u.h, &mount, AT_EMPTY_PATH);
+    static const int eperm[] = {EPERM};
+    if (ret < 0 && errno != EOPNOTSUPP) {
+        say(out, false, "no handle to try: %s", strerror(errno));
+        return;
+    }
+    judge(out, open_by_handle_at(folder, &u.h, O_RDONLY), eperm, 1);
+}
+
 static void attempt_dev(const struct probe *p, struct outcome *out)
 {
     static const char ok[] = " null zero full random urandom tty ptmx console ";
@@ -135,6 +176,27 @@ static void attempt_xattr(const struct probe *p, struct outcome *out)
     (void)unlink(path);
     errno = e;
     judge_any(out, ret);
+}
+
+/* What a file system's owner may do to it is not for who has a folder on it. */
+static void attempt_fs(const struct probe *p, struct outcome *out)
+{
+    union {
+        int flags;
+        uint32_t how;
+        struct fsxattr attr;
+        struct fstrim_range range;
+        char room[256];
+    } u = {.room = {0}};
+    int fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    unsigned long what = (unsigned long)p->args[0];
+    if (what == FS_IOC_SETFLAGS)
+        u.flags = FS_IMMUTABLE_FL;
+    if (what == FS_IOC_FSSETXATTR)
+        u.attr.fsx_projid = 4242;
+    if (what == FITRIM)
+        u.range.len = UINT64_MAX;
+    judge_any(out, fd < 0 ? fd : ioctl(fd, what, &u));
 }
 
 static void attempt_mkdir(const struct probe *p, struct outcome *out)
@@ -268,6 +330,11 @@ void attempt_connect_unix(const struct probe *p, struct outcome *out)
         "mknod " name, attempt_mknod, .args = { type, (major) << 8 | (minor) }                     \
     }
 
+#define FS(name, number)                                                                           \
+    {                                                                                              \
+        "ioctl " name, attempt_fs, .path = "/tmp", .args = {(long)(number) }                       \
+    }
+
 static const struct probe rows[] = {
     WRITE("/proc/sys/kernel/core_pattern"),
     WRITE("/proc/sys/kernel/modprobe"),
@@ -299,6 +366,33 @@ static const struct probe rows[] = {
     WRITE("/proc/timer_list"),
     PUT("/proc/1/oom_score_adj", "-1000"), /* higher is its own harm */
     WRITE("/proc/1/mem"),
+    WRITE("/proc/1/exe"),
+    WRITE("/proc/1/fd/3"),
+    WRITE("/proc/sys/kernel/core_pipe_limit"),
+    WRITE("/proc/sys/kernel/core_uses_pid"),
+    WRITE("/proc/sys/kernel/panic"),
+    WRITE("/proc/sys/kernel/kexec_load_disabled"),
+    WRITE("/proc/sys/kernel/perf_event_paranoid"),
+    WRITE("/proc/sys/kernel/kptr_restrict"),
+    WRITE("/proc/sys/kernel/yama/ptrace_scope"),
+    WRITE("/proc/sys/kernel/io_uring_disabled"),
+    WRITE("/proc/sys/kernel/domainname"),
+    WRITE("/proc/sys/kernel/ns_last_pid"),
+    WRITE("/proc/sys/kernel/msgmax"),
+    WRITE("/proc/sys/fs/mqueue/queues_max"),
+    WRITE("/proc/sys/fs/pipe-max-size"),
+    WRITE("/proc/sys/fs/inotify/max_user_instances"),
+    WRITE("/proc/sys/vm/panic_on_oom"),
+    WRITE("/proc/sys/vm/swappiness"),
+    WRITE("/proc/sys/net/core/bpf_jit_enable"),
+    WRITE("/proc/sys/net/ipv4/conf/eth0/rp_filter"),
+    WRITE("/proc/sys/net/ipv4/conf/eth0/forwarding"),
+    WRITE("/proc/sys/net/ipv6/conf/eth0/disable_ipv6"),
+    WRITE("/proc/fs/binfmt_misc/register"),
+    WRITE("/proc/acpi/wakeup"),
+    WRITE("/proc/scsi/scsi"),
+    WRITE("/proc/bus/pci/00/00.0"),
+    WRITE("/proc/kcore"),
     WRITE("/sys/kernel/uevent_helper"),
     WRITE("/sys/kernel/mm/transparent_hugepage/enabled"),
     WRITE("/sys/kernel/mm/ksm/run"),
@@ -314,6 +408,15 @@ static const struct probe rows[] = {
     WRITE("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
     WRITE("/sys/fs/cgroup/memory/release_agent"),
     WRITE("/sys/fs/cgroup/unified/cgroup.procs"),
+    WRITE("/sys/fs/cgroup/release_agent"),
+    WRITE("/sys/fs/cgroup/pids/pids.max"),
+    WRITE("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+    WRITE("/sys/kernel/debug/sched_features"),
+    WRITE("/sys/kernel/security/lockdown"),
+    WRITE("/sys/kernel/vmcoreinfo"),
+    WRITE("/sys/bus/pci/rescan"),
+    WRITE("/sys/block/loop0/queue/nr_requests"),
+    WRITE("/sys/devices/virtual/bdi/max_ratio"),
     WRITE("/sys/fs/cgroup/devices/devices.allow"),
     PUT("/proc/self/oom_score_adj", "-1000"),
     PUT("/proc/self/uid_map", "0 0 1"),
@@ -391,10 +494,25 @@ static const struct probe rows[] = {
     NODE("fuse", S_IFCHR, 10, 229),
     NODE("tun", S_IFCHR, 10, 200),
     NODE("console", S_IFCHR, 5, 1),
+    {"the host's disks", attempt_disks, .path = "/proc/partitions"},
+    {"a file handle of /", attempt_handle, .path = "/"},
+    {"a file handle of /tmp", attempt_handle, .path = "/tmp"},
+    {"a file handle of /dev/shm", attempt_handle, .path = "/dev/shm"},
+    {"a file handle of /proc", attempt_handle, .path = "/proc"},
     {"devices in /dev", attempt_dev, .path = "/dev"},
     {"setxattr trusted", attempt_xattr, .path = "trusted.probe"},
     {"setxattr trusted.overlay", attempt_xattr, .path = "trusted.overlay.opaque"},
     {"setxattr security", attempt_xattr, .path = "security.probe"},
+    FS("freeze", FIFREEZE),
+    FS("thaw", FITHAW),
+    FS("trim", FITRIM),
+    FS("immutable", FS_IOC_SETFLAGS),
+    FS("project", FS_IOC_FSSETXATTR),
+    FS("ext4 shutdown", 0x8004587d),
+    FS("ext4 resize", 0x40086610),
+    FS("ext4 journal flush", 0x4004662b),
+    FS("encryption key", 0xc0506617),
+    FS("btrfs subvolume", 0x5000940e),
     {.name = "chroot and back", .attempt = attempt_chroot},
     {"mountinfo: sandboxes", attempt_mountinfo, .path = "sandboxes/"},
     {"mountinfo: layers", attempt_mountinfo, .path = "layers/"},

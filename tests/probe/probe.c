@@ -1,5 +1,5 @@
 /*
- * probe [--only calls|files|processes] [--no-file PATH] [--no-tcp ADDR:PORT] [--no-unix
+ * probe [--only calls|files|network|processes] [--no-file PATH] [--no-tcp ADDR:PORT] [--no-unix
  * PATH|@NAME]...
  *
  * Prints a line of JSON per attempt, {"probe":...,"refused":true|false,"detail":...}, and ends with
@@ -151,7 +151,10 @@ static int run_lists(const char *only)
     static const struct {
         const char *name;
         const struct probe_list *list;
-    } lists[] = {{"processes", &probe_processes}, {"calls", &probe_calls}, {"files", &probe_files}};
+    } lists[] = {{"processes", &probe_processes},
+                 {"calls", &probe_calls},
+                 {"files", &probe_files},
+                 {"network", &probe_network}};
     bool ran = false;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         if (only != NULL && strcmp(only, lists[i].name) != 0)

@@ -35,7 +35,7 @@ struct probe_list {
     const struct probe *rows;
     size_t n;
 };
-extern const struct probe_list probe_calls, probe_files, probe_processes;
+extern const struct probe_list probe_calls, probe_files, probe_network, probe_processes;
 
 /* What a system call returned, and the errors that are a refusal (0 ends the list; none = any). */
 void judge(struct outcome *out, long ret, const int *wants, size_t n);

@@ -476,9 +476,13 @@ static void test_names(void **state)
         policy(net, 1, DT_SANDBOX_NET_FULL);
         assert_int_equal(udp(ns, gateway, DNS), REACHED);
         assert_int_equal(udp(ns, gateway, 54), REFUSED);
+        assert_int_equal(probe(ns, SOCK_STREAM, gateway, DNS), REACHED);
         assert_int_equal(udp(ns, ip(resolvers[i]), DNS), i == 3 ? REACHED : REFUSED);
         policy(net, 1, DT_SANDBOX_NET_NONE);
         assert_int_equal(udp(ns, gateway, DNS), REFUSED);
+        assert_int_equal(probe(ns, SOCK_STREAM, gateway, DNS), REFUSED);
+        assert_int_equal(udp(ns, ip(PUBLIC), DNS), REFUSED);
+        assert_int_equal(tcp(ns, PUBLIC, DNS), REFUSED);
         allow(net, 1, other, 1);
         assert_int_equal(udp(ns, gateway, DNS), REFUSED);
         const struct dt_cidr itself[] = {{ip(resolvers[i]), 32}};

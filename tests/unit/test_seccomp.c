@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -167,6 +168,21 @@ static void test_dangerous_calls_are_refused(void **state)
         PERM(modify_ldt, 1, BAD, 16),
         PERM(modify_ldt, 0x11, BAD, 16),
 #endif
+    };
+    CHECK_CALLS(&filter, rows);
+}
+
+static void test_no_huge_pages(void **state)
+{
+    (void)state;
+    const long prot = PROT_READ | PROT_WRITE, map = MAP_PRIVATE | MAP_ANONYMOUS;
+    const struct call rows[] = {
+        {"mmap", SYS_mmap, {0, 4096, prot, map, -1, 0}, RAN},
+        {"a huge page", SYS_mmap, {0, 2 << 20, prot, map | MAP_HUGETLB, -1, 0}, ENOMEM},
+        {"of 1 GiB", SYS_mmap, {0, 1 << 30, prot, map | MAP_HUGETLB | 30 << 26, -1, 0}, ENOMEM},
+        {"memfd_create", SYS_memfd_create, {(long)"x", MFD_CLOEXEC}, RAN},
+        {"a huge memfd", SYS_memfd_create, {(long)"x", MFD_HUGETLB}, ENOMEM},
+        {"shmget", SYS_shmget, {IPC_PRIVATE, 4096, SHM_HUGETLB | IPC_CREAT | 0600}, ENOMEM},
     };
     CHECK_CALLS(&filter, rows);
 }
@@ -537,6 +553,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dangerous_calls_are_refused),
+        cmocka_unit_test(test_no_huge_pages),
         cmocka_unit_test(test_unknown_calls_do_not_exist),
         cmocka_unit_test(test_clone_makes_no_namespaces),
         cmocka_unit_test(test_socket_families),

@@ -1,0 +1,143 @@
+"""Where a sandbox's packets come to, and where they do not: the host, neighbours, what a policy refuses. Everything that is
+refused in one sandbox is reached from another one, so that a test does not pass because nobody listens."""
+import sys
+
+import pytest
+
+from inside import sh
+
+# Answers `dns` to any query, over UDP and TCP, on port 53 of the test's internet.
+RESOLVER = """
+import socket, threading
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("0.0.0.0", 53))
+t = socket.create_server(("0.0.0.0", 53))
+def serve():
+    while True:
+        c = t.accept()[0]; c.sendall(b"dns"); c.close()
+threading.Thread(target=serve, daemon=True).start()
+while True:
+    u.sendto(b"dns", u.recvfrom(512)[1])
+"""
+
+# ask.py udp|tcp ADDRESS PORT [SOURCE]: prints what came back.
+ASK = """
+import socket, sys
+kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+s.settimeout(2)
+try:
+    if len(sys.argv) > 4:
+        s.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND
+        s.bind((sys.argv[4], 0))
+    s.connect((address, port))
+    s.send(b"q")
+    print(s.recv(100).decode())
+except OSError as e:
+    print("refused", e.errno)
+"""
+
+
+@pytest.fixture(scope="module")
+def resolver(net):
+    net.start(sys.executable, "-c", RESOLVER)
+    net.wait_for(53)
+    return net.address
+
+
+@pytest.fixture
+def asking(client, make):
+    def start(**arguments):
+        box = make(**arguments)
+        client.tool("file_upload", id=box, file_path="/tmp/ask.py", content=ASK, encoding="text", overwrite=True)
+        return box
+    return start
+
+
+def ask(client, box, *words, who=""):
+    return sh(client, box, f"{who}python3 /tmp/ask.py {' '.join(map(str, words))}", timeout=60)["stdout"].strip()
+
+
+def address_of(client, box):
+    return sh(client, box, "ip -4 -o addr show eth0 | grep -o '10\\.[0-9.]*' | head -n 1")["stdout"].strip()
+
+
+def gateway_of(client, box):
+    return sh(client, box, "ip route | awk '/default/{print $3}'")["stdout"].strip()
+
+
+SERVE = "nohup python3 -m http.server 8000 --bind 0.0.0.0 >/dev/null 2>&1 & for i in $(seq 100); do curl -sf localhost:8000 >/dev/null && exit; sleep 0.05; done; exit 1"
+
+
+def test_neighbours_do_not_see_each_other(client, net, asking):
+    one, two = asking(), asking()
+    address = address_of(client, one)
+    assert address.startswith("10.") and sh(client, one, SERVE)["exitCode"] == 0
+    assert sh(client, one, f"curl -s --max-time 3 http://{address}:8000/ >/dev/null; echo $?")["stdout"] == "0\n"
+    for who in ("", "sudo "):
+        assert sh(client, two, f"{who}curl -s --max-time 3 http://{address}:8000/; echo rc=$?")["stdout"].strip() != "rc=0"
+        assert ask(client, two, "udp", address, 8000, who=who).startswith("refused")
+    assert sh(client, two, f"sudo ping -c 1 -W 2 {address} 2>&1 || python3 - <<'E'\nimport socket\n"
+                           f"s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)\ns.settimeout(2)\n"
+                           f"s.sendto(b'\\x08\\0\\0\\0\\0\\1\\0\\1', ('{address}', 0))\nprint(s.recv(100))\nE")["exitCode"] != 0
+    # A port that its neighbours cannot reach is open for its own preview all the same: test_preview shows that.
+
+
+def test_abstract_sockets_are_each_sandboxs_own(client, make):
+    one, two = make(), make()
+    listen = "import socket,time\ns=socket.socket(socket.AF_UNIX)\ns.bind(chr(0)+'mine')\ns.listen()\ntime.sleep(60)"
+    sh(client, one, f"nohup python3 -c \"{listen}\" >/dev/null 2>&1 & sleep 0.5")
+    connect = "python3 -c \"import socket; socket.socket(socket.AF_UNIX).connect(chr(0)+'mine')\""
+    assert sh(client, one, connect)["exitCode"] == 0
+    for who in ("", "sudo "):
+        assert sh(client, two, who + connect)["exitCode"] != 0
+
+
+def test_a_borrowed_address_is_dropped(client, resolver, asking):
+    """Anybody may bind to an address that is not his; the packets end at the host's end of the wire."""
+    one, two = asking(), asking()
+    own, other = address_of(client, one), address_of(client, two)
+    assert ask(client, one, "udp", resolver, 53) == ask(client, one, "udp", resolver, 53, own) == "dns"
+    for who in ("", "sudo "):
+        for source in (other, gateway_of(client, one), "127.0.0.1", "203.0.113.99", resolver):
+            assert ask(client, one, "udp", resolver, 53, source, who=who).startswith("refused"), source
+
+
+def test_the_network_reaches_out_and_nowhere_else(client, server, net, make):
+    box = make()
+    reach = "curl -s --max-time 4 -o /dev/null http://{0}:{1}/ ; echo $?"
+    assert sh(client, box, reach.format(net.address, 80))["stdout"] == "0\n"
+    gateway = gateway_of(client, box)
+    for target, port in ((net.gateway, server.port), ("169.254.169.254", 80), (gateway, server.port), (gateway, server.proxy_port),
+                         ("192.168.77.1", 80), ("172.16.0.1", 80)):
+        for who in ("", "sudo "):
+            assert sh(client, box, who + reach.format(target, port))["stdout"] != "0\n", target
+
+
+BLOCKED = {"all": {"network_block_all": True}, "other ranges": {"network_allow_list": "198.51.100.0/24"}}
+
+
+@pytest.mark.parametrize("how", BLOCKED)
+@pytest.mark.parametrize("who", ["", "sudo "], ids=["user", "root"])
+def test_no_way_round_a_block(client, net, resolver, asking, how, who):
+    """Not by DNS over UDP or TCP, the gateway's, another resolver's or the metadata address's; not by IPv6 or a mapped address."""
+    free, bound = asking(), asking(**BLOCKED[how])
+    for kind in ("udp", "tcp"):
+        assert ask(client, free, kind, resolver, 53) == "dns"
+        for address in (resolver, gateway_of(client, free), "169.254.169.254", "8.8.8.8", f"::ffff:{resolver}", "2001:4860:4860::8888", "fe80::1%2"):
+            assert ask(client, bound, kind, address, 53, who=who).startswith("refused"), (kind, address)
+    assert sh(client, bound, f"{who}curl -s --max-time 4 -o /dev/null http://{net.address}/; echo $?")["stdout"] != "0\n"
+    assert sh(client, bound, f"{who}python3 -c 'import socket; socket.getaddrinfo(\"example.com\", 80)'", timeout=60)["exitCode"] != 0
+    # Its own loopback is not the network.
+    assert sh(client, bound, SERVE)["exitCode"] == 0
+
+
+def test_allow_list(client, net, make):
+    inside = make(network_allow_list=f"{net.address}/32")
+    outside = make(network_allow_list="198.51.100.0/24")
+    reach = f"curl -s --max-time 4 -o /dev/null http://{net.address}/; echo $?"
+    assert sh(client, inside, reach)["stdout"] == "0\n"
+    assert sh(client, outside, reach)["stdout"] != "0\n"
+    for bad in ("nonsense", "10.0.0.0", "1.2.3.4/33", "1.2.3.4/32,1.2.3.5/32,1.2.3.6/32,1.2.3.7/32,1.2.3.8/32,1.2.3.9/32"):
+        result = client.call("create_sandbox", network_allow_list=bad)
+        assert result["isError"], bad
