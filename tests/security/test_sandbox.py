@@ -173,9 +173,6 @@ def test_the_file_api_is_inside(client, server, box, path):
 def test_mountinfo_names_no_host_path(client, server, make):
     out = sh(client, make(), "cat /proc/self/mountinfo /proc/mounts")
     assert str(server.data) not in out["stdout"] and str(server.data) not in out.get("stdout_tail", "")
-
-
-    assert {json.loads(line)["probe"] for line in wrong} <= host.open_to_all() and int(count) > 300
 def test_limits_are_seen_inside(client, make):
     out = sh(client, make(cpu=1, memory=1), "ulimit -c; ulimit -n; nproc; cat /proc/sys/user/max_user_namespaces")
     core, files, _, namespaces = out["stdout"].split()
