@@ -14,6 +14,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import tarfile
 import tempfile
 import threading
 import time
