@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -241,6 +242,12 @@ static void folder_of(const char *path, char *out, size_t size)
         slash[slash == out] = '\0';
 }
 
+static const char *setting(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL ? value : "";
+}
+
 static int confine_files(const char *data_dir, const char *socket, struct dt_err *err)
 {
     char state[PATH_MAX], run[PATH_MAX], folder[PATH_MAX];
@@ -257,6 +264,12 @@ static int confine_files(const char *data_dir, const char *socket, struct dt_err
         {"/lib64", DT_LANDLOCK_READ},
         {"/usr/lib", DT_LANDLOCK_READ},
         {"/usr/lib64", DT_LANDLOCK_READ},
+        /* whom TLS trusts, see SSL_CTX_set_default_verify_paths(3); where name servers are told */
+        {"/usr/share/ca-certificates", DT_LANDLOCK_READ},
+        {"/usr/local/share/ca-certificates", DT_LANDLOCK_READ},
+        {setting("SSL_CERT_FILE"), DT_LANDLOCK_READ},
+        {setting("SSL_CERT_DIR"), DT_LANDLOCK_READ},
+        {"/run/systemd/resolve", DT_LANDLOCK_READ},
         {SANITIZED ? "/proc" : "", DT_LANDLOCK_READ},
     };
     int version = dt_landlock_restrict(places, COUNT(places), err);

@@ -19,7 +19,7 @@ int dt_confine_filter(unsigned flags, struct sock_fprog *prog, struct dt_err *er
 
 /* Confines the process, which must have one thread and no_new_privs, for good. It keeps state/ and
  * run/ of the data directory, the folder of `socket` (may be NULL or empty), and what the C library
- * reads. Logs when the kernel has no Landlock; fails when it has no seccomp. */
+ * and OpenSSL read. Logs when the kernel has no Landlock; fails when it has no seccomp. */
 int dt_confine(const char *data_dir, const char *socket, struct dt_err *err) DT_MUST_CHECK;
 
 #endif
