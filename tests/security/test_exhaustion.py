@@ -33,6 +33,9 @@ def hog(server, client, make, neighbour):
     """A function that lets a hog take in a sandbox of its own. Returns (what it said, MiB the host has less meanwhile);
     what it said is empty when the kernel killed it for its memory. The sandbox is `hog.box`."""
 
+    def heard(path):
+        return client.call("file_download", id=take.box, file_path=path).get("structuredContent", {}).get("content", "")
+
     def take(kind, amount, who="", seconds=240, **limits):
         take.box = make(**limits)
         put_program(server, client, take.box, "hog")
@@ -43,13 +46,14 @@ def hog(server, client, make, neighbour):
         while stuck < 5:
             assert sh(client, neighbour, "echo still here")["stdout"] == "still here\n"
             least = min(least, available())
-            said = client.call("file_download", id=take.box, file_path=said_to).get("structuredContent", {}).get("content", "")
+            said = heard(said_to)
             if said:
                 break
             # No word: it still takes, or was killed. In what it filled, and left full, nothing can be run.
             look = client.call("execute_command", id=take.box, command="pgrep -x hog > /dev/null && echo lives || echo gone")
             state = look.get("structuredContent", {}).get("stdout", "")
             if state == "gone\n":
+                said = heard(said_to)  # it may have spoken since we listened
                 break
             stuck = stuck + 1 if kind in STAYS and state == "" else 0
             assert time.monotonic() < end

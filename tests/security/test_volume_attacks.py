@@ -4,7 +4,8 @@ import uuid
 import backend
 import mcp_pipe
 import pytest
-from test_sandbox import sh, upload
+
+from inside import sh, upload
 
 
 @pytest.fixture(scope="module")
