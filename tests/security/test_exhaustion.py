@@ -50,7 +50,7 @@ def hog(server, client, make, neighbour):
             if said:
                 break
             # No word: it still takes, or was killed. In what it filled, and left full, nothing can be run.
-            look = client.call("execute_command", id=take.box, command="pgrep -x hog > /dev/null && echo lives || echo gone")
+            look = client.call("execute_command", id=take.box, command="pgrep -x 'hog|sudo|nohup' > /dev/null && echo lives || echo gone")
             state = look.get("structuredContent", {}).get("stdout", "")
             if state == "gone\n":
                 said = heard(said_to)  # it may have spoken since we listened
