@@ -162,7 +162,7 @@ def limits(vm, state):
     assert vm.run(f"cat {GROUPS}/pids.max") == "max"
     done = sh(vm, box, "python3 -c 'b = [bytearray(1 << 20) for _ in range(2048)]'", timeout=300)
     assert done["exitCode"] in (137, -9), done
-    assert "No space left" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=100)["stderr"]
+    assert "No space left" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=900, seconds=1000)["stderr"]
     tool(vm, "destroy_sandbox", id=box)
     assert out(vm, state["box"], "echo alive") == "alive"
     assert vm.run(f"systemctl is-active {UNITS}").split() == ["active"] * 3
@@ -225,9 +225,9 @@ def quota(vm, state):
     vm.run("id -u ada || useradd -m -s /bin/bash ada; usermod -aG daytona ada; systemctl restart daytona-runnerd")
     box = tool(vm, "create_sandbox", disk=1)["id"]
     assert vm.run(f"ls /var/lib/daytona/sandboxes/{box}/disk") and vm.run("losetup -a") == ""
-    assert "quota exceeded" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=100)["stderr"]
+    assert "quota exceeded" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=900, seconds=1000)["stderr"]
     assert int(out(vm, box, "stat -c %s big; rm big")) in range(900 << 20, (1 << 30) + 1)
-    assert sh(vm, box, "mkdir d; cd d; python3 -c 'for i in range(70000): open(str(i), \"w\").close()'", timeout=100)["exitCode"] == 1
+    assert sh(vm, box, "mkdir d; cd d; python3 -c 'for i in range(70000): open(str(i), \"w\").close()'", timeout=900, seconds=1000)["exitCode"] == 1
     assert 60000 < int(out(vm, box, "ls -f d | wc -l")) <= 65536
     tool(vm, "stop_sandbox", id=box)
     tool(vm, "start_sandbox", id=box)

@@ -621,7 +621,7 @@ static void test_fetch(void **state)
         fixture_init(&f, NULL, NULL);
         canned_start(&s, &f.loop, answer, strlen(answer));
         struct dt_http_client *c = client_for(&f.loop, s.port, 4);
-        struct dt_http_call_opts o = {.method = "GET", .target = dt_str("/", 1)};
+        struct dt_http_call_opts o = {.method = "GET", .target = DT_STR("/")};
         assert_int_equal(dt_http_fetch(c, &o, limit, on_fetched, &x, &call, &err), 0);
         fixture_until(&f, &x.done);
         assert_int_equal(x.code, limit == 4 ? DT_E_TOO_LARGE : DT_OK);
