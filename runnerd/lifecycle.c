@@ -752,6 +752,8 @@ static int fork_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
         return -1;
     set_state(r, DT_SANDBOX_CREATING, DT_DESIRED_STARTED);
     r->created_ms = r->updated_ms;
+    if (dt_mounts_used(c, r->volumes, r->created_ms, err) < 0)
+        return -1;
     return dt_store_sandbox_insert(c, r, err);
 }
 

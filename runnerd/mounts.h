@@ -21,7 +21,7 @@ DT_DEFINE_AUTO(struct dt_mounts *, dt_mounts_free)
  * them as used, and makes the row's text. `m` may be NULL. The caller owns *text. */
 int dt_mounts_resolve(struct dt_db_conn *c, const char *org, const struct dt_mounts *m,
                       int64_t now_ms, char **text, struct dt_err *err) DT_MUST_CHECK;
-/* The same when a sandbox is started again, from its row's text. */
+/* Counts them as used when a sandbox is started again or forked, from its row's text. */
 int dt_mounts_used(struct dt_db_conn *c, const char *text, int64_t now_ms,
                    struct dt_err *err) DT_MUST_CHECK;
 /* Fills spec->volumes from a row's text; what lies inside another comes after it. */

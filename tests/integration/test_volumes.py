@@ -227,6 +227,34 @@ def test_stop_and_start(api, box, vol):
     assert api.request("GET", f"/volumes/{vol}")[1]["lastUsedAt"] > before
 
 
+def test_archive_pause_and_fork(api, box, vol):
+    """Volumes are no part of what is archived or copied: a sandbox that comes back, or is forked, has the same ones."""
+    one = box((vol, "/v"), name="elder")
+    sh(api, one, "echo kept there > /v/f; echo own > /own")
+    for verb, state in (("pause", "paused"), ("start", "started")):
+        assert api.request("POST", f"/sandbox/{one}/{verb}")[0] == 200
+        wait_state(api, one, state)
+    assert sh(api, one, "cat /v/f") == "kept there\n"
+    before = api.request("GET", f"/volumes/{vol}")[1]["lastUsedAt"]
+    status, child = api.request("POST", f"/sandbox/{one}/fork", {"name": "younger"})
+    assert api.request("GET", f"/volumes/{vol}")[1]["lastUsedAt"] > before
+    assert status == 200 and child["volumes"] == [{"volumeId": vol, "mountPath": "/v"}], child
+    assert sh(api, child["id"], "cat /own /v/f; echo of the child >> /v/f; echo mine > /own") == "own\nkept there\n"
+    assert sh(api, one, "cat /own /v/f") == "own\nkept there\nof the child\n"
+    delete(api, child["id"])
+    for verb, state in (("stop", "stopped"), ("archive", "archived")):
+        assert api.request("POST", f"/sandbox/{one}/{verb}")[0] == 200
+        wait_state(api, one, state)
+    status, e = api.request("DELETE", f"/volumes/{vol}")
+    assert status == 409 and "(e.g. elder)" in e["message"], "an archived sandbox has it, too"
+    other = box((vol, "/v"))
+    sh(api, other, "echo meanwhile >> /v/f")
+    status, e = api.request("POST", f"/sandbox/{one}/start")
+    assert status == 200, e
+    wait_state(api, one, "started")
+    assert sh(api, one, "cat /own /v/f") == "own\nkept there\nof the child\nmeanwhile\n"
+
+
 def test_in_use(api, box, vol):
     one = box((vol, "/v"), name="the user of it")
     status, e = api.request("DELETE", f"/volumes/{vol}")
