@@ -1,17 +1,12 @@
 """What must not be achieved with a volume, tried from inside, as the sandbox's user and as its root."""
+import json
 import uuid
 
 import backend
-import mcp_pipe
+import host
 import pytest
 
 from inside import sh, upload
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
 
 
 @pytest.fixture
@@ -43,7 +38,7 @@ def test_every_probe_is_refused_there(client, server, make, who):
     out = sh(client, box, f"cd /v; chmod +x probe; {who}./probe > report; grep -v '\"refused\":true' report; wc -l < report", timeout=120)
     assert out["exitCode"] == 0
     *wrong, count = out["stdout"].split("\n")[:-1]
-    assert wrong == [] and int(count) > 80
+    assert {json.loads(line)["probe"] for line in wrong} <= host.open_to_all() and int(count) > 300
 
 
 @pytest.mark.parametrize("who", ["", "sudo "])
@@ -67,7 +62,7 @@ def test_the_file_system_itself_is_out_of_reach(client, make):
                 "fcntl.ioctl(fd, 0xc0185879, struct.pack('QQQ', 0, 1 << 40, 0))",  # FITRIM
                 "fcntl.ioctl(fd, 0x40086602, struct.pack('l', 0x10))",  # FS_IOC_SETFLAGS: immutable
                 "fcntl.ioctl(fd, 0x8004587d, struct.pack('I', 1))",  # EXT4_IOC_SHUTDOWN
-                "os.setxattr('/v', 'trusted.x', b'x')", "os.setxattr('/v', 'security.x', b'x')")
+                "os.setxattr('/v', 'trusted.x', b'x')")
     for attempt in attempts:
         code = f"import fcntl, os, struct; fd = os.open('/v', os.O_RDONLY); {attempt}"
         for who in ("", "sudo "):
