@@ -349,12 +349,6 @@ int dt_box_result(struct dt_box *box, struct dt_err *err)
     }
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(dt_take_fd(fd));
-}
-
 void dt_box_abort(struct dt_box *box)
 {
     if (box->pid > 0) {
@@ -362,8 +356,8 @@ void dt_box_abort(struct dt_box *box)
         while (waitpid(box->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    close_fd(&box->pidfd);
-    close_fd(&box->userns);
-    close_fd(&box->sock);
+    dt_drop_fd(&box->pidfd);
+    dt_drop_fd(&box->userns);
+    dt_drop_fd(&box->sock);
     box->pid = -1;
 }

@@ -220,16 +220,10 @@ bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret)
     return true;
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(dt_take_fd(fd));
-}
-
 static void helper_done(struct dt_pooled_kit *pk)
 {
     dt_loop_unwatch(&pk->l->loop, &pk->on_helper);
-    close_fd(&pk->on_helper.fd);
+    dt_drop_fd(&pk->on_helper.fd);
     pk->helper = 0;
     pk->l->pool.nmaking--;
 }
@@ -335,8 +329,8 @@ bool dt_pool_disk(struct dt_launcher *l, uint64_t bytes, struct dt_pool_disk *re
 
 void dt_pool_disk_close(struct dt_pool_disk *d)
 {
-    close_fd(&d->mount);
-    close_fd(&d->listener);
+    dt_drop_fd(&d->mount);
+    dt_drop_fd(&d->listener);
 }
 
 void dt_pool_disk_unmount(struct dt_launcher *l, struct dt_pool_disk *d)
