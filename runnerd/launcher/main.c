@@ -213,6 +213,20 @@ static int own_mounts(bool by_path, struct dt_err *err)
     return 0;
 }
 
+/* A pipe is kept from sandboxes by their core limit, a socket (`@path`, Linux 6.16) is not. */
+static void look_at_core_pattern(void)
+{
+    struct dt_err err;
+    DT_AUTO_BUF struct dt_buf pattern;
+    dt_buf_init(&pattern, 4096);
+    if (dt_fd_read_file(AT_FDCWD, "/proc/sys/kernel/core_pattern", &pattern, &err) == 0 &&
+        pattern.n > 0 && pattern.p[0] == '@')
+        dt_log(DT_LOG_WARN,
+               "the kernel's core_pattern is a socket: it gets what crashes in sandboxes; use a "
+               "file or a pipe",
+               NULL);
+}
+
 static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt_err *err)
 {
     char name[16];
@@ -220,6 +234,7 @@ static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt
     const struct dt_sandbox_net_opts net = {.instance = l->instance,
                                             .rate = (uint64_t)o->bandwidth * 1000000 / 8};
     (void)snprintf(name, sizeof(name), "%u", l->instance);
+    look_at_core_pattern();
     l->host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     l->host_uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
     if (l->host_netns < 0 || l->host_uts < 0)
