@@ -2,7 +2,7 @@
 """Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
 
 Usage: bench.py [--json FILE] [--live N] [PART ...]
-Parts: create exec scale memory start calls proxy transfer. Each figure is the median of many runs, taken in
+Parts: create exec neighbour scale memory start calls proxy transfer. Each figure is the median of many runs, taken in
 turns with its peer's; the last column says whether the bound holds.
 """
 import argparse
@@ -119,6 +119,38 @@ def part_exec(server, rounds=20, each=20):
             peer += spawn(each, "/bin/bash", "-c", "echo hi")
         client.tool("destroy_sandbox", id=box)
     report("execute_command echo hi", median(ours), median(peer), "vfork+exec+pipe", 2.0)
+
+
+LOUD = {"a cpu burner": "for i in $(seq 4); do (while :; do :; done) & done; wait", "a fork bomb": "b() { b | b & }; b"}
+
+
+def part_neighbour(server, rounds=6, each=40):
+    """A command in one sandbox while another one, of one cpu, does its worst."""
+    quiet, loud = [], {kind: [] for kind in LOUD}
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
+
+        def sample():
+            times = []
+            for _ in range(each):
+                start = time.perf_counter()
+                client.tool("execute_command", id=box, command="echo hi")
+                times.append((time.perf_counter() - start) * 1000)
+                time.sleep(0.005)  # else it takes turns with itself as well
+            return times
+
+        for _ in range(rounds):
+            quiet += sample()
+            for kind, command in LOUD.items():
+                bad = client.tool("create_sandbox", cpu=1, memory=1)["id"]
+                client.tool("execute_command", id=bad, command=f"nohup bash -c '{command}' >/dev/null 2>&1 &")
+                time.sleep(0.5)
+                loud[kind] += sample()
+                client.tool("destroy_sandbox", id=bad)
+                time.sleep(0.5)
+        client.tool("destroy_sandbox", id=box)
+    for kind, times in loud.items():
+        report(f"execute_command beside {kind}", median(times), median(quiet), "alone", 1.1)
 
 
 def kernel_and_user_kib():
@@ -309,7 +341,7 @@ def part_transfer(server, n=5):
     report("download of 256 MB", median(down), median(raw), "raw copy", 0.6, "MB/s", True)
 
 
-PARTS = {"create": part_create, "exec": part_exec, "start": part_start, "calls": part_calls, "proxy": part_proxy,
+PARTS = {"create": part_create, "exec": part_exec, "neighbour": part_neighbour, "start": part_start, "calls": part_calls, "proxy": part_proxy,
          "transfer": part_transfer, "memory": part_memory, "scale": part_scale}
 
 
@@ -321,7 +353,8 @@ def main():
     for name in options.parts or PARTS:
         quotas = ["--total-cpu", "100000", "--total-memory", "100000"]
         data = os.environ.get("DAYTONA_BENCH_DATA", "/var/cache/daytona-bench")  # keeps the layers between runs
-        with backend.Backend(data=data, keep_data=True, settings=quotas if name == "scale" else ()) as server:
+        settings = quotas if name == "scale" else ["--sandbox-bandwidth", "0"] if name == "proxy" else ()
+        with backend.Backend(data=data, keep_data=True, settings=settings) as server:
             server.import_default()
             server.start()
             PARTS[name](server)
