@@ -57,7 +57,8 @@ def hog(server, client, make, neighbour):
                 break
             stuck = stuck + 1 if kind in STAYS and state == "" else 0
             assert time.monotonic() < end
-            time.sleep(0.1)
+            # What looks is what the kernel kills first, since it is larger: it must not come too often.
+            time.sleep(0.1 if state else 2)
         least = min(least, available())
         return said, before - least
 
@@ -72,14 +73,14 @@ def took(text, reasons):
 
 def is_alive_after(client, hog):
     """The sandbox is of use again once the hog is gone, and the kernel has what it had."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         client.call("execute_command", id=hog.box, command="sudo pkill -9 -x hog; true")
         out = client.call("execute_command", id=hog.box, command="echo alive")
         if out.get("structuredContent", {}).get("stdout") == "alive\n":
             return
         assert time.monotonic() < end, out
-        time.sleep(0.2)
+        time.sleep(1)
 
 
 @WHO
