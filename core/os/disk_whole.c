@@ -129,6 +129,16 @@ static int grow_image(struct dt_disk_store *s, int sandbox, uint64_t bytes,
     return put_in_place(sandbox, err);
 }
 
+static int grow_folder(int sandbox, struct dt_disk_size size, struct dt_err *err)
+{
+    struct dt_disk_size now = {0};
+    if (dt_disk_folder_size(sandbox, &now, err) < 0)
+        return -1;
+    if (now.bytes > size.bytes)
+        return dt_err_set(err, DT_E_INVALID, "a disk cannot shrink");
+    return dt_disk_project_grow(sandbox, size, err);
+}
+
 int dt_disk_grow(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes,
                  const struct dt_disk_pulse *pulse, struct dt_err *err)
 {
@@ -140,7 +150,7 @@ int dt_disk_grow(struct dt_disk_store *s, int sandbox_dirfd, uint64_t bytes,
     if (size.inodes > UINT32_MAX)
         size.inodes = UINT32_MAX;
     if (is_project(sandbox_dirfd))
-        return dt_disk_project_grow(sandbox_dirfd, size, err);
+        return grow_folder(sandbox_dirfd, size, err);
     if (fstatat(sandbox_dirfd, dt_disk_image, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? dt_err_set(err, DT_E_NOT_FOUND, "the sandbox has no disk")
                                : dt_err_errno(err, "read the size of a disk");

@@ -51,6 +51,14 @@ def answers(vm):
     return vm.attempt(f"su - ada -c '{call}'")[0] == 0
 
 
+def api(vm, method, path, body=None):
+    """A request of the administrator: what it answers."""
+    data = f"-H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}" if body is not None else ""
+    got = vm.run("eval \"$(journalctl -q -o cat -u daytona-runnerd | grep '^export DAYTONA_API' | tail -n 2)\"; curl -sS --fail-with-body "
+                 f"-m 60 -X {method} -H \"authorization: Bearer $DAYTONA_API_KEY\" {data} \"$DAYTONA_API_URL{path}\"")
+    return json.loads(got) if got else None
+
+
 def sh(vm, box, command, **more):
     return tool(vm, "execute_command", id=box, command=command, **more)
 
@@ -219,8 +227,16 @@ def uninstalls(vm, state):
     assert vm.run(TRACES) == ""
 
 
+MESS = """rm -rf d; mkdir -m 2775 m; cd m; echo x > a; ln a b; ln -s ../nowhere c; truncate -s 8M holes; echo end >> holes
+sudo chown 1234:5678 a; sudo chmod 4751 a; mkfifo -m 622 fifo; touch -d '1969-12-31 23:59:58.123456789' old
+sudo rm -r /usr/share/zoneinfo; sudo mkdir -m 700 /usr/share/zoneinfo; sudo mv /etc/skel /etc/skeleton
+python3 -c 'import os; os.setxattr("a" if os.access("a", os.W_OK) else "old", "user.mark", bytes(range(99)))'"""
+LOOK = """cd; sudo find m /usr/share/zoneinfo /etc/skel /etc/skeleton -printf '%p %y %m %U:%G %n %s %b %T@ %l\\n' 2>&1 | sort
+python3 -c 'import os; print([(f, {a: os.getxattr("m/" + f, a) for a in os.listxattr("m/" + f)}) for f in ("a", "old")])'"""
+
+
 def quota(vm, state):
-    "with project quotas, disks are folders with limits in bytes and in files"
+    "with project quotas, disks are folders with limits in bytes and in files, and live through an archive and a fork"
     vm.run("mkdir -p /var/lib/daytona; mount -o prjquota /dev/vdb /var/lib/daytona; chmod 711 /var/lib/daytona; " + install_command(), 1200)
     vm.run("id -u ada || useradd -m -s /bin/bash ada; usermod -aG daytona ada; systemctl restart daytona-runnerd")
     box = tool(vm, "create_sandbox", disk=1)["id"]
@@ -229,8 +245,25 @@ def quota(vm, state):
     assert int(out(vm, box, "stat -c %s big; rm big")) in range(900 << 20, (1 << 30) + 1)
     assert sh(vm, box, "mkdir d; cd d; python3 -c 'for i in range(70000): open(str(i), \"w\").close()'", timeout=900, seconds=1000)["exitCode"] == 1
     assert 60000 < int(out(vm, box, "ls -f d | wc -l")) <= 65536
+    # What it leaves: owners, modes, links, holes, attributes, whiteouts, and what a folder hides.
+    sh(vm, box, MESS)
+    before = out(vm, box, LOOK)
+    fork = api(vm, "POST", f"/sandbox/{box}/fork", {"name": "fork"})["id"]
+    wait_for(lambda: tool(vm, "get_sandbox", id=fork)["state"] == "started")
+    assert out(vm, fork, LOOK) == before
+    tool(vm, "destroy_sandbox", id=fork)
     tool(vm, "stop_sandbox", id=box)
+    api(vm, "POST", f"/sandbox/{box}/archive")
+    wait_for(lambda: tool(vm, "get_sandbox", id=box)["state"] == "archived", 100)
+    assert vm.attempt(f"ls /var/lib/daytona/sandboxes/{box}/disk")[0] != 0
     tool(vm, "start_sandbox", id=box)
+    assert out(vm, box, LOOK) == before
+    assert "quota exceeded" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=100)["stderr"]
+    tool(vm, "stop_sandbox", id=box)
+    api(vm, "POST", f"/sandbox/{box}/resize", {"disk": 2})
+    wait_for(lambda: tool(vm, "get_sandbox", id=box)["state"] == "stopped")
+    tool(vm, "start_sandbox", id=box)
+    assert out(vm, box, "head -c 1100M /dev/zero > big; stat -c %s big") == str(1100 << 20)
     tool(vm, "destroy_sandbox", id=box)
     wait_for(lambda: vm.run("ls /var/lib/daytona/trash | wc -l") == "0")
     vm.run(f"{TOP}/runnerd/install.sh uninstall --purge || true; umount /var/lib/daytona; rmdir /var/lib/daytona; mount -o prjquota /dev/vdb /var/tmp; chmod 1777 /var/tmp")
@@ -247,8 +280,9 @@ def unit_tests(vm, state):
     for noun in UNIT_TESTS:
         vm.run(environment() + f"{BIN}/test_{noun} 2>&1 | grep -E 'FAILED|ERROR|PASSED|error' && exit ${{PIPESTATUS[0]}}", 900)
     # /var/tmp has project quotas now; /home, as the rest of the machine, has not.
-    vm.run(f"{BIN}/test_disk", 900)
-    vm.run(f"mkdir /home/tmp; unshare -m bash -c 'mount --bind /home/tmp /var/tmp; {BIN}/test_disk'", 900)
+    both = f"set -e; for t in disk disk_whole tree; do {BIN}/test_$t; done"
+    vm.run(f"bash -c '{both}'", 1500)
+    vm.run(f"mkdir /home/tmp; unshare -m bash -c 'mount --bind /home/tmp /var/tmp; {both}'", 1500)
 
 
 def pytest(vm, file, seconds):
@@ -257,7 +291,7 @@ def pytest(vm, file, seconds):
 
 def launcher_tests(vm, state):
     "the tests of the launcher pass"
-    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py", 2700)
+    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py tests/integration/test_launcher_life.py", 3600)
 
 
 def security_tests(vm, state):

@@ -1,4 +1,5 @@
-/* Disks as a whole: saved and loaded, copied while in use, grown. Needs root and loop devices. */
+/* Disks as a whole: saved and loaded, copied while in use, grown. Needs root and loop devices, or
+ * project quotas on /var/tmp. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -67,6 +68,17 @@ static int teardown(void **state)
             fail_msg("%s: %s", #call, err.msg);                                                    \
     } while (0)
 
+static bool has_images(const struct fixture *f)
+{
+    return strcmp(dt_disk_driver(f->store), "loop") == 0;
+}
+
+static void remove_disk(const struct fixture *f, int sandbox)
+{
+    struct dt_err err;
+    OK(dt_fd_remove_tree(sandbox, has_images(f) ? "disk.img" : "disk", &err));
+}
+
 static int mount_in(const struct fixture *f, int sandbox)
 {
     struct dt_err err;
@@ -121,14 +133,13 @@ static void test_a_saved_disk_comes_back_bit_for_bit(void **state)
 {
     struct fixture *f = *state;
     struct dt_err err;
-    struct stat image, saved;
+    struct stat saved;
     unsigned pulses = 0;
     const struct dt_disk_pulse pulse = {count, &pulses};
     DT_AUTO_FREE char *before = make_full(f);
     OK(dt_disk_trim(f->store, f->from, &err));
     DT_AUTO_FD int fd = archive(f);
     assert_int_equal(fstat(fd, &saved), 0);
-    assert_int_equal(fstatat(f->from, "disk.img", &image, 0), 0);
     assert_true(saved.st_size < 2 * (off_t)MIB && saved.st_size > 1000);
     OK(dt_disk_compare(f->from, fd, &pulse, &err));
     assert_true(pulses > 0);
@@ -137,16 +148,25 @@ static void test_a_saved_disk_comes_back_bit_for_bit(void **state)
     DT_AUTO_FREE char *after = upper_text(f, f->to);
     assert_string_equal(after, before);
     assert_non_null(strstr(before, "trusted.overlay.redirect"));
-    /* And the image itself, holes included. */
-    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    assert_int_equal(unlinkat(f->to, "disk.img", 0), 0);
+    assert_int_equal(dt_disk_load(f->store, f->to, fd, NULL, &err), -1);
+    assert_int_equal(err.code, DT_E_CONFLICT);
+}
+
+static void test_a_loaded_image_has_the_same_holes(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    struct stat image, copy;
+    if (!has_images(f))
+        return;
+    free(make_full(f));
+    OK(dt_disk_trim(f->store, f->from, &err));
+    DT_AUTO_FD int fd = archive(f);
+    assert_int_equal(fstatat(f->from, "disk.img", &image, 0), 0);
     OK(dt_disk_load(f->store, f->to, fd, NULL, &err));
-    struct stat copy;
     assert_int_equal(fstatat(f->to, "disk.img", &copy, 0), 0);
     assert_int_equal(copy.st_size, image.st_size);
     assert_true(copy.st_blocks <= image.st_blocks + 64);
-    assert_int_equal(dt_disk_load(f->store, f->to, fd, NULL, &err), -1);
-    assert_int_equal(err.code, DT_E_CONFLICT);
 }
 
 /* A changed bit is found, unless it is one that means nothing, and so is a missing end. */
@@ -168,7 +188,7 @@ static void test_damage_is_found(void **state)
         if (dt_disk_load(f->store, f->to, fd, NULL, &err) == 0) {
             DT_AUTO_FREE char *after = upper_text(f, f->to);
             assert_string_equal(after, before);
-            assert_int_equal(unlinkat(f->to, "disk.img", 0), 0);
+            remove_disk(f, f->to);
         } else {
             assert_int_equal(err.code, DT_E_INVALID);
             found++;
@@ -211,6 +231,8 @@ static void test_impossible_archives(void **state)
         {size, 0, 0, 1},        {size, size + 4096, 0, 1},   {size, size, 4096, 1},
         {size, 0, size + 1, 1}, {size, 4096, UINT64_MAX, 1}, {size, size, 0, 9},
     };
+    if (!has_images(f))
+        return;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         unsigned char head[48] = "DTDISK1\n";
         DT_AUTO(dt_zfile_writer_free) struct dt_zfile_writer *w = NULL;
@@ -233,6 +255,8 @@ static void test_comparing_finds_differences(void **state)
 {
     struct fixture *f = *state;
     struct dt_err err;
+    if (!has_images(f))
+        return;
     free(make_full(f));
     DT_AUTO_FD int fd = archive(f);
     /* In what was data, and in what was a hole. */
@@ -302,6 +326,8 @@ static void test_disks_grow(void **state)
     }
     assert_int_equal(dt_disk_grow(f->store, f->from, 64 * MIB, NULL, &err), -1);
     assert_int_equal(err.code, DT_E_INVALID);
+    if (!has_images(f))
+        return; /* quotas grow at any time */
     int fd = mount_in(f, f->from);
     assert_int_equal(dt_disk_grow(f->store, f->from, 2ULL << 40, NULL, &err), -1);
     assert_int_equal(err.code, DT_E_CONFLICT);
@@ -316,6 +342,8 @@ static void test_growing_is_killed(void **state)
     struct fixture *f = *state;
     struct dt_err err;
     struct stat st;
+    if (!has_images(f))
+        return;
     DT_AUTO_FREE char *before = make_full(f);
     for (unsigned i = 0, size = 64; i < 12; i++) {
         pid_t pid = fork();
@@ -339,6 +367,8 @@ static void test_trim_gives_back(void **state)
     struct dt_err err;
     struct stat full, trimmed;
     static char block[MIB];
+    if (!has_images(f))
+        return;
     OK(dt_disk_make(f->store, f->from, 64 * MIB, 0, &err));
     int fd = mount_in(f, f->from);
     DT_AUTO_FD int big = openat(fd, "upper/big", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -362,6 +392,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_saved_disk_comes_back_bit_for_bit),
+        TEST(test_a_loaded_image_has_the_same_holes),
         TEST(test_damage_is_found),
         TEST(test_impossible_archives),
         TEST(test_comparing_finds_differences),
