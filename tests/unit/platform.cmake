@@ -1,0 +1,1 @@
+dt_unit(ip model)
