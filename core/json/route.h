@@ -24,6 +24,8 @@ enum dt_service {
     DT_SERVICE_RUNNER = 1 << 3,
 };
 
+struct dt_schema_object;
+
 struct dt_route {
     const char *id, *method, *path;
     const char *audit;    /* the audit action; NULL: not audited */
@@ -35,6 +37,10 @@ struct dt_route {
     int status;           /* of the answer when it worked */
     bool login;           /* an API key is not enough */
     bool active;          /* refused while the organization is suspended */
+    const struct dt_schema_object *body, *query; /* of JSON bodies and queries; NULL: none */
+    const char *target;     /* what an audited action is about, such as `sandbox`; NULL: nothing */
+    int target_param;       /* which parameter of the path names that; -1: none does */
+    const char *target_key; /* which member of the answer names what it made */
 };
 
 #endif

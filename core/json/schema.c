@@ -304,17 +304,80 @@ static int add_pair(const struct dt_schema_object *o, struct dt_str pair, json_t
     return 0;
 }
 
-int dt_schema_parse_query(const struct dt_schema_object *o, struct dt_str query, void *out,
-                          struct dt_err *err)
+static int add_pairs(const struct dt_schema_object *o, struct dt_str query, json_t *all,
+                     struct dt_err *err)
 {
-    DT_AUTO_JSON json_t *all = json_object();
     struct dt_str pair;
     while (dt_str_cut(&query, '&', &pair)) {
         if (pair.n > 0 && add_pair(o, pair, all, err) < 0)
             return -1;
     }
+    return 0;
+}
+
+int dt_schema_parse_query(const struct dt_schema_object *o, struct dt_str query, void *out,
+                          struct dt_err *err)
+{
+    DT_AUTO_JSON json_t *all = json_object();
+    if (add_pairs(o, query, all, err) < 0)
+        return -1;
     return dt_schema_parse(o, all, out, err);
 }
+
+/* --- what may be shown --- */
+
+static json_t *shown(const struct dt_schema_field *fields, size_t n, const json_t *in);
+
+static json_t *hidden(const json_t *value)
+{
+    static const char stars[] = "********";
+    if (!json_is_object(value))
+        return json_string(stars);
+    json_t *all = json_object();
+    const char *key;
+    json_t *one;
+    json_object_foreach((json_t *)(uintptr_t)value, key, one)
+    {
+        (void)json_object_set_new(all, key, json_string(stars));
+    }
+    return all;
+}
+
+static json_t *shown_value(const struct dt_schema_field *f, json_t *value)
+{
+    const struct dt_schema_node *node = f->node;
+    if (f->secret)
+        return hidden(value);
+    if (node->type == DT_SCHEMA_OBJECT && node->nfields > 0)
+        return shown(node->fields, node->nfields, value);
+    return json_incref(value);
+}
+
+static json_t *shown(const struct dt_schema_field *fields, size_t n, const json_t *in)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; all != NULL && i < n; i++) {
+        json_t *value = json_object_get(in, fields[i].name);
+        if (value != NULL)
+            (void)json_object_set_new(all, fields[i].name, shown_value(&fields[i], value));
+    }
+    return all;
+}
+
+json_t *dt_schema_shown(const struct dt_schema_object *o, const json_t *in)
+{
+    return shown(o->fields, o->nfields, in);
+}
+
+json_t *dt_schema_shown_query(const struct dt_schema_object *o, struct dt_str query)
+{
+    DT_AUTO_JSON json_t *all = json_object();
+    struct dt_err ignored;
+    (void)!add_pairs(o, query, all, &ignored);
+    return all != NULL ? dt_schema_shown(o, all) : NULL;
+}
+
+/* --- printing --- */
 
 static json_t *value_of(const struct dt_schema_field *f, const char *x)
 {

@@ -40,6 +40,7 @@ struct dt_schema_field {
     bool required;
     bool nullable; /* printed as null when absent */
     bool bytes;    /* stored as struct dt_str: may hold NUL */
+    bool secret;   /* dt_schema_shown() hides its value */
     size_t offset;
     size_t has_offset; /* integers, numbers, booleans */
     const char *default_text;
@@ -63,6 +64,11 @@ int dt_schema_parse(const struct dt_schema_object *o, json_t *in, void *out,
 int dt_schema_parse_query(const struct dt_schema_object *o, struct dt_str query, void *out,
                           struct dt_err *err) DT_MUST_CHECK;
 void dt_schema_done(const struct dt_schema_object *o, void *x);
+/* What may be shown of an unchecked `in`: a new object of the members that the schema knows, with
+ * stars in place of secrets (of the values in a secret object). NULL without memory. */
+json_t *dt_schema_shown(const struct dt_schema_object *o, const json_t *in);
+/* The same of a query. */
+json_t *dt_schema_shown_query(const struct dt_schema_object *o, struct dt_str query);
 /* A new tree; NULL only without memory. Absent members are left out unless required or nullable. */
 json_t *dt_schema_print(const struct dt_schema_object *o, const void *x);
 

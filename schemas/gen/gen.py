@@ -115,6 +115,8 @@ class Module:
                 parts.append(".nullable = true")
             if sub.get("x-bytes"):
                 parts.append(".bytes = true")
+            if sub.get("x-secret"):
+                parts.append(".secret = true")
             if struct:
                 parts.append(f".offset = offsetof({struct}, {snake(key)})")
                 if kind in ("integer", "number", "boolean"):
@@ -199,6 +201,39 @@ def permissions(schemas: pathlib.Path) -> str:
             "#define DT_PERMISSION_TABLE(X) \\\n" + " \\\n".join(table) + "\n\n#endif\n")
 
 
+# What an audited action is about, by its path, and which parameters may name it.
+TARGETS = (
+    (r"/organizations/({organizationId}/)?invitations\b", "organization_invitation", ("invitationId",)),
+    (r"/organizations/{organizationId}/roles\b", "organization_role", ("roleId",)),
+    (r"/organizations/{organizationId}/users\b", "organization_user", ("userId",)),
+    (r"(/admin|/webhooks)?/organizations\b", "organization", ("organizationId",)),
+    (r"/admin/webhooks/organizations\b", "organization", ("organizationId",)),
+    (r"/api-keys\b", "api_key", ("name",)),
+    (r"(/admin)?/docker-registry\b", "docker_registry", ("id",)),
+    (r"(/admin)?/runners\b", "runner", ("id",)),
+    (r"(/admin)?/snapshots\b", "snapshot", ("id", "idOrName")),
+    (r"(/admin)?/users\b", "user", ("id",)),
+    (r"(/admin)?/(sandbox|toolbox|workspace)\b", "sandbox", ("idOrName", "sandboxId", "workspaceId")),
+    (r"/regions\b", "region", ("id",)),
+    (r"/volumes\b", "volume", ("volumeId",)),
+)
+
+
+def target(o: dict) -> tuple:
+    """(type, index of the parameter that names it or -1, key of the answer that names it)."""
+    if "audit" not in o or ("target" in o and not o["target"]):
+        return None, -1, None
+    found = [t[1:] for t in TARGETS if re.match(t[0], o["path"])]
+    if "target" in o:
+        found = [(o["target"], ("id",))]
+    if not found:
+        sys.exit(f"{o['id']}: it is audited, and nothing says what it is about")
+    kind, names = found[0]
+    params = re.findall(r"{(\w+)}", o["path"])
+    index = next((params.index(n) for n in names if n in params), -1)
+    return kind, index, "name" if kind == "api_key" else "id"
+
+
 ACCESS = {"none": "OPEN", "user": "USER", "member": "MEMBER", "owner": "OWNER", "admin": "ADMIN", "service": "SERVICE"}
 
 
@@ -213,13 +248,19 @@ def route(o: dict) -> str:
     def flag(key):
         return "true" if o.get(key) else "false"
 
+    def schema(key):
+        return f"&object_{snake(o[key])}" if key in o else "NULL"
+
     org = names.index("organizationId") if "organizationId" in names else -1
+    kind, target_param, target_key = target(o)
     return (f"    {{.id = {text('id')}, .method = {text('method')}, .path = {text('path')}, "
             f".audit = {text('audit')}, .unserved = {text('unserved')}, "
             f".access = DT_ACCESS_{ACCESS[o.get('auth', 'member')]}, "
             f".permissions = {permission(o['scope']) if 'scope' in o else 0}, .services = {services or 0}, "
             f".org_param = {org}, .status = {o.get('status', 200)}, .login = {flag('login')}, "
-            f".active = {flag('active')}}},")
+            f".active = {flag('active')}, .body = {schema('body')}, .query = {schema('query')}, "
+            f".target = {quote(kind) if kind else 'NULL'}, .target_param = {target_param}, "
+            f".target_key = {quote(target_key) if target_key else 'NULL'}}},")
 
 
 def pair(out: pathlib.Path, name: str, header: str, source: str) -> None:

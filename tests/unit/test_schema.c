@@ -135,6 +135,34 @@ static void test_routes(void **state)
     assert_false(get->login || get->active);
     assert_null(get->audit);
     assert_null(get->unserved);
+    assert_string_equal(make->target, "box");
+    assert_int_equal(make->target_param, -1);
+    assert_string_equal(make->target_key, "id");
+    assert_non_null(make->body);
+    assert_null(make->query);
+    assert_null(get->target);
+}
+
+static void test_shown(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    const struct dt_schema_object *box = dt_rest_routes[DT_REST_BOX_MAKE].body;
+    DT_AUTO_JSON json_t *in = dt_json_parse(
+        DT_STR("{\"name\":\"a\",\"cpu\":\"wrong\",\"token\":\"t0p\",\"other\":\"t0p\","
+               "\"secrets\":{\"K\":\"t0p\"},\"inner\":{\"x\":1,\"y\":\"t0p\"}}"),
+        16, &err);
+    DT_AUTO_JSON json_t *out = dt_schema_shown(box, in);
+    DT_AUTO_BUF struct dt_buf text;
+    dt_buf_init(&text, 4096);
+    assert_int_equal(dt_json_write(out, &text, &err), 0);
+    assert_string_equal(text.p, "{\"name\":\"a\",\"cpu\":\"wrong\",\"inner\":{\"x\":1},"
+                                "\"token\":\"********\",\"secrets\":{\"K\":\"********\"}}");
+    DT_AUTO_JSON json_t *query =
+        dt_schema_shown_query(box, DT_STR("cpu=3&token=t0p&secrets=t0p&other=t0p&name=%"));
+    dt_buf_clear(&text);
+    assert_int_equal(dt_json_write(query, &text, &err), 0);
+    assert_string_equal(text.p, "{\"cpu\":3,\"token\":\"********\",\"secrets\":\"********\"}");
 }
 
 int main(void)
@@ -142,7 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_violations), cmocka_unit_test(test_values_and_defaults),
         cmocka_unit_test(test_print),      cmocka_unit_test(test_query),
-        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_routes),     cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests_name("schema", tests, NULL, NULL);
 }
