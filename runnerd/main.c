@@ -15,10 +15,12 @@
 #include "net/dns.h"
 #include "net/tls.h"
 #include "runnerd/api/api.h"
+#include "runnerd/cmd_audit.h"
 #include "runnerd/cmd_snapshot.h"
 #include "runnerd/confine.h"
 #include "runnerd/identity/bootstrap.h"
 #include "runnerd/identity/directory_store.h"
+#include "runnerd/keyfile.h"
 #include "runnerd/preview/preview.h"
 #include "runnerd/privilege.h"
 #include "runnerd/settings.h"
@@ -26,7 +28,13 @@
 enum {
     EXIT_IN_USE = 75, /* EX_TEMPFAIL: another one serves this data directory, or is about to */
 };
-enum { TICK_MS = 10000, GRACE_MS = 2000, READY_MS = 5000, LAUNCHER_END_MS = 10000 };
+enum {
+    TICK_MS = 10000,
+    AUDIT_TICKS = 60,
+    GRACE_MS = 2000,
+    READY_MS = 5000,
+    LAUNCHER_END_MS = 10000
+};
 
 /* The program's own: what no other part needs. */
 struct program {
@@ -274,6 +282,8 @@ static void on_tick(uv_timer_t *t)
     dt_timers_run(&p->rd);
     dt_api_changes_end(&p->rd, false);
     dt_peers_refresh(&p->rd.peers, p->rd.loop);
+    if (p->rd.ticks % AUDIT_TICKS == 0)
+        dt_audit_tick(p->rd.audit);
     check_idle(p);
 }
 
@@ -303,20 +313,9 @@ static int add_signed(void *ctx, const struct dt_signed_row *r, struct dt_err *e
 static int load_secret(struct program *p, struct dt_err *err)
 {
     char path[4200];
-    DT_AUTO_BUF struct dt_buf b;
-    dt_buf_init(&b, 4096);
     (void)snprintf(path, sizeof(path), "%s/state/secret", p->settings.data_dir);
-    if (access(path, F_OK) < 0) {
-        dt_rand_bytes(p->rd.secret, sizeof(p->rd.secret));
-        return dt_fd_replace(AT_FDCWD, path, p->rd.secret, sizeof(p->rd.secret), 0600, err);
-    }
-    if (dt_fd_read_file(AT_FDCWD, path, &b, err) < 0)
-        return -1;
-    if (b.n != sizeof(p->rd.secret))
-        return dt_err_set(err, DT_E_SYSTEM,
-                          "%s: it must hold %zu bytes; remove it to get a new one", path,
-                          sizeof(p->rd.secret));
-    memcpy(p->rd.secret, b.p, b.n);
+    if (dt_keyfile_load(path, p->rd.secret, NULL, err) < 0)
+        return dt_err_wrap(err, "remove it to get a new one");
     return 0;
 }
 
@@ -336,11 +335,15 @@ static int load_store(struct program *p, struct dt_err *err)
         dt_bootstrap(c, admin != NULL && admin[0] != '\0' ? admin : NULL, p->first_key, err) < 0 ||
         dt_directory_load(&p->rd.directory, c, err) < 0 ||
         dt_store_sandbox_all(c, add_live, p, err) < 0 ||
-        dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0)
+        dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0 ||
+        dt_audit_new(p->settings.data_dir, c, &p->rd.audit, err) < 0)
         return -1;
     c = dt_db_conn_close(c);
     dt_peers_read(&p->rd.peers);
-    return dt_db_open(p->rd.loop, path, &p->rd.db, err);
+    if (dt_db_open(p->rd.loop, path, &p->rd.db, err) < 0)
+        return -1;
+    dt_audit_start(p->rd.audit, p->rd.db, p->settings.config.audit_log_retention_days);
+    return 0;
 }
 
 static void start_handles(struct program *p)
@@ -371,6 +374,7 @@ static int start(struct program *p, struct dt_err *err)
     dt_tls_enable();
     dt_dns_enable();
     if (dt_services_load(&rd->services, rd->config, err) < 0 ||
+        dt_trusted_load(&rd->trusted, rd->config->trusted_proxies, err) < 0 ||
         dt_oidc_new(rd->loop, rd->config, &rd->oidc, err) < 0 ||
         dt_mail_new(rd->loop, rd->config, &rd->mail, err) < 0 ||
         dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
@@ -464,6 +468,7 @@ static int serve(struct program *p)
     wait_for_launcher(p->launcher);
     dt_directory_clear(&p->rd.directory);
     p->rd.holdings = dt_holdings_free(p->rd.holdings);
+    p->rd.audit = dt_audit_free(p->rd.audit);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,
                            p->rd.api_url, p->rd.dashboard_url};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -478,14 +483,25 @@ static int print_help(void)
     return 0;
 }
 
-static int snapshot(struct dt_settings *s)
+/* `daytona-runnerd snapshot import ...` and the like. */
+static int command(struct dt_settings *s)
 {
+    static const struct {
+        const char *word;
+        int (*run)(const struct dt_config_runnerd *config, const char *data_dir, int nwords,
+                   char **words);
+    } commands[] = {{"snapshot", dt_cmd_snapshot}, {"audit", dt_cmd_audit}};
     struct dt_err err;
-    if (dt_settings_data_dir(s, &err) < 0) {
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(s->words[0], commands[i].word) != 0)
+            continue;
+        if (dt_settings_data_dir(s, &err) == 0)
+            return commands[i].run(&s->config, s->data_dir, s->nwords, s->words);
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
         return 1;
     }
-    return dt_cmd_snapshot(&s->config, s->data_dir, s->nwords, s->words);
+    (void)fprintf(stderr, "daytona-runnerd: there is no '%s'; --help says more\n", s->words[0]);
+    return 2;
 }
 
 int main(int argc, char **argv)
@@ -503,13 +519,8 @@ int main(int argc, char **argv)
         code = printf("daytona-runnerd %s\n", DT_VERSION) < 0;
     else if (p.settings.nwords == 0)
         code = serve(&p);
-    else if (strcmp(p.settings.words[0], "snapshot") == 0)
-        code = snapshot(&p.settings);
-    else {
-        (void)fprintf(stderr, "daytona-runnerd: there is no '%s'; --help says more\n",
-                      p.settings.words[0]);
-        code = 2;
-    }
+    else
+        code = command(&p.settings);
     dt_settings_done(&p.settings);
     return code;
 }

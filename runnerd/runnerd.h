@@ -8,6 +8,8 @@
 #include "gen/config_runnerd.h"
 #include "net/http_server.h"
 #include "runnerd/holdings.h"
+#include "runnerd/audit/audit.h"
+#include "runnerd/client.h"
 #include "runnerd/identity/oidc.h"
 #include "runnerd/identity/peers.h"
 #include "runnerd/identity/principal.h"
@@ -39,6 +41,8 @@ struct dt_runnerd {
     struct dt_directory directory;
     struct dt_peers peers;
     struct dt_services services;
+    struct dt_trusted trusted;
+    struct dt_audit *audit;
     struct dt_oidc *oidc; /* NULL: access tokens are not accepted */
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */

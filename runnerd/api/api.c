@@ -98,6 +98,9 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_INVITATION_CANCEL] = {.plain = dt_api_invitation_cancel},
     [DT_REST_ADMIN_REGION_QUOTA_GET] = {.plain = dt_api_org_region_quota_get},
     [DT_REST_ADMIN_REGION_QUOTA_SET] = {.with_body = dt_api_org_region_quota},
+    [DT_REST_AUDIT_ALL] = {.plain = dt_api_audit_of_all},
+    [DT_REST_AUDIT_ORGANIZATION] = {.plain = dt_api_audit_of_org},
+    [DT_REST_ADMIN_AUDIT] = {.plain = dt_api_audit_of_all},
     [DT_REST_USER_ME] = {.plain = dt_api_user_me},
     [DT_REST_ACCOUNT_PROVIDERS] = {.plain = dt_api_account},
     [DT_REST_ACCOUNT_LINK] = {.plain = dt_api_account},
@@ -123,8 +126,10 @@ void dt_api_unref(struct dt_api_req *a)
 {
     if (--a->refs > 0)
         return;
+    dt_api_audit_end(a, 499, "the client went away before the answer", NULL);
     for (size_t i = 0; i < a->nparams; i++)
         free(a->params[i]);
+    json_decref(a->body);
     free(a);
 }
 
@@ -150,12 +155,26 @@ static void log_request(const struct dt_api_req *a, int status, const struct dt_
            err == NULL ? NULL : err->msg, NULL);
 }
 
+/* Whether or not anybody still waits for the answer. */
+static void answered(struct dt_api_req *a, int status, const struct dt_err *err,
+                     const json_t *reply)
+{
+    log_request(a, status, err);
+    dt_api_audit_end(a, status, err != NULL ? err->msg : NULL, reply);
+}
+
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err)
 {
-    if (a->http == NULL)
-        return;
-    log_request(a, dt_err_http(err->code), err);
-    dt_reply_error(a->http, err, "DAYTONA_API");
+    answered(a, dt_err_http(err->code), err, NULL);
+    if (a->http != NULL)
+        dt_reply_error(a->http, err, "DAYTONA_API");
+}
+
+static void send_json(struct dt_api_req *a, struct dt_str json)
+{
+    if (a->http != NULL)
+        dt_http_req_reply(a->http, dt_rest_routes[a->op].status,
+                          json.n > 0 ? "application/json; charset=utf-8" : NULL, json.p, json.n);
 }
 
 void dt_api_reply(struct dt_api_req *a, json_t *body)
@@ -164,32 +183,26 @@ void dt_api_reply(struct dt_api_req *a, json_t *body)
     DT_AUTO_BUF struct dt_buf b;
     struct dt_err err;
     dt_buf_init(&b, (size_t)256 << 20);
-    if (a->http == NULL)
-        return;
     if (owned != NULL && dt_json_write(owned, &b, &err) < 0) {
         dt_api_fail(a, &err);
         return;
     }
-    dt_api_reply_text(a, dt_buf_str(&b));
+    answered(a, dt_rest_routes[a->op].status, NULL, owned);
+    send_json(a, dt_buf_str(&b));
 }
 
 void dt_api_reply_text(struct dt_api_req *a, struct dt_str json)
 {
-    if (a->http == NULL)
-        return;
-    int status = dt_rest_routes[a->op].status;
-    log_request(a, status, NULL);
-    dt_http_req_reply(a->http, status, json.n > 0 ? "application/json; charset=utf-8" : NULL,
-                      json.p, json.n);
+    answered(a, dt_rest_routes[a->op].status, NULL, NULL);
+    send_json(a, json);
 }
 
 void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text)
 {
-    if (a->http == NULL)
-        return;
     int status = dt_rest_routes[a->op].status;
-    log_request(a, status, NULL);
-    dt_http_req_reply(a->http, status, "text/html; charset=utf-8", text.p, text.n);
+    answered(a, status, NULL, NULL);
+    if (a->http != NULL)
+        dt_http_req_reply(a->http, status, "text/html; charset=utf-8", text.p, text.n);
 }
 
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
@@ -323,23 +336,52 @@ static int authorize(struct dt_api_req *a, struct dt_err *err)
 
 /* --- dispatch --- */
 
+static void run(struct dt_api_req *a)
+{
+    if (handlers[a->op].with_body != NULL)
+        handlers[a->op].with_body(a, a->body);
+    else
+        handlers[a->op].plain(a);
+}
+
+static void on_audited(struct dt_api_req *a, const struct dt_err *err)
+{
+    if (err != NULL)
+        dt_api_fail(a, err);
+    else if (a->http != NULL)
+        run(a);
+    dt_api_unref(a);
+}
+
+/* What is audited is written down before it is done. */
+static void act(struct dt_api_req *a)
+{
+    struct dt_err err;
+    if (dt_rest_routes[a->op].audit == NULL) {
+        run(a);
+        return;
+    }
+    (void)dt_api_ref(a);
+    if (dt_api_audit_begin(a, on_audited, &err) < 0)
+        on_audited(a, &err);
+}
+
 static void on_body(void *ctx, struct dt_str body, const struct dt_err *err)
 {
     struct dt_api_req *a = ctx;
     struct dt_err why;
     if (err != NULL)
         return; /* answered 413 */
-    DT_AUTO_JSON json_t *j = NULL;
     if (body.n == 0)
-        j = json_object();
+        a->body = json_object();
     else
-        j = dt_json_parse(body, DT_API_DEPTH_MAX, &why);
-    if (j == NULL) {
-        (void)dt_err_wrap(&why, "Invalid JSON in request body");
-        dt_api_fail(a, &why);
+        a->body = dt_json_parse(body, DT_API_DEPTH_MAX, &why);
+    if (a->body != NULL) {
+        act(a);
         return;
     }
-    handlers[a->op].with_body(a, j);
+    (void)dt_err_wrap(&why, "Invalid JSON in request body");
+    dt_api_fail(a, &why);
 }
 
 static void unserved(struct dt_api_req *a)
@@ -375,7 +417,7 @@ static void dispatch(struct dt_api_req *a)
     else if (handlers[a->op].with_body != NULL)
         dt_http_req_collect(a->http, DT_API_BODY_MAX, on_body, a);
     else
-        handlers[a->op].plain(a);
+        act(a);
     if (is_proxied(a))
         dt_api_unref(a);
 }

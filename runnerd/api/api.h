@@ -18,8 +18,10 @@ struct dt_api_req {
     size_t nparams;
     struct dt_str rest; /* ANY routes: what stands behind, as sent; valid in the handler */
     struct dt_principal who;
-    bool waited; /* for the access token's issuer or user */
-    char id[24]; /* X-Request-Id */
+    bool waited;                  /* for the access token's issuer or user */
+    json_t *body;                 /* of a handler with one */
+    struct dt_audit_entry *audit; /* the action's, until it is answered; NULL: it has none */
+    char id[24];                  /* X-Request-Id */
     uint64_t start_ns;
 };
 
@@ -37,6 +39,13 @@ void dt_api_reply_text(struct dt_api_req *a, struct dt_str json);
 void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text);
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
+/* Writes the request down in the audit log; `done` then runs once with a->audit set, or the error.
+ */
+int dt_api_audit_begin(struct dt_api_req *a,
+                       void (*done)(struct dt_api_req *a, const struct dt_err *err),
+                       struct dt_err *err) DT_MUST_CHECK;
+/* Completes that, if it was begun. `reply` (may be NULL) may name what was made. */
+void dt_api_audit_end(struct dt_api_req *a, int status, const char *error, const json_t *reply);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */
 struct dt_live *dt_api_sandbox(struct dt_api_req *a);
 /* A dt_lifecycle_done for a request that it holds a reference of: answers with the row. */
@@ -135,6 +144,8 @@ void dt_api_invitation_create(struct dt_api_req *a, json_t *body);
 void dt_api_invitation_update(struct dt_api_req *a, json_t *body);
 void dt_api_invitation_cancel(struct dt_api_req *a);
 void dt_api_org_region_quota_get(struct dt_api_req *a);
+void dt_api_audit_of_org(struct dt_api_req *a);
+void dt_api_audit_of_all(struct dt_api_req *a);
 void dt_api_user_me(struct dt_api_req *a);
 void dt_api_account(struct dt_api_req *a);
 void dt_api_user_create(struct dt_api_req *a, json_t *body);

@@ -85,6 +85,9 @@ POST   /volumes                                                 member write:vol
 GET    /volumes/{volumeId}                                      member read:volumes
 GET    /volumes/by-name/{name}                                  member read:volumes
 DELETE /volumes/{volumeId}                                      member delete:volumes
+GET    /audit                                                   admin
+GET    /audit/organizations/{organizationId}                    member read:audit_logs
+GET    /admin/audit                                             admin
 
 POST   /api-keys                                                member
 GET    /api-keys                                                member

@@ -285,6 +285,8 @@ def test_another_organization_is_a_closed_book(world):
             for target in {org, world.other} if who.kind == "token" else {org}:
                 if target == world.other and (method, path) == ("DELETE", "/organizations/{organizationId}"):
                     continue
+                if target == world.other and path.startswith("/audit"):
+                    continue  # their own log, with what they asked for here
                 for name in ("id", "secret-box") if "{idOrName}" in path else ("id",):
                     url = (path.replace("{organizationId}", target).replace("{roleId}", role).replace("{invitationId}", invitation)
                            .replace("{idOrName}", box["id"] if name == "id" else name).replace("{sandboxId}", box["id"])
