@@ -34,9 +34,7 @@ static int open_log(const char *data_dir, struct dt_db_conn **ret, uint8_t key[D
     (void)snprintf(store, sizeof(store), "%s/state/daytona.db", data_dir);
     if (dt_audit_key_path(data_dir, path) < 0 || become_owner(store, err) < 0)
         return -1;
-    if (access(path, R_OK) < 0)
-        return dt_err_errno(err, "%s", path);
-    if (dt_keyfile_load(path, key, NULL, err) < 0)
+    if (dt_keyfile_read(path, key, err) < 0)
         return -1;
     return dt_db_conn_open(store, ret, err);
 }

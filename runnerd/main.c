@@ -314,7 +314,7 @@ static int load_secret(struct program *p, struct dt_err *err)
 {
     char path[4200];
     (void)snprintf(path, sizeof(path), "%s/state/secret", p->settings.data_dir);
-    if (dt_keyfile_load(path, p->rd.secret, NULL, err) < 0)
+    if (dt_keyfile_load(path, p->rd.secret, err) < 0)
         return dt_err_wrap(err, "remove it to get a new one");
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "model/name.h"
 
 #include "base/utf8.h"
+#include "model/ip.h"
 
 static bool is_letter(char c)
 {
@@ -141,4 +142,54 @@ int dt_user_id_check(struct dt_str id, struct dt_err *err)
         return 0;
     return dt_err_set(err, DT_E_BAD_REQUEST,
                       "a user's id must be 1 to 255 bytes without control characters");
+}
+
+static bool is_host(struct dt_str host)
+{
+    bool good = host.n > 0 && host.n <= 253 && host.p[0] != '.' && host.p[0] != '-';
+    for (size_t i = 0; good && i < host.n; i++) {
+        char c = host.p[i];
+        bool dots = c == '.' && i + 1 < host.n && host.p[i + 1] == '.';
+        good = !dots && (is_letter(c) || is_digit(c) || c == '.' || c == '-' || c == '_');
+    }
+    return good;
+}
+
+/* `host`, `host:port`, `[2001:db8::1]:port` */
+static bool is_authority(struct dt_str s)
+{
+    unsigned long long port;
+    struct dt_str host = s;
+    if (s.n > 0 && s.p[0] == '[') {
+        const char *end = memchr(s.p, ']', s.n);
+        struct dt_ip ip;
+        size_t n = end != NULL ? (size_t)(end - s.p) + 1 : s.n;
+        if (end == NULL || dt_ip_parse(dt_str(s.p, n), &ip) < 0)
+            return false;
+        host = DT_STR("v6");
+        s = dt_str(s.p + n, s.n - n);
+    } else {
+        const char *colon = s.n > 0 ? memchr(s.p, ':', s.n) : NULL;
+        size_t n = colon != NULL ? (size_t)(colon - s.p) : s.n;
+        host = dt_str(s.p, n);
+        s = dt_str(s.p + n, s.n - n);
+    }
+    if (!is_host(host))
+        return false;
+    return s.n == 0 || (s.p[0] == ':' && dt_str_u64(dt_str(s.p + 1, s.n - 1), 65535, &port) == 0);
+}
+
+int dt_url_check(struct dt_str url, struct dt_err *err)
+{
+    struct dt_str rest = url, authority;
+    for (size_t n = 7; n <= 8; n++) {
+        if (dt_str_starts(url, dt_str(n == 7 ? "http://" : "https://", n)))
+            rest = dt_str(url.p + n, url.n - n);
+    }
+    bool good = url.n <= 1024 && dt_str_cut(&rest, '/', &authority) && is_authority(authority);
+    for (size_t i = 0; good && i < rest.n; i++)
+        good = rest.p[i] > ' ' && rest.p[i] < 0x7f && strchr("?#\\<>\"{}|^`@", rest.p[i]) == NULL;
+    return good ? 0
+                : dt_err_set(err, DT_E_BAD_REQUEST,
+                             "url must be a URL address such as https://registry.example.com");
 }

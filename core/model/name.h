@@ -19,6 +19,9 @@ int dt_user_check(struct dt_str user, struct dt_err *err) DT_MUST_CHECK;
 int dt_email_check(struct dt_str email, struct dt_err *err) DT_MUST_CHECK;
 /* Of a user, as identity providers make them: 1..255 bytes of UTF-8 without control characters. */
 int dt_user_id_check(struct dt_str id, struct dt_err *err) DT_MUST_CHECK;
+/* A URL of a server as people write it: `docker.io`, `http://registry:6000`, `https://a.b/v1/`. No
+ * user, query or fragment. BAD_REQUEST. */
+int dt_url_check(struct dt_str url, struct dt_err *err) DT_MUST_CHECK;
 /* Of an environment variable: not empty, no '=', no NUL, no control characters. */
 int dt_env_name_check(struct dt_str name, struct dt_err *err) DT_MUST_CHECK;
 

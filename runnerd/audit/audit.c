@@ -1,5 +1,6 @@
 #include "runnerd/audit/audit.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -29,18 +30,21 @@ static int load_key(const char *data_dir, struct dt_db_conn *c, uint8_t key[DT_S
     char path[4200], fresh[4210];
     if (dt_audit_key_path(data_dir, path) < 0)
         return dt_err_set(err, DT_E_INVALID, "data directory: the path is too long");
-    if (access(path, F_OK) == 0)
-        return dt_keyfile_load(path, key, NULL, err);
+    struct dt_err why = {0};
+    if (dt_keyfile_read(path, key, &why) == 0)
+        return 0;
+    if (why.sys_errno != ENOENT)
+        return dt_err_set(err, why.code, "%s", why.msg);
     /* The key gets its name after the store has its seals: a key without seals means that somebody
      * took them away. */
     (void)snprintf(fresh, sizeof(fresh), "%s.new", path);
-    if (dt_keyfile_load(fresh, key, NULL, err) < 0 || dt_db_begin(c, true, err) < 0)
+    if (dt_keyfile_load(fresh, key, err) < 0 || dt_db_begin(c, true, err) < 0)
         return -1;
     if (dt_store_audit_init(c, key, err) < 0 || dt_db_commit(c, err) < 0) {
         dt_db_rollback(c);
         return -1;
     }
-    return rename(fresh, path) < 0 ? dt_err_errno(err, "%s", path) : 0;
+    return renameat(AT_FDCWD, fresh, AT_FDCWD, path) < 0 ? dt_err_errno(err, "%s", path) : 0;
 }
 
 static int give_up(struct dt_db_conn *c, const uint8_t key[DT_SECRET_SIZE], struct dt_err *err)

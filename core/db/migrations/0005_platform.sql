@@ -37,3 +37,43 @@ CREATE TABLE audit_seal (
 
 -- actions that are under way: no part of the chain
 CREATE TABLE audit_open (seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+
+-- docker registries; password: sealed (runnerd/vault.h), the id is its context
+CREATE TABLE registry (
+    id TEXT PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organization (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL,
+    username TEXT NOT NULL,
+    password BLOB NOT NULL,
+    project TEXT NOT NULL,
+    type TEXT NOT NULL CHECK (type IN ('organization', 'internal', 'transient', 'backup')),
+    is_default INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX registry_organization ON registry (organization_id, created_ms);
+
+-- regions that organizations name; keys as SHA-256 of the whole key, NULL while there is no such URL
+CREATE TABLE region (
+    id TEXT PRIMARY KEY,
+    organization_id TEXT NOT NULL REFERENCES organization (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    proxy_url TEXT,
+    ssh_gateway_url TEXT,
+    proxy_key BLOB CHECK (length(proxy_key) = 32),
+    ssh_gateway_key BLOB CHECK (length(ssh_gateway_key) = 32),
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    UNIQUE (organization_id, name)
+) STRICT;
+
+-- this machine, as the API shows it: one row
+CREATE TABLE runner (
+    id TEXT PRIMARY KEY,
+    one INTEGER NOT NULL UNIQUE CHECK (one = 1),
+    unschedulable INTEGER NOT NULL,
+    draining INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) STRICT;
