@@ -42,6 +42,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     }
     l->starts = row->starts;
     l->is_public = row->is_public;
+    (void)snprintf(l->target, sizeof(l->target), "%s", row->target);
     l->cpu_millis = row->res.cpu_millis;
     l->memory_mib = row->res.memory_mib;
     l->disk_mib = row->res.disk_mib;

@@ -21,6 +21,7 @@ struct dt_live {
     char id[DT_UUID_SIZE];
     char org[DT_UUID_SIZE];
     char *name;
+    char target[65]; /* the region that it is said to be in */
     enum dt_sandbox_state state;
     enum dt_sandbox_desired desired;
     struct dt_sandbox_timers timers;

@@ -281,6 +281,7 @@ static void on_tick(uv_timer_t *t)
         return;
     dt_timers_run(&p->rd);
     dt_api_changes_end(&p->rd, false);
+    dt_host_tick(&p->rd.host);
     dt_peers_refresh(&p->rd.peers, p->rd.loop);
     if (p->rd.ticks % AUDIT_TICKS == 0)
         dt_audit_tick(p->rd.audit);
@@ -336,6 +337,8 @@ static int load_store(struct program *p, struct dt_err *err)
         dt_directory_load(&p->rd.directory, c, err) < 0 ||
         dt_store_sandbox_all(c, add_live, p, err) < 0 ||
         dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0 ||
+        dt_vault_load(&p->rd.vault, p->settings.data_dir, err) < 0 ||
+        dt_regions_load(&p->rd.regions, c, err) < 0 || dt_runner_load(&p->rd.runner, c, err) < 0 ||
         dt_audit_new(p->settings.data_dir, c, &p->rd.audit, err) < 0)
         return -1;
     c = dt_db_conn_close(c);
@@ -411,6 +414,7 @@ static int give_up_root(struct program *p, struct dt_err *err)
         dt_data_dir_lock(p->settings.data_dir, &who, err) < 0)
         return -1;
     open_sandboxes(p);
+    dt_host_open(&p->rd.host, p->settings.data_dir);
     if (!has_launcher(c)) {
         p->launcher_fd = dt_launcher_spawn(p->settings.data_dir, &who, c->daytona_sandbox_bandwidth,
                                            &p->launcher, err);
@@ -468,6 +472,8 @@ static int serve(struct program *p)
     wait_for_launcher(p->launcher);
     dt_directory_clear(&p->rd.directory);
     p->rd.holdings = dt_holdings_free(p->rd.holdings);
+    dt_regions_clear(&p->rd.regions);
+    dt_host_close(&p->rd.host);
     p->rd.audit = dt_audit_free(p->rd.audit);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,
                            p->rd.api_url, p->rd.dashboard_url};

@@ -10,6 +10,7 @@
 #include "runnerd/holdings.h"
 #include "runnerd/audit/audit.h"
 #include "runnerd/client.h"
+#include "runnerd/host.h"
 #include "runnerd/identity/oidc.h"
 #include "runnerd/identity/peers.h"
 #include "runnerd/identity/principal.h"
@@ -17,7 +18,10 @@
 #include "runnerd/launcher_client.h"
 #include "runnerd/live.h"
 #include "runnerd/mail.h"
+#include "runnerd/region.h"
+#include "runnerd/runner.h"
 #include "runnerd/signed.h"
+#include "runnerd/vault.h"
 
 struct dt_volume_op;
 
@@ -43,6 +47,10 @@ struct dt_runnerd {
     struct dt_services services;
     struct dt_trusted trusted;
     struct dt_audit *audit;
+    struct dt_vault vault;
+    struct dt_regions regions;
+    struct dt_runner runner;
+    struct dt_host host;
     struct dt_oidc *oidc; /* NULL: access tokens are not accepted */
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */

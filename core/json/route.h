@@ -36,6 +36,7 @@ struct dt_route {
     int org_param;        /* which parameter of the path is the organization; -1: none is */
     int status;           /* of the answer when it worked */
     bool login;           /* an API key is not enough */
+    bool or_admin;        /* administrators may call it, whatever else it needs */
     bool active;          /* refused while the organization is suspended */
     const struct dt_schema_object *body, *query; /* of JSON bodies and queries; NULL: none */
     const char *target;     /* what an audited action is about, such as `sandbox`; NULL: nothing */

@@ -98,6 +98,38 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_INVITATION_CANCEL] = {.plain = dt_api_invitation_cancel},
     [DT_REST_ADMIN_REGION_QUOTA_GET] = {.plain = dt_api_org_region_quota_get},
     [DT_REST_ADMIN_REGION_QUOTA_SET] = {.with_body = dt_api_org_region_quota},
+    [DT_REST_REGISTRY_CREATE] = {.with_body = dt_api_registry_create},
+    [DT_REST_REGISTRY_LIST] = {.plain = dt_api_registry_list},
+    [DT_REST_REGISTRY_GET] = {.plain = dt_api_registry_get},
+    [DT_REST_REGISTRY_UPDATE] = {.with_body = dt_api_registry_update},
+    [DT_REST_REGISTRY_DELETE] = {.plain = dt_api_registry_delete},
+    [DT_REST_REGISTRY_DEFAULT] = {.plain = dt_api_registry_default},
+    [DT_REST_ADMIN_REGISTRY_DEFAULT] = {.plain = dt_api_registry_default},
+    [DT_REST_REGION_LIST] = {.plain = dt_api_region_list},
+    [DT_REST_REGION_CREATE] = {.with_body = dt_api_region_create},
+    [DT_REST_REGION_GET] = {.plain = dt_api_region_get},
+    [DT_REST_REGION_UPDATE] = {.with_body = dt_api_region_update},
+    [DT_REST_REGION_DELETE] = {.plain = dt_api_region_delete},
+    [DT_REST_REGION_PROXY_KEY] = {.plain = dt_api_region_key},
+    [DT_REST_REGION_SSH_KEY] = {.plain = dt_api_region_key},
+    [DT_REST_SHARED_REGION_LIST] = {.plain = dt_api_shared_region_list},
+    [DT_REST_SANDBOX_REGION_LIST] = {.plain = dt_api_sandbox_region_list},
+    [DT_REST_RUNNER_LIST] = {.plain = dt_api_runner_list},
+    [DT_REST_RUNNER_ME] = {.plain = dt_api_runner_get},
+    [DT_REST_RUNNER_BY_SANDBOX] = {.plain = dt_api_runner_by_sandbox},
+    [DT_REST_RUNNER_BY_SNAPSHOT] = {.plain = dt_api_runner_by_snapshot},
+    [DT_REST_RUNNER_GET] = {.plain = dt_api_runner_get},
+    [DT_REST_RUNNER_FULL] = {.plain = dt_api_runner_get},
+    [DT_REST_RUNNER_SCHEDULING] = {.with_body = dt_api_runner_scheduling},
+    [DT_REST_RUNNER_DRAINING] = {.with_body = dt_api_runner_draining},
+    [DT_REST_ADMIN_RUNNER_LIST] = {.plain = dt_api_runner_list},
+    [DT_REST_ADMIN_RUNNER_GET] = {.plain = dt_api_runner_get},
+    [DT_REST_ADMIN_RUNNER_SCHEDULING] = {.with_body = dt_api_runner_scheduling},
+    [DT_REST_SANDBOX_FOR_RUNNER] = {.plain = dt_api_sandbox_for_runner},
+    [DT_REST_SANDBOX_ORGANIZATION] = {.plain = dt_api_org_of_sandbox},
+    [DT_REST_SANDBOX_REGION_QUOTA] = {.plain = dt_api_region_quota_of_sandbox},
+    [DT_REST_ADMIN_REGION_QUOTA_CREATE] = {.with_body = dt_api_org_region_quota_create},
+    [DT_REST_ADMIN_REGION_QUOTA_DELETE] = {.plain = dt_api_org_region_quota_delete},
     [DT_REST_AUDIT_ALL] = {.plain = dt_api_audit_of_all},
     [DT_REST_AUDIT_ORGANIZATION] = {.plain = dt_api_audit_of_org},
     [DT_REST_ADMIN_AUDIT] = {.plain = dt_api_audit_of_all},
@@ -141,6 +173,11 @@ static void on_done(void *ctx, bool complete)
     dt_api_unref(a);
 }
 
+static bool is_about_sandbox(const struct dt_route *route)
+{
+    return strncmp(route->path, "/sandbox/", 9) == 0 || strncmp(route->path, "/toolbox/", 9) == 0;
+}
+
 static void log_request(const struct dt_api_req *a, int status, const struct dt_err *err)
 {
     char ms[32], code[16];
@@ -151,8 +188,8 @@ static void log_request(const struct dt_api_req *a, int status, const struct dt_
            : route->audit != NULL ? DT_LOG_INFO
                                   : DT_LOG_DEBUG,
            "request", "req", a->id, "op", route->id, "sandbox",
-           a->nparams > 0 ? a->params[0] : NULL, "status", code, "ms", ms, "err",
-           err == NULL ? NULL : err->msg, NULL);
+           is_about_sandbox(route) && a->nparams > 0 ? a->params[0] : NULL, "status", code, "ms",
+           ms, "err", err == NULL ? NULL : err->msg, NULL);
 }
 
 /* Whether or not anybody still waits for the answer. */
@@ -217,11 +254,20 @@ void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
     dt_api_fail(a, &err);
 }
 
+struct dt_live *dt_api_live(const struct dt_api_req *a, const char *id)
+{
+    struct dt_live *l = dt_live_by_id(&a->rd->live, id);
+    if (l == NULL || a->who.region[0] == '\0')
+        return l;
+    const struct dt_region *r = dt_regions_find(&a->rd->regions, l->org, l->target);
+    return r != NULL && strcmp(r->id, a->who.region) == 0 ? l : NULL;
+}
+
 struct dt_live *dt_api_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
     struct dt_live *l = a->who.kind == DT_BY_SERVICE
-                            ? dt_live_by_id(&a->rd->live, a->params[0])
+                            ? dt_api_live(a, a->params[0])
                             : dt_live_find(&a->rd->live, a->who.org, a->params[0]);
     if (l == NULL || l->state == DT_SANDBOX_DESTROYED) {
         (void)dt_err_set(&err, DT_E_NOT_FOUND, "Sandbox with ID or name %.256s not found",

@@ -46,6 +46,9 @@ int dt_api_audit_begin(struct dt_api_req *a,
                        struct dt_err *err) DT_MUST_CHECK;
 /* Completes that, if it was begun. `reply` (may be NULL) may name what was made. */
 void dt_api_audit_end(struct dt_api_req *a, int status, const char *error, const json_t *reply);
+/* The sandbox of that id, if the service that asks may see it: one with a region's key sees that
+ * region's alone. NULL. */
+struct dt_live *dt_api_live(const struct dt_api_req *a, const char *id);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */
 struct dt_live *dt_api_sandbox(struct dt_api_req *a);
 /* A dt_lifecycle_done for a request that it holds a reference of: answers with the row. */
@@ -54,6 +57,10 @@ void dt_api_on_row(void *ctx, const struct dt_sandbox_row *row, const struct dt_
 void dt_api_change(struct dt_api_req *a, enum dt_sandbox_call call);
 /* Answers with the row as the store has it. */
 void dt_api_read(struct dt_api_req *a);
+/* Where clients find /toolbox/{id} of sandboxes there: at the region's own proxy if it has one. */
+enum { DT_API_URL_MAX = 1200 };
+const char *dt_api_toolbox_base(const struct dt_runnerd *rd, const char *org, const char *target,
+                                char out[DT_API_URL_MAX]);
 /* The object of the wire for a row; NULL without memory. */
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
@@ -144,6 +151,31 @@ void dt_api_invitation_create(struct dt_api_req *a, json_t *body);
 void dt_api_invitation_update(struct dt_api_req *a, json_t *body);
 void dt_api_invitation_cancel(struct dt_api_req *a);
 void dt_api_org_region_quota_get(struct dt_api_req *a);
+void dt_api_org_of_sandbox(struct dt_api_req *a);
+void dt_api_region_quota_of_sandbox(struct dt_api_req *a);
+void dt_api_org_region_quota_create(struct dt_api_req *a, json_t *body);
+void dt_api_org_region_quota_delete(struct dt_api_req *a);
+void dt_api_region_list(struct dt_api_req *a);
+void dt_api_region_get(struct dt_api_req *a);
+void dt_api_region_create(struct dt_api_req *a, json_t *body);
+void dt_api_region_update(struct dt_api_req *a, json_t *body);
+void dt_api_region_delete(struct dt_api_req *a);
+void dt_api_region_key(struct dt_api_req *a);
+void dt_api_shared_region_list(struct dt_api_req *a);
+void dt_api_sandbox_region_list(struct dt_api_req *a);
+void dt_api_runner_list(struct dt_api_req *a);
+void dt_api_runner_get(struct dt_api_req *a);
+void dt_api_runner_by_sandbox(struct dt_api_req *a);
+void dt_api_runner_by_snapshot(struct dt_api_req *a);
+void dt_api_runner_scheduling(struct dt_api_req *a, json_t *body);
+void dt_api_runner_draining(struct dt_api_req *a, json_t *body);
+void dt_api_sandbox_for_runner(struct dt_api_req *a);
+void dt_api_registry_create(struct dt_api_req *a, json_t *body);
+void dt_api_registry_list(struct dt_api_req *a);
+void dt_api_registry_get(struct dt_api_req *a);
+void dt_api_registry_update(struct dt_api_req *a, json_t *body);
+void dt_api_registry_delete(struct dt_api_req *a);
+void dt_api_registry_default(struct dt_api_req *a);
 void dt_api_audit_of_org(struct dt_api_req *a);
 void dt_api_audit_of_all(struct dt_api_req *a);
 void dt_api_user_me(struct dt_api_req *a);

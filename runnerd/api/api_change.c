@@ -34,8 +34,10 @@ static int on_store(struct dt_db_conn *c, void *arg, struct dt_err *err)
 static void to_directory(struct dt_api_change *ch)
 {
     struct dt_directory *d = &ch->a->rd->directory;
-    if (ch->org_gone)
+    if (ch->org_gone) {
         dt_directory_drop_org(d, ch->org);
+        dt_regions_remove_of(&ch->a->rd->regions, ch->org);
+    }
     if (ch->fresh_org != NULL)
         dt_directory_put_org(d, dt_take(ch->fresh_org));
     if (ch->fresh_user != NULL)

@@ -39,6 +39,18 @@ void dt_api_health_ready(struct dt_api_req *a)
         ready_done(a, &err);
 }
 
+static const char *if_set(const char *z)
+{
+    return z != NULL && z[0] != '\0' ? z : NULL;
+}
+
+static json_t *posthog(const struct dt_config_runnerd *config)
+{
+    const struct dt_rest_posthog out = {.api_key = if_set(config->posthog_api_key),
+                                        .host = if_set(config->posthog_host)};
+    return out.api_key != NULL && out.host != NULL ? dt_rest_posthog_print(&out) : NULL;
+}
+
 void dt_api_config(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
@@ -55,6 +67,7 @@ void dt_api_config(struct dt_api_req *a)
     };
     DT_AUTO_JSON json_t *oidc_json = dt_rest_oidc_print(&oidc);
     DT_AUTO_JSON json_t *announcements = json_object();
+    DT_AUTO_JSON json_t *analytics = posthog(config);
     const struct dt_rest_configuration c = {
         .version = DT_VERSION,
         .oidc = oidc_json,
@@ -70,6 +83,12 @@ void dt_api_config(struct dt_api_req *a)
         .maintanance_mode = false,
         .has_maintanance_mode = true,
         .environment = rd->config->environment,
+        .posthog = analytics,
+        .pylon_app_id = if_set(config->pylon_app_id),
+        .billing_api_url = if_set(config->billing_api_url),
+        .analytics_api_url = if_set(config->analytics_api_url),
+        .ssh_gateway_command = if_set(config->ssh_gateway_command),
+        .ssh_gateway_public_key = if_set(config->ssh_gateway_public_key),
     };
     dt_api_reply(a, dt_rest_configuration_print(&c));
 }

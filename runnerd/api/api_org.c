@@ -32,7 +32,7 @@ void dt_api_org_get(struct dt_api_req *a)
 void dt_api_org_by_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
-    const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[0]);
+    const struct dt_live *l = dt_api_live(a, a->params[0]);
     const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
     if (o != NULL) {
         dt_api_reply_object(a, dt_api_org_json(a->rd, o));

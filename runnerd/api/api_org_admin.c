@@ -120,9 +120,10 @@ void dt_api_org_quota(struct dt_api_req *a, json_t *body)
 }
 
 /* There is one region, and its quotas are the organization's. */
-void dt_api_org_region_quota(struct dt_api_req *a, json_t *body)
+static void set_region_quota(struct dt_api_req *a, json_t *body,
+                             void (*reply)(struct dt_api_change *ch))
 {
-    struct dt_api_change ch = {.a = a, .work = quota_work};
+    struct dt_api_change ch = {.a = a, .work = quota_work, .reply = reply};
     struct dt_rest_update_organization_region_quota in;
     struct dt_err err;
     int parsed = dt_rest_update_organization_region_quota_parse(body, &in, &err);
@@ -140,19 +141,22 @@ void dt_api_org_region_quota(struct dt_api_req *a, json_t *body)
     start_or_fail(&ch, parsed, &err);
 }
 
+void dt_api_org_region_quota(struct dt_api_req *a, json_t *body)
+{
+    set_region_quota(a, body, NULL);
+}
+
 #define SET(name, value) .name = (value), .has_##name = true
 
-void dt_api_org_region_quota_get(struct dt_api_req *a)
+static void show_region_quota(struct dt_api_req *a, const char *org, const char *region,
+                              const char *sandbox_class)
 {
-    struct dt_api_change ch = {.a = a};
     int64_t quotas[DT_QUOTAS];
-    if (begin(&ch) < 0)
-        return;
-    dt_quotas_of(a->rd->config, dt_directory_org(&a->rd->directory, ch.org), quotas);
+    dt_quotas_of(a->rd->config, dt_directory_org(&a->rd->directory, org), quotas);
     const struct dt_rest_region_quota out = {
-        .organization_id = ch.org,
-        .region_id = a->params[1],
-        .sandbox_class = a->params[2],
+        .organization_id = org,
+        .region_id = region,
+        .sandbox_class = sandbox_class,
         SET(total_cpu_quota, quotas[DT_QUOTA_TOTAL_CPU]),
         SET(total_memory_quota, quotas[DT_QUOTA_TOTAL_MEMORY]),
         SET(total_disk_quota, quotas[DT_QUOTA_TOTAL_DISK]),
@@ -161,4 +165,49 @@ void dt_api_org_region_quota_get(struct dt_api_req *a)
         SET(max_disk_per_sandbox, quotas[DT_QUOTA_MAX_DISK]),
     };
     dt_api_reply_object(a, dt_rest_region_quota_print(&out));
+}
+
+void dt_api_org_region_quota_get(struct dt_api_req *a)
+{
+    struct dt_api_change ch = {.a = a};
+    if (begin(&ch) == 0)
+        show_region_quota(a, ch.org, a->params[1], a->params[2]);
+}
+
+static void created_region_quota(struct dt_api_change *ch)
+{
+    show_region_quota(ch->a, ch->org, ch->a->params[1], "container");
+}
+
+void dt_api_org_region_quota_create(struct dt_api_req *a, json_t *body)
+{
+    set_region_quota(a, body, created_region_quota);
+}
+
+static int reset_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_err *err)
+{
+    return dt_store_org_quotas_reset(c, ch->org, err);
+}
+
+void dt_api_org_region_quota_delete(struct dt_api_req *a)
+{
+    struct dt_api_change ch = {.a = a, .work = reset_work};
+    start_or_fail(&ch, 0, NULL);
+}
+
+/* --- of a sandbox --- */
+
+void dt_api_org_of_sandbox(struct dt_api_req *a)
+{
+    const struct dt_live *l = dt_api_sandbox(a);
+    const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
+    if (l != NULL)
+        dt_api_reply_object(a, o != NULL ? dt_api_org_json(a->rd, o) : NULL);
+}
+
+void dt_api_region_quota_of_sandbox(struct dt_api_req *a)
+{
+    const struct dt_live *l = dt_api_sandbox(a);
+    if (l != NULL)
+        show_region_quota(a, l->org, l->target, "container");
 }

@@ -6,13 +6,21 @@
 #include "runnerd/api/api.h"
 #include "runnerd/forward.h"
 
-enum { URL_MAX = 512 };
+enum { URL_MAX = DT_API_URL_MAX };
 
-static void make_url(const struct dt_runnerd *rd, uint16_t port, const char *label,
-                     char out[URL_MAX])
+/* `l` may be NULL: it is gone. */
+static void make_url(const struct dt_runnerd *rd, const struct dt_live *l, uint16_t port,
+                     const char *label, char out[URL_MAX])
 {
-    (void)snprintf(out, URL_MAX, "%s://%u-%s.%s", rd->config->proxy_protocol, port, label,
-                   rd->proxy_domain);
+    const struct dt_region *r = l != NULL ? dt_regions_find(&rd->regions, l->org, l->target) : NULL;
+    if (r != NULL && r->proxy_url != NULL) {
+        const char *host = strstr(r->proxy_url, "://") + 3;
+        (void)snprintf(out, URL_MAX, "%.*s%u-%s.%s", (int)(host - r->proxy_url), r->proxy_url, port,
+                       label, host);
+    } else {
+        (void)snprintf(out, URL_MAX, "%s://%u-%s.%s", rd->config->proxy_protocol, port, label,
+                       rd->proxy_domain);
+    }
 }
 
 static int port_param(struct dt_api_req *a, uint16_t *port)
@@ -31,7 +39,7 @@ void dt_api_preview_url(struct dt_api_req *a)
     const struct dt_live *l = dt_api_sandbox(a);
     if (l == NULL || port_param(a, &port) < 0)
         return;
-    make_url(a->rd, port, l->id, url);
+    make_url(a->rd, l, port, l->id, url);
     const struct dt_rest_port_preview_url out = {
         .sandbox_id = l->id, .url = url, .token = l->token};
     dt_api_reply(a, dt_rest_port_preview_url_print(&out));
@@ -39,9 +47,12 @@ void dt_api_preview_url(struct dt_api_req *a)
 
 void dt_api_toolbox_url(struct dt_api_req *a)
 {
-    if (dt_api_sandbox(a) == NULL)
+    char url[DT_API_URL_MAX];
+    const struct dt_live *l = dt_api_sandbox(a);
+    if (l == NULL)
         return;
-    const struct dt_rest_toolbox_proxy_url out = {.url = a->rd->toolbox_base};
+    const struct dt_rest_toolbox_proxy_url out = {
+        .url = dt_api_toolbox_base(a->rd, l->org, l->target, url)};
     dt_api_reply(a, dt_rest_toolbox_proxy_url_print(&out));
 }
 
@@ -73,7 +84,8 @@ static void signed_done(void *arg, const struct dt_err *err)
         dt_api_reply(j->a, NULL);
     } else {
         char url[URL_MAX];
-        make_url(j->a->rd, j->row.port, j->token, url);
+        make_url(j->a->rd, dt_live_by_id(&j->a->rd->live, j->row.sandbox), j->row.port, j->token,
+                 url);
         const struct dt_rest_signed_port_preview_url out = {
             .sandbox_id = j->row.sandbox,
             .port = j->row.port,

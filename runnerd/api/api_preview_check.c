@@ -17,13 +17,13 @@ static void answer(struct dt_api_req *a, bool yes)
 
 void dt_api_preview_public(struct dt_api_req *a)
 {
-    const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[0]);
+    const struct dt_live *l = dt_api_live(a, a->params[0]);
     answer(a, l != NULL && l->is_public);
 }
 
 void dt_api_preview_validate(struct dt_api_req *a)
 {
-    const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[0]);
+    const struct dt_live *l = dt_api_live(a, a->params[0]);
     answer(a, l != NULL && strlen(a->params[1]) == sizeof(l->token) - 1 &&
                   dt_equal_secret(a->params[1], l->token, sizeof(l->token) - 1));
 }
@@ -32,7 +32,7 @@ void dt_api_preview_validate(struct dt_api_req *a)
 void dt_api_preview_access(struct dt_api_req *a)
 {
     struct dt_principal who = a->who;
-    const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[0]);
+    const struct dt_live *l = dt_api_live(a, a->params[0]);
     answer(a, l != NULL && dt_principal_enter(a->rd, &who, l->org, NULL) == 0);
 }
 
@@ -42,7 +42,8 @@ void dt_api_preview_signed(struct dt_api_req *a)
     uint16_t port;
     const struct dt_signed_row *r =
         dt_signed_find(&a->rd->signed_urls, a->params[0], dt_clock_real_ms());
-    if (r != NULL && dt_port_parse(dt_str_z(a->params[1]), &port, NULL) == 0 && r->port == port) {
+    if (r != NULL && dt_api_live(a, r->sandbox) != NULL &&
+        dt_port_parse(dt_str_z(a->params[1]), &port, NULL) == 0 && r->port == port) {
         dt_api_reply_plain(a, dt_str_z(r->sandbox));
         return;
     }

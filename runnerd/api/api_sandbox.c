@@ -12,10 +12,20 @@ static json_t *object_of(const char *text)
     return j != NULL ? j : json_object();
 }
 
+const char *dt_api_toolbox_base(const struct dt_runnerd *rd, const char *org, const char *target,
+                                char out[DT_API_URL_MAX])
+{
+    const struct dt_region *r = dt_regions_find(&rd->regions, org, target);
+    if (r == NULL || r->proxy_url == NULL)
+        return rd->toolbox_base;
+    (void)snprintf(out, DT_API_URL_MAX, "%s/toolbox", r->proxy_url);
+    return out;
+}
+
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row)
 {
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE],
-        backup[DT_CLOCK_ISO_SIZE];
+        backup[DT_CLOCK_ISO_SIZE], toolbox[DT_API_URL_MAX];
     DT_AUTO_JSON json_t *env = object_of(row->env);
     DT_AUTO_JSON json_t *labels = object_of(row->labels);
     DT_AUTO_JSON json_t *volumes = dt_json_parse(dt_str_z(row->volumes), 4, NULL);
@@ -65,7 +75,7 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
         .class_name = row->class_name,
         .sandbox_class = "container",
         .daemon_version = DT_VERSION,
-        .toolbox_proxy_url = rd->toolbox_base,
+        .toolbox_proxy_url = dt_api_toolbox_base(rd, row->org, row->target, toolbox),
     };
     return dt_rest_sandbox_print(&s);
 }
@@ -139,6 +149,8 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
     };
     if (check_create(in, err) < 0)
         return -1;
+    if (a->rd->runner.unschedulable || a->rd->runner.draining)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "No available runners");
     return dt_lifecycle_create(a->rd, &c, dt_api_on_row, a, err);
 }
 

@@ -64,6 +64,9 @@ int dt_store_org_unsuspend(struct dt_db_conn *c, const char *id, struct dt_err *
 /* -1 keeps what is there. */
 int dt_store_org_quotas(struct dt_db_conn *c, const char *id, const int64_t quotas[DT_QUOTAS],
                         struct dt_err *err) DT_MUST_CHECK;
+/* Back to what the settings say, but for snapshots and volumes. */
+int dt_store_org_quotas_reset(struct dt_db_conn *c, const char *id,
+                              struct dt_err *err) DT_MUST_CHECK;
 int dt_store_org_region(struct dt_db_conn *c, const char *id, const char *region,
                         struct dt_err *err) DT_MUST_CHECK;
 int dt_store_org_egress(struct dt_db_conn *c, const char *id, bool limited,

@@ -87,9 +87,16 @@ int dt_principal_read_bearer(struct dt_runnerd *rd, struct dt_str token, struct 
         return read_token(rd, token, ret, err);
     dt_hash(token, hash);
     uint32_t service = dt_services_find(&rd->services, hash);
+    const struct dt_region *region = NULL;
+    if (service == 0 && dt_directory_key(&rd->directory, hash) == NULL)
+        region = dt_regions_by_key(&rd->regions, hash, &service);
     if (service == 0)
         return read_key(rd, hash, ret, err);
     *ret = (struct dt_principal){.kind = DT_BY_SERVICE, .service = service};
+    if (region != NULL) {
+        memcpy(ret->region, region->id, sizeof(ret->region));
+        memcpy(ret->org, region->org, sizeof(ret->org));
+    }
     return 0;
 }
 
@@ -205,6 +212,8 @@ int dt_principal_admit(const struct dt_runnerd *rd, struct dt_principal *p,
         return (route->services & p->service) != 0
                    ? 0
                    : refuse(err, "this service has no business here");
+    if (route->or_admin && p->admin)
+        return 0;
     if (route->login && p->kind == DT_BY_KEY)
         return dt_err_set(err, DT_E_UNAUTHORIZED,
                           "Unauthorized: this needs a login (an access token of the OpenID issuer, "

@@ -135,6 +135,17 @@ int dt_store_org_quotas(struct dt_db_conn *c, const char *id, const int64_t quot
     return must_be_one(run, changed, id, err);
 }
 
+int dt_store_org_quotas_reset(struct dt_db_conn *c, const char *id, struct dt_err *err)
+{
+    int64_t changed = 0;
+    int run = dt_db_run(c,
+                        "UPDATE organization SET total_cpu = NULL, total_memory = NULL, "
+                        "total_disk = NULL, max_cpu = NULL, max_memory = NULL, max_disk = NULL, "
+                        "updated_ms = ?2 WHERE id = ?1",
+                        DT_DB_ARGS(dt_db_t(id), dt_db_i(dt_clock_real_ms())), &changed, err);
+    return must_be_one(run, changed, id, err);
+}
+
 int dt_store_org_region(struct dt_db_conn *c, const char *id, const char *region,
                         struct dt_err *err)
 {

@@ -24,7 +24,7 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_PORT_IN_USE] = dt_op_port_in_use,
 };
 
-/* Whether `path` is the route's; at most one {name}, which goes to *segment. */
+/* Whether `path` is the route's; the last {name} goes to *segment. */
 static bool matches(const char *route, struct dt_str path, struct dt_str *segment)
 {
     struct dt_str want = dt_str_z(route), a, b;
@@ -48,6 +48,7 @@ static bool method_fits(const char *want, struct dt_str method)
 void dt_toolbox_handle(void *ctx, struct dt_http_req *req)
 {
     struct dt_toolbox *tb = ctx;
+    struct dt_err err;
     struct dt_str path = dt_http_req_path(req), method = dt_http_req_method(req);
     if (path.n > 1 && path.p[path.n - 1] == '/')
         path.n--;
@@ -56,10 +57,14 @@ void dt_toolbox_handle(void *ctx, struct dt_http_req *req)
         if (!method_fits(dt_tb_routes[i].method, method) ||
             !matches(dt_tb_routes[i].path, path, &segment))
             continue;
-        handlers[i](tb, req, segment);
+        if (handlers[i] != NULL) {
+            handlers[i](tb, req, segment);
+            return;
+        }
+        (void)dt_err_set(&err, DT_E_UNSUPPORTED, "%s", dt_tb_routes[i].unserved);
+        dt_reply_error(req, &err);
         return;
     }
-    struct dt_err err;
     (void)dt_err_set(&err, DT_E_NOT_FOUND, "the toolbox has no operation %.*s %.*s",
                      (int)(method.n < 32 ? method.n : 32), method.p,
                      (int)(path.n < 300 ? path.n : 300), path.p);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Turns schemas/ into C. Usage: gen.py SCHEMAS_DIR OUTPUT_DIR
+Prints docs/rest-api.md: gen.py --docs SCHEMAS_DIR
 
 The last part of OUTPUT_DIR is how the C includes what is generated: "gen/rest_api.h".
 
@@ -223,6 +224,8 @@ def target(o: dict) -> tuple:
     """(type, index of the parameter that names it or -1, key of the answer that names it)."""
     if "audit" not in o or ("target" in o and not o["target"]):
         return None, -1, None
+    if o["audit"].startswith("toolbox_"):
+        return "sandbox", -1, None
     found = [t[1:] for t in TARGETS if re.match(t[0], o["path"])]
     if "target" in o:
         found = [(o["target"], ("id",))]
@@ -258,6 +261,7 @@ def route(o: dict) -> str:
             f".access = DT_ACCESS_{ACCESS[o.get('auth', 'member')]}, "
             f".permissions = {permission(o['scope']) if 'scope' in o else 0}, .services = {services or 0}, "
             f".org_param = {org}, .status = {o.get('status', 200)}, .login = {flag('login')}, "
+            f".or_admin = {flag('or_admin')}, "
             f".active = {flag('active')}, .body = {schema('body')}, .query = {schema('query')}, "
             f".target = {quote(kind) if kind else 'NULL'}, .target_param = {target_param}, "
             f".target_key = {quote(target_key) if target_key else 'NULL'}}},")
@@ -296,10 +300,27 @@ def mcp(schemas: pathlib.Path, out: pathlib.Path) -> None:
     pair(out, "mcp_tools", "\n".join(header), "\n".join(source))
 
 
+def shape(o: dict) -> tuple:
+    return o["method"], re.sub(r"{\w+}", "{}", o["path"])
+
+
+def operations_of(files: list) -> list:
+    """Those with a fixed segment before those with a parameter in its place: the first that fits a
+    request is taken. What is served in one file and unserved in another is served."""
+    every = [o for f in files for o in f.get("operations", [])]
+    served = [shape(o) for o in every if "unserved" not in o]
+    kept = [o for o in every if "unserved" not in o or shape(o) not in served]
+    shapes = [shape(o) for o in kept]
+    for s in shapes:
+        if shapes.count(s) > 1:
+            sys.exit(f"{s[0]} {s[1]}: two operations")
+    return sorted(kept, key=lambda o: [segment.startswith("{") for segment in o["path"].split("/")])
+
+
 def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> None:
     files = read(schemas / folder)
     objects = {k: v for f in files for k, v in f.get("objects", {}).items()}
-    operations = [o for f in files for o in f.get("operations", [])]
+    operations = operations_of(files)
     module = Module(prefix, objects)
     header = [module.struct(snake(name), schema, True) for name, schema in objects.items()
               if schema.get("type", "object") == "object"]
@@ -350,7 +371,47 @@ def config(path: pathlib.Path, out: pathlib.Path) -> None:
     pair(out, f"config_{name}", header, source)
 
 
+WHO = {"none": "everybody", "user": "users", "member": "members", "owner": "owners", "admin": "administrators",
+       "service": "services"}
+
+
+def who(o: dict) -> str:
+    words = [WHO[o.get("auth", "member")]] if o.get("auth") != "service" else []
+    words += [f"the {s} service" for s in o.get("services", [])]
+    words += ["administrators"] if o.get("or_admin") else []
+    return ", ".join(words or ["nobody"]) + ("; with a login" if o.get("login") else "") + (
+        f"; `{o['scope']}`" if "scope" in o else "")
+
+
+def docs(schemas: pathlib.Path) -> str:
+    """docs/rest-api.md"""
+    rest = operations_of(read(schemas / "rest"))
+    inside = operations_of(read(schemas / "toolbox"))
+    by_path = {"key": lambda o: (o["path"], o["method"])}
+
+    def table(head, rows):
+        return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(r)} |" for r in rows)])
+
+    served = [(o["method"], f"`{o['path']}`", who(o)) for o in sorted(rest, **by_path) if "unserved" not in o]
+    tools = [(o["method"], f"`{o['path']}`") for o in sorted(inside, **by_path) if "unserved" not in o]
+    later = [(o["method"], f"`{o['path']}`", o["unserved"]) for o in sorted(rest, **by_path) if "unserved" in o]
+    later += [(o["method"], f"`/toolbox/{{idOrName}}/toolbox{o['path']}`", o["unserved"]) for o in sorted(inside, **by_path)
+              if "unserved" in o]
+    return "\n\n".join([
+        "<!-- Made from schemas/ by `python3 schemas/gen/gen.py --docs schemas > docs/rest-api.md`. -->",
+        "# The REST API",
+        "All paths are below `/api`; a running server publishes its OpenAPI document at `/api-json`.",
+        "## What is served", table(("method", "path", "who may call it"), served),
+        "## In a sandbox",
+        "Below `/api/toolbox/{idOrName}/toolbox`, and below `/toolbox/{id}` of the preview proxy:",
+        table(("method", "path"), tools),
+        "## What is not served yet", "These answer 501 with the reason.", table(("method", "path", "why"), later)]) + "\n"
+
+
 def main() -> None:
+    if sys.argv[1] == "--docs":
+        sys.stdout.write(docs(pathlib.Path(sys.argv[2])))
+        return
     schemas, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     (out / "errors.h").write_text(errors(schemas))

@@ -5,7 +5,7 @@ Each line: method, path, need. A need is one level and any number of words:
   member    of the organization       owner  of the organization             none   no user at all
   login     an API key is not enough  active refused while the organization is suspended
   write:sandboxes ...                 a permission that must be held
-  +proxy ...                          a service that may call it besides
+  +proxy ...                          a service that may call it besides; +admin: administrators
 """
 
 PERMISSIONS = (
@@ -144,6 +144,120 @@ POST   /admin/users                                             admin
 GET    /admin/users                                             admin
 GET    /admin/users/{id}                                        admin
 POST   /admin/users/{id}/regenerate-key-pair                    admin
+
+GET    /admin/runners                                           admin
+POST   /admin/runners                                           admin
+GET    /admin/snapshots/can-cleanup-image                       admin
+GET    /admin/webhooks/status                                   admin
+POST   /admin/webhooks/organizations/{organizationId}/initialize admin
+POST   /admin/webhooks/organizations/{organizationId}/send      admin
+GET    /admin/webhooks/organizations/{organizationId}/messages/{messageId}/attempts admin
+GET    /admin/runners/{id}                                      admin
+DELETE /admin/runners/{id}                                      admin
+POST   /admin/docker-registry/{id}/set-default                  admin
+POST   /admin/sandbox/{sandboxId}/recover                       admin
+PATCH  /admin/snapshots/{id}/general                            admin
+PATCH  /admin/runners/{id}/scheduling                           admin
+POST   /admin/organizations/{organizationId}/quota/{regionId}   admin
+DELETE /admin/organizations/{organizationId}/quota/{regionId}/{sandboxClass} admin
+
+POST   /docker-registry                                         member write:registries active
+GET    /docker-registry                                         member
+GET    /docker-registry/registry-push-access                    member write:registries
+GET    /docker-registry/{id}                                    member
+PATCH  /docker-registry/{id}                                    member write:registries active
+DELETE /docker-registry/{id}                                    member delete:registries
+POST   /docker-registry/{id}/set-default                        admin
+
+GET    /jobs                                                    none +runner
+GET    /jobs/poll                                               none +runner
+GET    /jobs/{jobId}                                            none +runner
+POST   /jobs/{jobId}/status                                     none +runner
+
+GET    /object-storage/push-access                              member
+
+GET    /organizations/otel-config/by-sandbox-auth-token/{authToken} none
+
+GET    /regions                                                 member
+POST   /regions                                                 member write:regions active
+GET    /regions/{id}                                            member
+PATCH  /regions/{id}                                            member write:regions
+DELETE /regions/{id}                                            member delete:regions
+POST   /regions/{id}/regenerate-proxy-api-key                   member write:regions
+POST   /regions/{id}/regenerate-ssh-gateway-api-key             member write:regions
+POST   /regions/{id}/regenerate-snapshot-manager-credentials    member write:regions
+
+GET    /runners                                                 member read:runners +admin
+POST   /runners                                                 member write:runners +admin
+POST   /runners/healthcheck                                     none +runner
+GET    /runners/me                                              none +runner
+GET    /runners/by-snapshot-ref                                 admin +proxy +ssh-gateway +runner
+GET    /runners/by-sandbox/{sandboxId}                          admin +proxy +ssh-gateway +runner
+GET    /runners/{id}                                            member read:runners +admin
+DELETE /runners/{id}                                            member delete:runners +admin
+GET    /runners/{id}/full                                       admin +proxy +ssh-gateway +runner
+PATCH  /runners/{id}/scheduling                                 admin
+PATCH  /runners/{id}/draining                                   admin
+
+GET    /sandbox/regions                                         member
+GET    /sandbox/for-runner                                      none +runner
+GET    /sandbox/ssh-access/validate                             none +ssh-gateway
+POST   /sandbox/{idOrName}/archive                              member write:sandboxes
+POST   /sandbox/{idOrName}/backup                               member write:sandboxes
+POST   /sandbox/{idOrName}/recover                              member write:sandboxes
+POST   /sandbox/{idOrName}/pause                                member write:sandboxes
+POST   /sandbox/{idOrName}/resize                               member write:sandboxes
+POST   /sandbox/{idOrName}/fork                                 member write:sandboxes
+POST   /sandbox/{idOrName}/network-settings                     member write:sandboxes
+GET    /sandbox/{idOrName}/forks                                member
+GET    /sandbox/{idOrName}/parent                               member
+GET    /sandbox/{idOrName}/ancestors                            member
+POST   /sandbox/{idOrName}/snapshot                             member write:snapshots
+GET    /sandbox/{idOrName}/build-logs                           member
+GET    /sandbox/{idOrName}/build-logs-url                       member
+POST   /sandbox/{idOrName}/ssh-access                           member write:sandboxes
+DELETE /sandbox/{idOrName}/ssh-access                           member write:sandboxes
+PUT    /sandbox/{sandboxId}/state                               none +runner
+GET    /sandbox/{sandboxId}/organization                        member +proxy +ssh-gateway
+GET    /sandbox/{sandboxId}/region-quota                        member +proxy +ssh-gateway
+GET    /sandbox/{sandboxId}/telemetry/logs                      member
+GET    /sandbox/{sandboxId}/telemetry/metrics                   member
+GET    /sandbox/{sandboxId}/telemetry/traces                    member
+GET    /sandbox/{sandboxId}/telemetry/traces/{traceId}          member
+
+GET    /shared-regions                                          open
+
+POST   /snapshots                                               member write:snapshots
+GET    /snapshots/can-cleanup-image                             admin
+DELETE /snapshots/{id}                                          member delete:snapshots
+GET    /snapshots/{id}/build-logs                               member
+GET    /snapshots/{id}/build-logs-url                           member
+POST   /snapshots/{id}/activate                                 member write:snapshots
+POST   /snapshots/{id}/deactivate                               member write:snapshots
+PATCH  /snapshots/{id}/general                                  admin
+
+GET    /webhooks/status                                         admin
+POST   /webhooks/organizations/{organizationId}/app-portal-access member
+GET    /webhooks/organizations/{organizationId}/initialization-status member
+POST   /webhooks/organizations/{organizationId}/initialize      member
+POST   /webhooks/organizations/{organizationId}/refresh-endpoints member
+POST   /webhooks/organizations/{organizationId}/send            admin
+GET    /webhooks/organizations/{organizationId}/messages/{messageId}/attempts admin
+
+GET    /workspace                                               member
+POST   /workspace                                               member write:sandboxes
+GET    /workspace/{workspaceId}                                 member
+DELETE /workspace/{workspaceId}                                 member delete:sandboxes
+POST   /workspace/{workspaceId}/start                           member write:sandboxes
+POST   /workspace/{workspaceId}/stop                            member write:sandboxes
+POST   /workspace/{workspaceId}/backup                          member write:sandboxes
+POST   /workspace/{workspaceId}/archive                         member write:sandboxes
+PUT    /workspace/{workspaceId}/labels                          member write:sandboxes
+GET    /workspace/{workspaceId}/build-logs                      member
+POST   /workspace/{workspaceId}/public/{isPublic}               member write:sandboxes
+POST   /workspace/{workspaceId}/autostop/{interval}             member write:sandboxes
+POST   /workspace/{workspaceId}/autoarchive/{interval}          member write:sandboxes
+GET    /workspace/{workspaceId}/ports/{port}/preview-url        member
 """
 
 ROUTES = [(method, path, tuple(need)) for method, path, *need in (line.split() for line in TABLE.splitlines() if line)]

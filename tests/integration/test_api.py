@@ -274,7 +274,7 @@ def test_the_first_start_prints_a_key_once(rootfs):
 # --- errors ---
 
 def test_unknown_paths(api):
-    for method, path in (("GET", "/nope"), ("POST", "/sandbox/x/nope"), ("PATCH", "/sandbox"), ("GET", "/workspace")):
+    for method, path in (("GET", "/nope"), ("POST", "/sandbox/x/nope"), ("PATCH", "/sandbox")):
         status, e = api.request(method, path)
         assert status == 404 and e["message"] == f"Cannot {method} /api{path}"
         assert e["source"] == "DAYTONA_API" and e["error"] == "Not Found" and e["statusCode"] == 404

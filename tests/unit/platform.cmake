@@ -1,4 +1,6 @@
 dt_unit(ip model)
 dt_unit(audit runnerd_parts)
-dt_unit(vault runnerd_parts)
 dt_pytest(platform.audit platform/test_audit.py 600)
+dt_pytest(platform.operations platform/test_operations.py 300)
+dt_unit(vault runnerd_parts)
+dt_pytest(platform.resources platform/test_resources.py 600)
