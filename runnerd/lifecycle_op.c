@@ -100,6 +100,8 @@ void dt_op_over(struct dt_op *op, const struct dt_err *err)
     dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_WARN, "sandbox", "op", dt_op_kinds[op->kind].name,
            "sandbox", op->row.id, "state", dt_sandbox_state_text(op->row.state), "ms", ms,
            "launcherMs", launcher_ms, "err", err == NULL ? NULL : err->msg, NULL);
+    if (err == NULL && op->kind == DT_OP_CREATE)
+        dt_metrics_create(&rd->metrics, dt_clock_ns() - op->start_ns);
     char id[DT_UUID_SIZE], parent[DT_UUID_SIZE];
     memcpy(id, op->row.id, sizeof(id));
     memcpy(parent, op->parent, sizeof(parent));

@@ -374,6 +374,11 @@ static int start(struct program *p, struct dt_err *err)
     rd->on_change = dt_api_changed;
     rd->last_request_ms = dt_clock_ms();
     dt_upstream_totals_init(&rd->upstreams);
+    rd->started_ms = dt_clock_real_ms();
+    rd->limits = dt_limits_new();
+    uint8_t boot[4];
+    dt_rand_bytes(boot, sizeof(boot));
+    dt_hex(boot, sizeof(boot), rd->boot);
     dt_tls_enable();
     dt_dns_enable();
     if (dt_services_load(&rd->services, rd->config, err) < 0 ||
@@ -473,6 +478,7 @@ static int serve(struct program *p)
     dt_directory_clear(&p->rd.directory);
     p->rd.holdings = dt_holdings_free(p->rd.holdings);
     dt_regions_clear(&p->rd.regions);
+    p->rd.limits = dt_limits_free(p->rd.limits);
     dt_host_close(&p->rd.host);
     p->rd.audit = dt_audit_free(p->rd.audit);
     char *const texts[] = {p->rd.proxy_domain, p->rd.proxy_template, p->rd.toolbox_base,

@@ -8,6 +8,7 @@
 #include "gen/config_runnerd.h"
 #include "net/http_server.h"
 #include "runnerd/holdings.h"
+#include "model/limit.h"
 #include "runnerd/audit/audit.h"
 #include "runnerd/client.h"
 #include "runnerd/host.h"
@@ -18,6 +19,7 @@
 #include "runnerd/launcher_client.h"
 #include "runnerd/live.h"
 #include "runnerd/mail.h"
+#include "runnerd/metrics.h"
 #include "runnerd/region.h"
 #include "runnerd/runner.h"
 #include "runnerd/signed.h"
@@ -51,6 +53,10 @@ struct dt_runnerd {
     struct dt_regions regions;
     struct dt_runner runner;
     struct dt_host host;
+    struct dt_limits *limits; /* NULL: no request is counted */
+    struct dt_metrics metrics;
+    int64_t started_ms;   /* real time */
+    char boot[9];         /* in the ids of requests: another one at each start */
     struct dt_oidc *oidc; /* NULL: access tokens are not accepted */
     struct dt_signed_table signed_urls;
     struct dt_volume_op *volume_ops; /* that are under way */

@@ -167,6 +167,11 @@ int dt_db_submit_read(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *don
     return submit(db, &(struct job){.fn = fn, .arg = arg, .done = done}, err);
 }
 
+size_t dt_db_waiting(const struct dt_db *db)
+{
+    return db->waiting;
+}
+
 static void on_closed(uv_handle_t *h)
 {
     struct dt_db *db = h->data;

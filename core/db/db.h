@@ -28,6 +28,8 @@ int dt_db_submit(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
 /* The same for a job that only reads. */
 int dt_db_submit_read(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
                       struct dt_err *err) DT_MUST_CHECK;
+/* How many jobs wait or run. On the loop. */
+size_t dt_db_waiting(const struct dt_db *db);
 /* Runs the jobs that wait, ends the thread, and calls their `done`s from here. Returns NULL. The
  * loop must run once more afterwards, for the handle inside. */
 struct dt_db *dt_db_close(struct dt_db *db);

@@ -24,6 +24,9 @@ enum dt_service {
     DT_SERVICE_RUNNER = 1 << 3,
 };
 
+/* What counts besides for the limits of requests. */
+enum dt_route_limit { DT_LIMIT_NONE, DT_LIMIT_SANDBOX_CREATE, DT_LIMIT_SANDBOX_LIFECYCLE };
+
 struct dt_schema_object;
 
 struct dt_route {
@@ -35,9 +38,10 @@ struct dt_route {
     uint32_t services;    /* who may call it besides */
     int org_param;        /* which parameter of the path is the organization; -1: none is */
     int status;           /* of the answer when it worked */
-    bool login;           /* an API key is not enough */
-    bool or_admin;        /* administrators may call it, whatever else it needs */
-    bool active;          /* refused while the organization is suspended */
+    enum dt_route_limit limit;
+    bool login;    /* an API key is not enough */
+    bool or_admin; /* administrators may call it, whatever else it needs */
+    bool active;   /* refused while the organization is suspended */
     const struct dt_schema_object *body, *query; /* of JSON bodies and queries; NULL: none */
     const char *target;     /* what an audited action is about, such as `sandbox`; NULL: nothing */
     int target_param;       /* which parameter of the path names that; -1: none does */

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/api/api_host.h"
+#include "runnerd/api/api_cors.h"
+#include "runnerd/api/api_limit.h"
 #include "runnerd/api/api_socket.h"
 #include "runnerd/forward.h"
 #include "runnerd/identity/login.h"
@@ -21,6 +23,7 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_PREVIEW_VALIDATE] = {.plain = dt_api_preview_validate},
     [DT_REST_PREVIEW_ACCESS] = {.plain = dt_api_preview_access},
     [DT_REST_PREVIEW_SIGNED] = {.plain = dt_api_preview_signed},
+    [DT_REST_METRICS] = {.plain = dt_api_metrics},
     [DT_REST_CONFIG_GET] = {.plain = dt_api_config},
     [DT_REST_SNAPSHOT_LIST] = {.plain = dt_api_snapshot_list},
     [DT_REST_SNAPSHOT_GET] = {.plain = dt_api_snapshot_get},
@@ -197,6 +200,7 @@ static void answered(struct dt_api_req *a, int status, const struct dt_err *err,
                      const json_t *reply)
 {
     log_request(a, status, err);
+    dt_metrics_request(&a->rd->metrics, a->op, status, dt_clock_ns() - a->start_ns);
     dt_api_audit_end(a, status, err != NULL ? err->msg : NULL, reply);
 }
 
@@ -234,12 +238,17 @@ void dt_api_reply_text(struct dt_api_req *a, struct dt_str json)
     send_json(a, json);
 }
 
-void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text)
+void dt_api_reply_as(struct dt_api_req *a, const char *type, struct dt_str text)
 {
     int status = dt_rest_routes[a->op].status;
     answered(a, status, NULL, NULL);
     if (a->http != NULL)
-        dt_http_req_reply(a->http, status, "text/html; charset=utf-8", text.p, text.n);
+        dt_http_req_reply(a->http, status, type, text.p, text.n);
+}
+
+void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text)
+{
+    dt_api_reply_as(a, "text/html; charset=utf-8", text);
 }
 
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
@@ -371,13 +380,17 @@ static int authorize(struct dt_api_req *a, struct dt_err *err)
 {
     const struct dt_route *route = &dt_rest_routes[a->op];
     char room[DT_UUID_SIZE];
+    if (dt_api_limit_early(a, err) < 0)
+        return -1;
     if (route->access == DT_ACCESS_OPEN)
         return 0;
     const char *path_org = route->org_param >= 0 ? a->params[route->org_param] : NULL;
     int got = dt_principal_read(a->rd, a->http, &a->who, err);
-    if (got != 0)
-        return got;
-    return dt_principal_admit(a->rd, &a->who, route, path_org, header_org(a, room), err);
+    if (got == 0)
+        got = dt_principal_admit(a->rd, &a->who, route, path_org, header_org(a, room), err);
+    if (got < 0 && err->code == DT_E_UNAUTHORIZED)
+        dt_api_limit_failed(a);
+    return got == 0 ? dt_api_limit(a, err) : got;
 }
 
 /* --- dispatch --- */
@@ -509,17 +522,26 @@ static void start(struct dt_api_req *a)
     bool found = find_route(a, &err) == 0;
     if (!found || !is_proxied(a))
         keep(a);
-    if (found)
+    bool closed = a->rd->config->maintenance_mode && !(found && a->op == DT_REST_METRICS);
+    if (closed)
+        (void)dt_err_set(&err, DT_E_UNAVAILABLE,
+                         "Service is currently under maintenance. Please try again later.");
+    if (found && !closed) {
         admit(a);
-    else
+    } else if (found) {
+        refuse(a, &err);
+    } else {
+        dt_metrics_request(&a->rd->metrics, DT_REST_OP_COUNT, dt_err_http(err.code),
+                           dt_clock_ns() - a->start_ns);
         dt_reply_error(a->http, &err, "DAYTONA_API");
+    }
 }
 
 void dt_api_handle(void *ctx, struct dt_http_req *req)
 {
     static uint64_t count;
     struct dt_runnerd *rd = ctx;
-    if (dt_api_socket(req) || !dt_api_host_ok(rd, req))
+    if (dt_api_cors(req) || dt_api_socket(req) || !dt_api_host_ok(rd, req))
         return;
     struct dt_api_req *a = calloc(1, sizeof(*a));
     if (a == NULL) {
@@ -531,6 +553,6 @@ void dt_api_handle(void *ctx, struct dt_http_req *req)
     a->refs = 1;
     a->start_ns = dt_clock_ns();
     rd->last_request_ms = a->start_ns / 1000000;
-    (void)snprintf(a->id, sizeof(a->id), "%08llx", (unsigned long long)++count);
+    (void)snprintf(a->id, sizeof(a->id), "%s-%llx", rd->boot, (unsigned long long)++count);
     start(a);
 }

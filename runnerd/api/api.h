@@ -37,6 +37,7 @@ void dt_api_reply(struct dt_api_req *a, json_t *body);
 void dt_api_reply_text(struct dt_api_req *a, struct dt_str json);
 /* A bare number or boolean, which clients expect as text. */
 void dt_api_reply_plain(struct dt_api_req *a, struct dt_str text);
+void dt_api_reply_as(struct dt_api_req *a, const char *type, struct dt_str text);
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
 /* Writes the request down in the audit log; `done` then runs once with a->audit set, or the error.
@@ -77,6 +78,7 @@ void dt_api_preview_validate(struct dt_api_req *a);
 void dt_api_preview_access(struct dt_api_req *a);
 void dt_api_preview_signed(struct dt_api_req *a);
 void dt_api_config(struct dt_api_req *a);
+void dt_api_metrics(struct dt_api_req *a);
 void dt_api_snapshot_list(struct dt_api_req *a);
 void dt_api_snapshot_get(struct dt_api_req *a);
 void dt_api_volume_list(struct dt_api_req *a);

@@ -1,4 +1,4 @@
-#include "runnerd/api/api.h"
+#include "runnerd/api/api_limit.h"
 
 void dt_api_health(struct dt_api_req *a)
 {
@@ -51,6 +51,17 @@ static json_t *posthog(const struct dt_config_runnerd *config)
     return out.api_key != NULL && out.host != NULL ? dt_rest_posthog_print(&out) : NULL;
 }
 
+void dt_api_metrics(struct dt_api_req *a)
+{
+    DT_AUTO_BUF struct dt_buf text;
+    struct dt_err err;
+    dt_buf_init(&text, (size_t)16 << 20);
+    if (dt_metrics_print(a->rd, &text, &err) < 0)
+        dt_api_fail(a, &err);
+    else
+        dt_api_reply_as(a, "text/plain; version=0.0.4; charset=utf-8", dt_buf_str(&text));
+}
+
 void dt_api_config(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
@@ -68,6 +79,7 @@ void dt_api_config(struct dt_api_req *a)
     DT_AUTO_JSON json_t *oidc_json = dt_rest_oidc_print(&oidc);
     DT_AUTO_JSON json_t *announcements = json_object();
     DT_AUTO_JSON json_t *analytics = posthog(config);
+    DT_AUTO_JSON json_t *limits = dt_api_limits_json(config);
     const struct dt_rest_configuration c = {
         .version = DT_VERSION,
         .oidc = oidc_json,
@@ -88,6 +100,7 @@ void dt_api_config(struct dt_api_req *a)
         .billing_api_url = if_set(config->billing_api_url),
         .analytics_api_url = if_set(config->analytics_api_url),
         .ssh_gateway_command = if_set(config->ssh_gateway_command),
+        .rate_limit = limits,
         .ssh_gateway_public_key = if_set(config->ssh_gateway_public_key),
     };
     dt_api_reply(a, dt_rest_configuration_print(&c));

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 
 #define SET(name, value) .name = (value), .has_##name = true
+/* What the organization has of its own; null while the settings hold. */
+#define OWN(name, quota) .name = o->quotas[quota], .has_##name = o->quotas[quota] >= 0
 
 json_t *dt_api_permissions_json(uint32_t permissions)
 {
@@ -86,6 +88,12 @@ json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o)
         SET(sandbox_limited_network_egress, o->limited_egress),
         .default_region_id = o->default_region,
         SET(snapshot_deactivation_timeout_minutes, 20160),
+        OWN(authenticated_rate_limit, DT_QUOTA_AUTHENTICATED_RATE),
+        OWN(authenticated_rate_limit_ttl_seconds, DT_QUOTA_AUTHENTICATED_RATE_S),
+        OWN(sandbox_create_rate_limit, DT_QUOTA_CREATE_RATE),
+        OWN(sandbox_create_rate_limit_ttl_seconds, DT_QUOTA_CREATE_RATE_S),
+        OWN(sandbox_lifecycle_rate_limit, DT_QUOTA_LIFECYCLE_RATE),
+        OWN(sandbox_lifecycle_rate_limit_ttl_seconds, DT_QUOTA_LIFECYCLE_RATE_S),
         SET(preview_warning_enabled, rd->config->preview_warning_enabled),
     };
     return dt_rest_organization_print(&out);

@@ -104,6 +104,12 @@ void dt_api_quotas_read(const struct dt_rest_update_organization_quota *in,
     quotas[DT_QUOTA_SNAPSHOTS] = ASKED(in, snapshot_quota);
     quotas[DT_QUOTA_SNAPSHOT_SIZE] = ASKED(in, max_snapshot_size);
     quotas[DT_QUOTA_VOLUMES] = ASKED(in, volume_quota);
+    quotas[DT_QUOTA_AUTHENTICATED_RATE] = ASKED(in, authenticated_rate_limit);
+    quotas[DT_QUOTA_AUTHENTICATED_RATE_S] = ASKED(in, authenticated_rate_limit_ttl_seconds);
+    quotas[DT_QUOTA_CREATE_RATE] = ASKED(in, sandbox_create_rate_limit);
+    quotas[DT_QUOTA_CREATE_RATE_S] = ASKED(in, sandbox_create_rate_limit_ttl_seconds);
+    quotas[DT_QUOTA_LIFECYCLE_RATE] = ASKED(in, sandbox_lifecycle_rate_limit);
+    quotas[DT_QUOTA_LIFECYCLE_RATE_S] = ASKED(in, sandbox_lifecycle_rate_limit_ttl_seconds);
 }
 
 void dt_api_org_quota(struct dt_api_req *a, json_t *body)

@@ -61,6 +61,12 @@ enum dt_quota {
     DT_QUOTA_SNAPSHOTS,
     DT_QUOTA_SNAPSHOT_SIZE, /* GiB */
     DT_QUOTA_VOLUMES,
+    DT_QUOTA_AUTHENTICATED_RATE, /* requests; 0: no limit. Behind each: in how many seconds */
+    DT_QUOTA_AUTHENTICATED_RATE_S,
+    DT_QUOTA_CREATE_RATE, /* new sandboxes */
+    DT_QUOTA_CREATE_RATE_S,
+    DT_QUOTA_LIFECYCLE_RATE, /* other changes of them */
+    DT_QUOTA_LIFECYCLE_RATE_S,
     DT_QUOTAS,
 };
 

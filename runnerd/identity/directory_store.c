@@ -8,7 +8,8 @@
     "id, name, created_by, is_personal, suspended_ms, suspended_until_ms, suspension_reason, "     \
     "suspension_grace_hours, default_region, limited_egress, created_ms, updated_ms, total_cpu, "  \
     "total_memory, total_disk, max_cpu, max_memory, max_disk, snapshot_quota, max_snapshot_size, " \
-    "volume_quota"
+    "volume_quota, rate_authenticated, rate_authenticated_s, rate_create, rate_create_s, "         \
+    "rate_lifecycle, rate_lifecycle_s"
 
 enum { FIRST_QUOTA_COLUMN = 12 };
 

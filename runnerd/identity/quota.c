@@ -13,6 +13,12 @@ void dt_quotas_of(const struct dt_config_runnerd *config, const struct dt_org *o
         [DT_QUOTA_SNAPSHOTS] = config->default_org_quota_snapshot_quota,
         [DT_QUOTA_SNAPSHOT_SIZE] = config->default_org_quota_max_snapshot_size,
         [DT_QUOTA_VOLUMES] = config->default_org_quota_volume_quota,
+        [DT_QUOTA_AUTHENTICATED_RATE] = config->rate_limit_authenticated_limit,
+        [DT_QUOTA_AUTHENTICATED_RATE_S] = config->rate_limit_authenticated_ttl,
+        [DT_QUOTA_CREATE_RATE] = config->rate_limit_sandbox_create_limit,
+        [DT_QUOTA_CREATE_RATE_S] = config->rate_limit_sandbox_create_ttl,
+        [DT_QUOTA_LIFECYCLE_RATE] = config->rate_limit_sandbox_lifecycle_limit,
+        [DT_QUOTA_LIFECYCLE_RATE_S] = config->rate_limit_sandbox_lifecycle_ttl,
     };
     for (int i = 0; i < DT_QUOTAS; i++)
         out[i] = o != NULL && o->quotas[i] >= 0 ? o->quotas[i] : settings[i];

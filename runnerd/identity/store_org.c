@@ -11,6 +11,11 @@ static struct dt_db_arg quota(const int64_t *quotas, enum dt_quota which)
         quota(q, DT_QUOTA_MAX_CPU), quota(q, DT_QUOTA_MAX_MEMORY), quota(q, DT_QUOTA_MAX_DISK),    \
         quota(q, DT_QUOTA_SNAPSHOTS), quota(q, DT_QUOTA_SNAPSHOT_SIZE), quota(q, DT_QUOTA_VOLUMES)
 
+#define RATE_ARGS(q)                                                                               \
+    quota(q, DT_QUOTA_AUTHENTICATED_RATE), quota(q, DT_QUOTA_AUTHENTICATED_RATE_S),                \
+        quota(q, DT_QUOTA_CREATE_RATE), quota(q, DT_QUOTA_CREATE_RATE_S),                          \
+        quota(q, DT_QUOTA_LIFECYCLE_RATE), quota(q, DT_QUOTA_LIFECYCLE_RATE_S)
+
 int dt_store_org_add(struct dt_db_conn *c, const struct dt_new_org *in, char id[DT_UUID_SIZE],
                      struct dt_err *err)
 {
@@ -129,9 +134,13 @@ int dt_store_org_quotas(struct dt_db_conn *c, const char *id, const int64_t quot
         "total_memory), total_disk = coalesce(?5, total_disk), max_cpu = coalesce(?6, max_cpu), "
         "max_memory = coalesce(?7, max_memory), max_disk = coalesce(?8, max_disk), "
         "snapshot_quota = coalesce(?9, snapshot_quota), max_snapshot_size = coalesce(?10, "
-        "max_snapshot_size), volume_quota = coalesce(?11, volume_quota), updated_ms = ?2 "
-        "WHERE id = ?1",
-        DT_DB_ARGS(dt_db_t(id), dt_db_i(dt_clock_real_ms()), QUOTA_ARGS(quotas)), &changed, err);
+        "max_snapshot_size), volume_quota = coalesce(?11, volume_quota), rate_authenticated = "
+        "coalesce(?12, rate_authenticated), rate_authenticated_s = coalesce(?13, "
+        "rate_authenticated_s), rate_create = coalesce(?14, rate_create), rate_create_s = "
+        "coalesce(?15, rate_create_s), rate_lifecycle = coalesce(?16, rate_lifecycle), "
+        "rate_lifecycle_s = coalesce(?17, rate_lifecycle_s), updated_ms = ?2 WHERE id = ?1",
+        DT_DB_ARGS(dt_db_t(id), dt_db_i(dt_clock_real_ms()), QUOTA_ARGS(quotas), RATE_ARGS(quotas)),
+        &changed, err);
     return must_be_one(run, changed, id, err);
 }
 

@@ -27,6 +27,7 @@ ROLES = {
 TABLE = """
 GET    /health                                                  open
 GET    /health/ready                                            none +health-check
+GET    /metrics                                                admin +health-check
 GET    /config                                                  open
 
 GET    /sandbox                                                 member

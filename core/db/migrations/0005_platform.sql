@@ -77,3 +77,11 @@ CREATE TABLE runner (
     created_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL
 ) STRICT;
+
+-- limits of requests: NULL = what the server's settings say; _s: for how many seconds
+ALTER TABLE organization ADD COLUMN rate_authenticated INTEGER;
+ALTER TABLE organization ADD COLUMN rate_authenticated_s INTEGER;
+ALTER TABLE organization ADD COLUMN rate_create INTEGER;
+ALTER TABLE organization ADD COLUMN rate_create_s INTEGER;
+ALTER TABLE organization ADD COLUMN rate_lifecycle INTEGER;
+ALTER TABLE organization ADD COLUMN rate_lifecycle_s INTEGER;
