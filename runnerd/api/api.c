@@ -47,6 +47,7 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_SANDBOX_AUTODELETE] = {.plain = dt_api_sandbox_autodelete},
     [DT_REST_SANDBOX_ARCHIVE] = {.plain = dt_api_sandbox_archive},
     [DT_REST_SANDBOX_BACKUP] = {.plain = dt_api_sandbox_backup},
+    [DT_REST_ADMIN_SANDBOX_RECOVER] = {.plain = dt_api_sandbox_recover},
     [DT_REST_SANDBOX_RECOVER] = {.plain = dt_api_sandbox_recover},
     [DT_REST_SANDBOX_PAUSE] = {.plain = dt_api_sandbox_pause},
     [DT_REST_SANDBOX_RESIZE] = {.with_body = dt_api_sandbox_resize},
@@ -116,7 +117,6 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_REGION_PROXY_KEY] = {.plain = dt_api_region_key},
     [DT_REST_REGION_SSH_KEY] = {.plain = dt_api_region_key},
     [DT_REST_SHARED_REGION_LIST] = {.plain = dt_api_shared_region_list},
-    [DT_REST_SANDBOX_REGION_LIST] = {.plain = dt_api_sandbox_region_list},
     [DT_REST_RUNNER_LIST] = {.plain = dt_api_runner_list},
     [DT_REST_RUNNER_ME] = {.plain = dt_api_runner_get},
     [DT_REST_RUNNER_BY_SANDBOX] = {.plain = dt_api_runner_by_sandbox},
@@ -128,7 +128,6 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_ADMIN_RUNNER_LIST] = {.plain = dt_api_runner_list},
     [DT_REST_ADMIN_RUNNER_GET] = {.plain = dt_api_runner_get},
     [DT_REST_ADMIN_RUNNER_SCHEDULING] = {.with_body = dt_api_runner_scheduling},
-    [DT_REST_SANDBOX_FOR_RUNNER] = {.plain = dt_api_sandbox_for_runner},
     [DT_REST_SANDBOX_ORGANIZATION] = {.plain = dt_api_org_of_sandbox},
     [DT_REST_SANDBOX_REGION_QUOTA] = {.plain = dt_api_region_quota_of_sandbox},
     [DT_REST_ADMIN_REGION_QUOTA_CREATE] = {.with_body = dt_api_org_region_quota_create},
@@ -275,9 +274,9 @@ struct dt_live *dt_api_live(const struct dt_api_req *a, const char *id)
 struct dt_live *dt_api_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
-    struct dt_live *l = a->who.kind == DT_BY_SERVICE
-                            ? dt_api_live(a, a->params[0])
-                            : dt_live_find(&a->rd->live, a->who.org, a->params[0]);
+    bool any = a->who.kind == DT_BY_SERVICE || dt_rest_routes[a->op].access == DT_ACCESS_ADMIN;
+    struct dt_live *l =
+        any ? dt_api_live(a, a->params[0]) : dt_live_find(&a->rd->live, a->who.org, a->params[0]);
     if (l == NULL || l->state == DT_SANDBOX_DESTROYED) {
         (void)dt_err_set(&err, DT_E_NOT_FOUND, "Sandbox with ID or name %.256s not found",
                          a->params[0]);

@@ -33,6 +33,11 @@ static const char *org_of(const struct dt_api_req *a)
     const struct dt_route *route = &dt_rest_routes[a->op];
     if (route->org_param >= 0)
         return a->params[route->org_param];
+    if (route->access == DT_ACCESS_ADMIN && route->target_param >= 0 &&
+        strcmp(route->target, "sandbox") == 0) {
+        const struct dt_live *l = dt_live_by_id(&a->rd->live, a->params[route->target_param]);
+        return l != NULL ? l->org : NULL;
+    }
     bool within = route->access == DT_ACCESS_MEMBER || route->access == DT_ACCESS_OWNER;
     return within && a->who.org[0] != '\0' ? a->who.org : NULL;
 }

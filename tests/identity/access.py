@@ -200,31 +200,8 @@ GET    /runners/{id}/full                                       admin +proxy +ss
 PATCH  /runners/{id}/scheduling                                 admin
 PATCH  /runners/{id}/draining                                   admin
 
-GET    /sandbox/regions                                         member
-GET    /sandbox/for-runner                                      none +runner
-GET    /sandbox/ssh-access/validate                             none +ssh-gateway
-POST   /sandbox/{idOrName}/archive                              member write:sandboxes
-POST   /sandbox/{idOrName}/backup                               member write:sandboxes
-POST   /sandbox/{idOrName}/recover                              member write:sandboxes
-POST   /sandbox/{idOrName}/pause                                member write:sandboxes
-POST   /sandbox/{idOrName}/resize                               member write:sandboxes
-POST   /sandbox/{idOrName}/fork                                 member write:sandboxes
-POST   /sandbox/{idOrName}/network-settings                     member write:sandboxes
-GET    /sandbox/{idOrName}/forks                                member
-GET    /sandbox/{idOrName}/parent                               member
-GET    /sandbox/{idOrName}/ancestors                            member
-POST   /sandbox/{idOrName}/snapshot                             member write:snapshots
-GET    /sandbox/{idOrName}/build-logs                           member
-GET    /sandbox/{idOrName}/build-logs-url                       member
-POST   /sandbox/{idOrName}/ssh-access                           member write:sandboxes
-DELETE /sandbox/{idOrName}/ssh-access                           member write:sandboxes
-PUT    /sandbox/{sandboxId}/state                               none +runner
 GET    /sandbox/{sandboxId}/organization                        member +proxy +ssh-gateway
 GET    /sandbox/{sandboxId}/region-quota                        member +proxy +ssh-gateway
-GET    /sandbox/{sandboxId}/telemetry/logs                      member
-GET    /sandbox/{sandboxId}/telemetry/metrics                   member
-GET    /sandbox/{sandboxId}/telemetry/traces                    member
-GET    /sandbox/{sandboxId}/telemetry/traces/{traceId}          member
 
 GET    /shared-regions                                          open
 
