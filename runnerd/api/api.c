@@ -23,6 +23,7 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_PREVIEW_VALIDATE] = {.plain = dt_api_preview_validate},
     [DT_REST_PREVIEW_ACCESS] = {.plain = dt_api_preview_access},
     [DT_REST_PREVIEW_SIGNED] = {.plain = dt_api_preview_signed},
+    [DT_REST_OPENAPI] = {.plain = dt_api_openapi},
     [DT_REST_METRICS] = {.plain = dt_api_metrics},
     [DT_REST_CONFIG_GET] = {.plain = dt_api_config},
     [DT_REST_SNAPSHOT_LIST] = {.plain = dt_api_snapshot_list},

@@ -79,6 +79,7 @@ void dt_api_preview_access(struct dt_api_req *a);
 void dt_api_preview_signed(struct dt_api_req *a);
 void dt_api_config(struct dt_api_req *a);
 void dt_api_metrics(struct dt_api_req *a);
+void dt_api_openapi(struct dt_api_req *a);
 void dt_api_snapshot_list(struct dt_api_req *a);
 void dt_api_snapshot_get(struct dt_api_req *a);
 void dt_api_volume_list(struct dt_api_req *a);

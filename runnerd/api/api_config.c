@@ -1,3 +1,4 @@
+#include "gen/openapi.h"
 #include "runnerd/api/api_limit.h"
 
 void dt_api_health(struct dt_api_req *a)
@@ -49,6 +50,11 @@ static json_t *posthog(const struct dt_config_runnerd *config)
     const struct dt_rest_posthog out = {.api_key = if_set(config->posthog_api_key),
                                         .host = if_set(config->posthog_host)};
     return out.api_key != NULL && out.host != NULL ? dt_rest_posthog_print(&out) : NULL;
+}
+
+void dt_api_openapi(struct dt_api_req *a)
+{
+    dt_api_reply_as(a, "application/json; charset=utf-8", dt_str(dt_openapi, dt_openapi_size));
 }
 
 void dt_api_metrics(struct dt_api_req *a)

@@ -223,7 +223,7 @@ static int check_snapshot_manager(const char *url, struct dt_err *err)
 {
     if (url == NULL || url[0] == '\0')
         return 0;
-    return dt_err_set(err, DT_E_UNSUPPORTED,
+    return dt_err_set(err, DT_E_BAD_REQUEST,
                       "snapshotManagerUrl: snapshot managers come with image builds, in a later "
                       "version");
 }

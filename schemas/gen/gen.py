@@ -9,6 +9,7 @@ permissions.json      -> permissions.h  one bit for each permission, and its wir
 mcp/*.json            -> mcp_tools.[hc] a struct and a parser per tool, and the tools/list entries
 rest/*.json           -> rest_api.[hc]  structs, parsers, printers, the route table of daytona-runnerd
 toolbox/*.json        -> toolbox_api.[hc]  the same for daytona-toolbox
+both                  -> openapi.[hc]   the OpenAPI document of what is served
 config/<program>.json -> config_<program>.[hc]  the settings of a program
 
 The C that comes out is tables; core/json/schema.c and core/json/config.c interpret them.
@@ -336,6 +337,118 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
     pair(out, f"{folder}_api", "\n".join(header), "\n".join(source))
 
 
+PLAIN = {"number": "number", "boolean": "boolean", "string": "string"}  # sent as bare text
+
+
+class Document:
+    """The OpenAPI 3.1 document of what is served."""
+
+    def __init__(self, schemas: pathlib.Path):
+        self.parts = {"rest": read(schemas / "rest"), "toolbox": read(schemas / "toolbox")}
+        self.schemas = {}
+        for part, files in self.parts.items():
+            for name, schema in ((k, v) for f in files for k, v in f.get("objects", {}).items()):
+                self.schemas[self.name(part, name)] = self.schema(part, schema)
+
+    @staticmethod
+    def name(part: str, name: str) -> str:
+        return name if part == "rest" else "Toolbox" + name
+
+    def ref(self, part: str, name: str) -> dict:
+        return {"$ref": f"#/components/schemas/{self.name(part, name)}"}
+
+    def schema(self, part: str, schema: dict) -> dict:
+        """JSON Schema 2020-12 of one of ours; objects may have more members than it names."""
+        if "$ref" in schema:
+            return self.ref(part, schema["$ref"])
+        out = {k: v for k, v in schema.items() if not k.startswith("x-")}
+        if "properties" in out:
+            out["properties"] = {k: self.schema(part, v) for k, v in out["properties"].items()}
+            for key in schema.get("x-nullable", []):
+                sub = out["properties"][key]
+                out["properties"][key] = ({"anyOf": [sub, {"type": "null"}]} if "$ref" in sub
+                                          else {**sub, "type": [sub.get("type", "object"), "null"]})
+        for key in ("items", "additionalProperties"):
+            if isinstance(out.get(key), dict):
+                out[key] = self.schema(part, out[key])
+        return out
+
+    def query(self, part: str, name: str) -> list:
+        objects = {k: v for f in self.parts[part] for k, v in f.get("objects", {}).items()}
+        return [{"name": k, "in": "query", "required": k in objects[name].get("required", []), "schema": self.schema(part, v)}
+                for k, v in objects[name]["properties"].items()]
+
+    def content(self, part: str, reply) -> dict:
+        if isinstance(reply, list):
+            return {"application/json": {"schema": {"type": "array", "items": self.ref(part, reply[0])}}}
+        if reply == "object":
+            return {"application/json": {"schema": {"type": "object"}}}
+        if reply == "text":
+            return {"text/plain": {"schema": {"type": "string"}}}
+        if reply in PLAIN:
+            return {"text/html": {"schema": {"type": PLAIN[reply]}}}
+        return {"application/json": {"schema": self.ref(part, reply)}}
+
+    def operation(self, part: str, o: dict, path: str) -> dict:
+        names = re.findall(r"{(\w+)}", path)
+        parameters = [{"name": n, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for n in names]
+        if o.get("auth", "member") in ("member", "owner") and "organizationId" not in names:
+            parameters.append({"name": "X-Daytona-Organization-ID", "in": "header", "required": False, "schema": {"type": "string"},
+                               "description": "The organization; API keys belong to one and need none."})
+        parameters += self.query(part, o["query"]) if "query" in o else []
+        answer = {"description": "It worked."}
+        if "reply" in o:
+            answer["content"] = self.content(part, o["reply"])
+        error = "Error" if part == "rest" else "ToolboxError"
+        out = {"operationId": o["id"] if part == "rest" else "toolbox_" + o["id"], "tags": [path.split("/")[1]],
+               "description": f"For {who(o)}.", "parameters": parameters,
+               "responses": {str(o.get("status", 200)): answer, **{k: {"$ref": f"#/components/responses/{error}"}
+                                                                    for k in ("4XX", "5XX")}}}
+        if o.get("auth") == "none":
+            out["security"] = []
+        if "body" in o:
+            out["requestBody"] = {"required": True, "content": {"application/json": {"schema": self.ref(part, o["body"])}}}
+        return out
+
+    def paths(self) -> dict:
+        paths = {}
+        for o in operations_of(self.parts["rest"]):
+            if "unserved" not in o and o["method"] != "ANY":
+                paths.setdefault(o["path"], {})[o["method"].lower()] = self.operation("rest", o, o["path"])
+        for o in operations_of(self.parts["toolbox"]):
+            path = "/toolbox/{idOrName}/toolbox" + o["path"]
+            if "unserved" not in o:
+                paths.setdefault(path, {})[o["method"].lower()] = self.operation(
+                    "toolbox", {**o, "scope": "write:sandboxes"}, path)
+        return dict(sorted(paths.items()))
+
+    def print(self) -> str:
+        plain = {"text/plain": {"schema": {"type": "string"}}}  # what is no HTTP has no path to answer with
+        error = {"description": "What went wrong.",
+                 "content": {"application/json": {"schema": self.ref("rest", "Error")}, **plain}}
+        inside = {"description": "What went wrong, here or in the sandbox.",
+                  "content": {"application/json": {"schema": {"type": "object"}}, **plain}}
+        return json.dumps({
+            "openapi": "3.1.0",
+            "info": {"title": "Daytona", "version": "1.0", "description": "Sandboxes for AI agents.",
+                     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+            "servers": [{"url": "/api"}],
+            "security": [{"bearer": []}],
+            "paths": self.paths(),
+            "components": {
+                "schemas": self.schemas, "responses": {"Error": error, "ToolboxError": inside},
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer",
+                                               "description": "An API key, or an access token of the OpenID issuer."}}},
+        }, separators=(",", ":"))
+
+
+def openapi(schemas: pathlib.Path, out: pathlib.Path) -> None:
+    pair(out, "openapi", "/* The OpenAPI document of the REST API. */\nextern const char dt_openapi[];\n"
+         "extern const size_t dt_openapi_size; /* without the closing NUL */\n",
+         f"const char dt_openapi[] =\n    {long_quote(Document(schemas).print())};\n"
+         "const size_t dt_openapi_size = sizeof(dt_openapi) - 1;")
+
+
 def config(path: pathlib.Path, out: pathlib.Path) -> None:
     spec = json.loads(path.read_text())
     name = path.stem
@@ -420,6 +533,8 @@ def main() -> None:
     mcp(schemas, out)
     api(schemas, out, "rest", "dt_rest")
     api(schemas, out, "toolbox", "dt_tb")
+    if (schemas / "toolbox").exists():
+        openapi(schemas, out)
     for path in sorted((schemas / "config").glob("*.json")):
         config(path, out)
 

@@ -27,6 +27,7 @@ ROLES = {
 TABLE = """
 GET    /health                                                  open
 GET    /health/ready                                            none +health-check
+GET    /api-json                                                open
 GET    /metrics                                                admin +health-check
 GET    /config                                                  open
 
