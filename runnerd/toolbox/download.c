@@ -341,9 +341,10 @@ static int send_file(struct download *d, const char *path, const struct stat *st
     return start_sending(d, ranged > 0 ? 206 : 200, d->known ? r.n : UINT64_MAX, err);
 }
 
-void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req,
+                          const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_path_query q;
     if (dt_tb_path_query_parse_query(dt_http_req_query(req), &q, &err) < 0) {
@@ -460,9 +461,9 @@ static void on_body(void *ctx, struct dt_str body, const struct dt_err *failed)
 }
 
 void dt_op_files_bulk_download(struct dt_toolbox *tb, struct dt_http_req *req,
-                               struct dt_str segment)
+                               const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct download *d = download_new(tb, req);
     if (d == NULL) {

@@ -205,9 +205,10 @@ static size_t output_limit(const struct dt_http_req *req, bool split)
     return limit < LIMIT_LEAST ? LIMIT_LEAST : limit > RESULT_MAX ? RESULT_MAX : (size_t)limit;
 }
 
-void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
+                           const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct exec *x = calloc(1, sizeof(*x));
     struct dt_err err;
     if (x == NULL) {

@@ -84,9 +84,9 @@ static char *query_path(struct dt_toolbox *tb, struct dt_http_req *req, struct d
     return path;
 }
 
-void dt_op_files_info(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_info(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_path_query in;
     DT_AUTO_FREE char *path = query_path(tb, req, &in, &err);
@@ -121,9 +121,10 @@ static int make_folder(const char *path, const char *mode_text, struct dt_err *e
     return dt_reply_file_errno(err, number, path);
 }
 
-void dt_op_files_folder(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_folder(struct dt_toolbox *tb, struct dt_http_req *req,
+                        const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_folder_query in;
     if (dt_tb_folder_query_parse_query(dt_http_req_query(req), &in, &err) < 0) {
@@ -171,9 +172,10 @@ static int set_permissions(const char *path, const struct dt_tb_permissions_quer
     return 0;
 }
 
-void dt_op_files_permissions(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_permissions(struct dt_toolbox *tb, struct dt_http_req *req,
+                             const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_permissions_query in;
     if (dt_tb_permissions_query_parse_query(dt_http_req_query(req), &in, &err) < 0) {
@@ -263,9 +265,10 @@ static void delete_work(void *ctx)
     s->failed = dt_files_remove_tree(s->path, &s->err) < 0;
 }
 
-void dt_op_files_delete(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_delete(struct dt_toolbox *tb, struct dt_http_req *req,
+                        const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_delete_query in;
     if (dt_tb_delete_query_parse_query(dt_http_req_query(req), &in, &err) < 0) {
@@ -295,9 +298,9 @@ static void move_work(void *ctx)
     s->failed = dt_files_move(s->path, s->to, &s->err) < 0;
 }
 
-void dt_op_files_move(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_move(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_move_query in;
     if (dt_tb_move_query_parse_query(dt_http_req_query(req), &in, &err) < 0) {

@@ -425,9 +425,9 @@ static void on_body(void *ctx, struct dt_str body, const struct dt_err *failed)
         dt_reply_error(c->req, &err);
 }
 
-void dt_op_git_clone(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_git_clone(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct clone *c = calloc(1, sizeof(*c));
     if (c == NULL) {

@@ -179,9 +179,9 @@ static void work_done(void *ctx)
         begin(l);
 }
 
-void dt_op_files_list(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_list(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_path_query in;
     if (dt_tb_path_query_parse_query(dt_http_req_query(req), &in, &err) < 0) {

@@ -24,15 +24,17 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_PORT_IN_USE] = dt_op_port_in_use,
 };
 
-/* Whether `path` is the route's; the last {name} goes to *segment. */
-static bool matches(const char *route, struct dt_str path, struct dt_str *segment)
+/* Whether `path` is the route's; its {name}s go to `segments`. */
+static bool matches(const char *route, struct dt_str path,
+                    struct dt_str segments[DT_TOOLBOX_SEGMENTS_MAX])
 {
     struct dt_str want = dt_str_z(route), a, b;
+    size_t n = 0;
     while (dt_str_cut(&want, '/', &a)) {
         if (!dt_str_cut(&path, '/', &b))
             return false;
-        if (a.n > 0 && a.p[0] == '{' && b.n > 0)
-            *segment = b;
+        if (a.n > 0 && a.p[0] == '{' && b.n > 0 && n < DT_TOOLBOX_SEGMENTS_MAX)
+            segments[n++] = b;
         else if (!dt_str_eq(a, b))
             return false;
     }
@@ -53,12 +55,12 @@ void dt_toolbox_handle(void *ctx, struct dt_http_req *req)
     if (path.n > 1 && path.p[path.n - 1] == '/')
         path.n--;
     for (size_t i = 0; i < DT_TB_OP_COUNT; i++) {
-        struct dt_str segment = {NULL, 0};
+        struct dt_str segments[DT_TOOLBOX_SEGMENTS_MAX] = {{NULL, 0}};
         if (!method_fits(dt_tb_routes[i].method, method) ||
-            !matches(dt_tb_routes[i].path, path, &segment))
+            !matches(dt_tb_routes[i].path, path, segments))
             continue;
         if (handlers[i] != NULL) {
-            handlers[i](tb, req, segment);
+            handlers[i](tb, req, segments);
             return;
         }
         (void)dt_err_set(&err, DT_E_UNSUPPORTED, "%s", dt_tb_routes[i].unserved);

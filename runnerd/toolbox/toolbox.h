@@ -15,8 +15,11 @@ struct dt_toolbox {
 /* The handler of the HTTP server; ctx is the struct dt_toolbox. */
 void dt_toolbox_handle(void *ctx, struct dt_http_req *req);
 
-/* `segment` is the {name} in the operation's path, percent-decoded by nobody yet. */
-typedef void dt_toolbox_op(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment);
+enum { DT_TOOLBOX_SEGMENTS_MAX = 2 };
+
+/* `segments` are the {name}s in the operation's path in order, percent-decoded by nobody yet. */
+typedef void dt_toolbox_op(struct dt_toolbox *tb, struct dt_http_req *req,
+                           const struct dt_str *segments);
 
 dt_toolbox_op dt_op_process_execute;
 dt_toolbox_op dt_op_files_list;

@@ -69,9 +69,10 @@ static int raw_begin(struct dt_toolbox *tb, struct raw *u, const struct dt_tb_up
     return path == NULL ? -1 : dt_incoming_begin(&u->in, path, mode, q->overwrite, err);
 }
 
-void dt_op_files_upload_raw(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_upload_raw(struct dt_toolbox *tb, struct dt_http_req *req,
+                            const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_upload_raw_query q;
     if (dt_tb_upload_raw_query_parse_query(dt_http_req_query(req), &q, &err) < 0) {
@@ -350,15 +351,17 @@ static void form_start(struct dt_toolbox *tb, struct dt_http_req *req, char *sin
     dt_http_req_stream(req, form_data, form_end, f);
 }
 
-void dt_op_files_bulk_upload(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_bulk_upload(struct dt_toolbox *tb, struct dt_http_req *req,
+                             const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     form_start(tb, req, NULL);
 }
 
-void dt_op_files_upload(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_str segment)
+void dt_op_files_upload(struct dt_toolbox *tb, struct dt_http_req *req,
+                        const struct dt_str *segments)
 {
-    (void)segment;
+    (void)segments;
     struct dt_err err;
     struct dt_tb_path_query q;
     if (dt_tb_path_query_parse_query(dt_http_req_query(req), &q, &err) < 0) {
