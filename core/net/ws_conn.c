@@ -117,6 +117,11 @@ bool dt_ws_conn_send(struct dt_ws_conn *w, enum dt_ws_opcode kind, struct dt_str
     return send_frame(w, kind, message);
 }
 
+bool dt_ws_conn_is_open(const struct dt_ws_conn *w)
+{
+    return w->state == OPEN;
+}
+
 size_t dt_ws_conn_queued(const struct dt_ws_conn *w)
 {
     return w->conn != NULL ? dt_conn_queued(w->conn) : 0;

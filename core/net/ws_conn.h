@@ -83,6 +83,8 @@ int dt_ws_conn_upgrade(struct dt_http_req *req, const struct dt_ws_opts *opts,
 /* Queues a message as one frame. False: the queue is above DT_CONN_HIGH_MARK, wait for on_drain.
  * Once the connection is closing it drops the message and says true. TEXT must be UTF-8. */
 bool dt_ws_conn_send(struct dt_ws_conn *w, enum dt_ws_opcode kind, struct dt_str message);
+/* False once either side has begun the end. */
+bool dt_ws_conn_is_open(const struct dt_ws_conn *w);
 /* Bytes that the kernel has not taken yet. */
 size_t dt_ws_conn_queued(const struct dt_ws_conn *w);
 /* Stops on_message, and with it reading: the client's pings wait, too. Nothing is lost. */

@@ -128,37 +128,14 @@ static int check(const struct dt_tb_execute *in, struct dt_err *err)
 {
     if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
         return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty or whitespace-only");
-    const char *key;
-    json_t *value;
-    json_object_foreach(in->envs, key, value)
-    {
-        if (!dt_env_name_ok(key))
-            return dt_err_set(err, DT_E_BAD_REQUEST, "invalid environment variable name: '%.200s'",
-                              key);
-        if (strlen(json_string_value(value)) != json_string_length(value))
-            return dt_err_set(err, DT_E_BAD_REQUEST,
-                              "environment variable %.200s holds a NUL character", key);
-    }
-    return 0;
-}
-
-/* The default folders may be gone; one that was asked for must be there. */
-static char *find_cwd(const struct exec *x, const char *wanted, struct dt_err *err)
-{
-    const struct dt_guest *g = &x->tb->guest;
-    if (wanted != NULL && wanted[0] != '\0')
-        return dt_guest_path(g, dt_str_z(wanted), err);
-    const char *dir = access(g->workdir, X_OK) == 0     ? g->workdir
-                      : access(g->user.home, X_OK) == 0 ? g->user.home
-                                                        : "/";
-    return dt_guest_path(g, dt_str_z(dir), err);
+    return dt_env_check(in->envs, err);
 }
 
 static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *err)
 {
     if (check(in, err) < 0)
         return -1;
-    DT_AUTO_FREE char *cwd = find_cwd(x, in->cwd, err);
+    DT_AUTO_FREE char *cwd = dt_guest_cwd(&x->tb->guest, in->cwd, err);
     struct dt_shell_argv argv;
     if (cwd == NULL || dt_shell_argv(&argv, in->command, err) < 0)
         return -1;

@@ -11,6 +11,7 @@
 #include "toolbox/askpass.h"
 #include "toolbox/capture.h"
 #include "toolbox/process.h"
+#include "toolbox/pty.h"
 #include "toolbox/toolbox.h"
 #include "toolbox/work.h"
 
@@ -42,6 +43,8 @@ static void end(uv_loop_t *loop)
     if (term_ms != 0)
         return;
     term_ms = dt_clock_ms();
+    dt_ws_group_close(&toolbox.sockets, DT_WS_GOING_AWAY, DT_STR("the sandbox stops"));
+    dt_pty_hang_up(); /* a shell at a terminal ignores SIGTERM */
     (void)signal_everybody(SIGTERM);
     (void)signal_everybody(SIGCONT); /* who is stopped cannot end */
     (void)uv_timer_init(loop, &look);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -48,6 +49,8 @@ static _Noreturn void child(const struct dt_process_opts *o, const int fds[FDS],
         if (fds[i] >= 0 && move_fd(fds[i], i) < 0)
             fail(f, "dup2");
     }
+    if (o->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
+        fail(f, "controlling terminal");
     unsigned first = fds[4] >= 0 ? 5 : fds[3] >= 0 ? 4 : 3;
     if (syscall(SYS_close_range, first, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         fail(f, "close_range");

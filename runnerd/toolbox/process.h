@@ -2,6 +2,7 @@
 #ifndef DT_TOOLBOX_PROCESS_H
 #define DT_TOOLBOX_PROCESS_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -11,6 +12,7 @@ struct dt_process_opts {
     char *const *env;
     const char *cwd;
     int in, out, errors; /* -1: /dev/null. Kept by the caller */
+    bool terminal;       /* `in` is a terminal: it becomes the one that controls the process */
     int extra[2];        /* become descriptors 3 and 4 of the process; -1: none */
     int oom_fd;          /* our own oom_score_adj, -1: unknown */
 };

@@ -20,6 +20,16 @@ const char *dt_shell_find(struct dt_err *err)
     return NULL;
 }
 
+const char *dt_shell_login(const char *wanted, struct dt_err *err)
+{
+    static const char *const refusals[] = {"nologin", "false", "true", "sync"};
+    const char *slash = strrchr(wanted, '/');
+    bool usable = wanted[0] == '/' && access(wanted, X_OK) == 0;
+    for (size_t i = 0; usable && i < sizeof(refusals) / sizeof(refusals[0]); i++)
+        usable = strcmp(slash + 1, refusals[i]) != 0;
+    return usable ? wanted : dt_shell_find(err);
+}
+
 struct dt_str dt_shell_legacy(struct dt_str command)
 {
     const struct dt_str before = DT_STR("sh -c \""), after = DT_STR(" | base64 -d | sh\"");

@@ -7,6 +7,10 @@
 /* The image's bash, else its sh; UNSUPPORTED when it has neither. A constant. */
 const char *dt_shell_find(struct dt_err *err);
 
+/* The shell for somebody at a terminal: `wanted` (the user's own) when the image has it and it is
+ * one, else dt_shell_find(). Borrowed. */
+const char *dt_shell_login(const char *wanted, struct dt_err *err);
+
 /* The old clients' `sh -c "…base64…"`: they count on a splitter that knows quotes and blanks and
  * nothing else, so that `$(…)` inside is expanded once, by the inner sh. Returns the inner script
  * as a view of `command`, or .p == NULL for any other text. */

@@ -3,13 +3,14 @@
 #ifndef DT_TOOLBOX_H
 #define DT_TOOLBOX_H
 
-#include "net/http_server.h"
+#include "net/ws_conn.h"
 #include "toolbox/guest.h"
 
 struct dt_toolbox {
     uv_loop_t *loop;
     struct dt_guest guest;
-    const char *output_dir; /* where long outputs go */
+    const char *output_dir;     /* where long outputs go */
+    struct dt_ws_group sockets; /* every WebSocket, to be closed in order at the end */
 };
 
 /* The handler of the HTTP server; ctx is the struct dt_toolbox. */
@@ -34,6 +35,13 @@ dt_toolbox_op dt_op_files_upload_raw;
 dt_toolbox_op dt_op_files_bulk_upload;
 dt_toolbox_op dt_op_files_bulk_download;
 dt_toolbox_op dt_op_git_clone;
+dt_toolbox_op dt_op_pty_list;
+dt_toolbox_op dt_op_pty_create;
+dt_toolbox_op dt_op_pty_create_connect;
+dt_toolbox_op dt_op_pty_get;
+dt_toolbox_op dt_op_pty_delete;
+dt_toolbox_op dt_op_pty_resize;
+dt_toolbox_op dt_op_pty_connect;
 dt_toolbox_op dt_op_version;
 dt_toolbox_op dt_op_user_home_dir;
 dt_toolbox_op dt_op_work_dir;

@@ -13,6 +13,7 @@ import urllib.parse
 
 PASSWD = """root:x:0:0:root:/root:/bin/bash
 daytona:x:1000:1000:Daytona:/home/daytona:/bin/bash
+odd:x:1001:1000:Odd:/home/odd:/usr/bin/no-such-shell
 """
 GROUP = "root:x:0:\ndaytona:x:1000:\nvideo:x:44:daytona\n"
 SETTLE = """set -e
