@@ -25,6 +25,11 @@ mount -t tmpfs -o mode=700 tmpfs /root
 cp /bin/sleep /home/rootsleep
 chmod 4755 /home/rootsleep
 ip link set lo up
+for name in $HIDDEN; do
+  for folder in /bin /usr/bin /usr/local/bin; do
+    if [ -e $folder/$name ]; then mount --bind /dev/null $(readlink -f $folder/$name); fi
+  done
+done
 exec "$@"
 """
 
@@ -66,12 +71,13 @@ class Answer:
 
 
 class Box:
-    def __init__(self, user="daytona", binary="daytona-toolbox-test", **config):
+    def __init__(self, user="daytona", binary="daytona-toolbox-test", hidden=(), **config):
+        """`hidden` programs cannot be started in it."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dt-toolbox-"))
         self.config = {"id": "11111111-2222-4333-8444-555555555555", "user": user,
                        "env": {"FOO": "bar baz"}, "hostname": "box", "hosts": "127.0.0.1 localhost box\n",
                        "resolvConf": "nameserver 192.0.2.1\n", **config}
-        self.binary, self.user = binary, user
+        self.binary, self.user, self.hidden = binary, user, hidden
 
     def __enter__(self):
         etc = self.dir / "etc"
@@ -105,7 +111,7 @@ class Box:
              "sh", "-c", SETTLE, "sh", "/proc/self/fd/5"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, preexec_fn=descriptors,
             close_fds=False,
-            env={"PATH": os.environ["PATH"], "ETC": str(etc),
+            env={"PATH": os.environ["PATH"], "ETC": str(etc), "HIDDEN": " ".join(self.hidden),
                  "ASAN_OPTIONS": f"detect_leaks={leaks}:quarantine_size_mb=4", "UBSAN_OPTIONS": "print_stacktrace=1"})
         os.close(exe)
         os.close(memfd)
