@@ -18,10 +18,12 @@ def envs_item(envs):
 class Viewer:
     """One WebSocket; output is kept, control messages apart."""
 
-    def __init__(self, box, path, protocols=(), headers=None, **options):
-        self.ws = unix_connect(box.socket, uri=f"ws://localhost{path}", compression=None, max_size=None,
-                               subprotocols=list(protocols) or None, additional_headers=headers,
-                               ping_interval=None, **options)
+    def __init__(self, box, path, protocols=(), **options):
+        self.watch(unix_connect(box.socket, uri=f"ws://localhost{path}", compression=None, max_size=None,
+                                subprotocols=list(protocols) or None, ping_interval=None, **options))
+
+    def watch(self, ws):
+        self.ws = ws
         self.output, self.control, self.code, self.reason = b"", [], None, None
 
     def __enter__(self):
