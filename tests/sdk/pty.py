@@ -1,0 +1,87 @@
+"""PTYs as the documentation of the Python SDK shows them, sync or async."""
+import asyncio
+import sys
+import threading
+
+from daytona import AsyncDaytona, Daytona, DaytonaNotFoundError
+from daytona.common.pty import PtySize
+
+QUESTION = ('printf "Are you accepting the terms and conditions? (y/n): " && read confirm && '
+            'if [ "$confirm" = "y" ]; then echo "You accepted"; else echo "You did not accept"; fi\n')
+
+
+def sync():
+    daytona = Daytona()
+    sandbox = daytona.create()
+    handle = sandbox.process.create_pty_session(id="interactive-session", pty_size=PtySize(cols=300, rows=100),
+                                                cwd="/tmp", envs={"A": "b"})
+    handle.send_input(QUESTION)
+    handle.send_input("y\n")
+    info = handle.resize(PtySize(cols=210, rows=110))
+    assert (info.cols, info.rows) == (210, 110)
+    assert [s.id for s in sandbox.process.list_pty_sessions()] == ["interactive-session"]
+    info = sandbox.process.get_pty_session_info("interactive-session")
+    assert (info.cwd, info.envs, info.active) == ("/tmp", {"A": "b"}, True)
+    handle.send_input("stty size; exit 4\n")
+    text = "".join(data.decode("utf-8", errors="replace") for data in handle)
+    assert "You accepted" in text and "110 210" in text, text
+    assert handle.exit_code == 4
+
+    handle = sandbox.process.create_pty_session(id="long-running-session", pty_size=PtySize(cols=120, rows=30))
+    handle.send_input('while true; do echo "Running... $(date)"; sleep 0.1; done\n')
+    seen, results = threading.Event(), []
+    got = []
+
+    def data(chunk):
+        got.append(chunk)
+        if b"".join(got).count(b"Running...") > 3:
+            seen.set()
+
+    thread = threading.Thread(target=lambda: results.append(handle.wait(data, 30)))
+    thread.start()
+    assert seen.wait(20)
+    other = sandbox.process.connect_pty_session("long-running-session")
+    handle.kill()
+    thread.join()
+    assert (results[0].exit_code, results[0].error) == (137, "SIGKILL")
+    assert other.wait(timeout=20).exit_code == 137
+    try:
+        sandbox.process.get_pty_session_info("long-running-session")
+        raise AssertionError("it is still there")
+    except DaytonaNotFoundError:
+        pass
+    sandbox.delete()
+
+
+async def asynchronous():
+    async with AsyncDaytona() as daytona:
+        sandbox = await daytona.create()
+        got, ready = [], asyncio.Event()
+
+        async def data(chunk):
+            got.append(chunk)
+            if b"You accepted\r\n" in b"".join(got):
+                ready.set()
+
+        handle = await sandbox.process.create_pty_session(id="interactive", on_data=data, pty_size=PtySize(cols=100, rows=30))
+        await handle.wait_for_connection()
+        await handle.send_input(QUESTION)
+        await handle.send_input("y\n")
+        await asyncio.wait_for(ready.wait(), 20)
+        info = await handle.resize(PtySize(cols=99, rows=33))
+        assert (info.cols, info.rows) == (99, 33)
+        await handle.send_input("exit 130\n")
+        result = await asyncio.wait_for(handle.wait(), 20)
+        assert (result.exit_code, result.error) == (130, "Ctrl+C"), result
+        handle = await sandbox.process.create_pty_session(id="killed", on_data=data)
+        await handle.wait_for_connection()
+        await handle.kill()
+        assert (await asyncio.wait_for(handle.wait(), 20)).exit_code == 137
+        await sandbox.delete()
+
+
+if sys.argv[1] == "sync":
+    sync()
+else:
+    asyncio.run(asynchronous())
+print("ok")
