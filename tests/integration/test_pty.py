@@ -131,7 +131,7 @@ def test_resize_before_the_start(box):
     create(box, "lazy", lazyStart=True)
     info = box.get("/process/pty/lazy").json
     assert (info["active"], info["lazyStart"]) == (False, True)
-    assert box.processes("-i") == 0
+    wait_for(lambda: box.processes("-i\x00-l") == 0)
     assert box.post("/process/pty/lazy/resize", {"cols": 77, "rows": 11}).status == 200
     with connect(box, "lazy") as v:
         v.connected().until(PROMPT)

@@ -2,7 +2,7 @@
 """Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
 
 Usage: bench.py [--json FILE] [--live N] [PART ...]
-Parts: create exec neighbour scale memory start calls proxy transfer. Each figure is the median of many runs, taken in
+Parts: create exec neighbour scale memory start calls proxy transfer pty. Each figure is the median of many runs, taken in
 turns with its peer's; the last column says whether the bound holds.
 """
 import argparse
@@ -341,8 +341,51 @@ def part_transfer(server, n=5):
     report("download of 256 MB", median(down), median(raw), "raw copy", 0.6, "MB/s", True)
 
 
+def web_socket(server, path):
+    """A WebSocket through the proxy, as plain as can be: (send, receive) of short frames."""
+    s = socket.create_connection(("127.0.0.1", server.proxy_port))
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+              f"Authorization: Bearer {backend.KEY}\r\n\r\n".encode())
+    f = s.makefile("rb")
+    assert b" 101 " in f.readline()
+    while f.readline() != b"\r\n":
+        pass
+
+    def receive():
+        head = f.read(2)
+        size = head[1] if head[1] < 126 else int.from_bytes(f.read(2), "big")
+        return f.read(size)
+
+    return lambda text: s.sendall(bytes([0x82, 0x80 | len(text), 0, 0, 0, 0]) + text), receive
+
+
+def part_pty(server, n=500):
+    """A key is pressed at the shell's prompt: until its echo is here."""
+    took = []
+    with mcp_pipe.Client(server) as client:
+        box = client.tool("create_sandbox")["id"]
+        send, receive = web_socket(server, f"/toolbox/{box}/process/pty/create-connect?id=bench")
+        seen = b""
+        while b"$ " not in seen:
+            seen += receive()
+        for i in range(n):
+            key = b"%c" % (97 + i % 26)
+            start = time.perf_counter()
+            send(key)
+            while key not in receive():
+                pass
+            took.append((time.perf_counter() - start) * 1000)
+            if i % 50 == 49:
+                send(b"\x15")  # an empty line again
+                time.sleep(0.05)
+        client.tool("destroy_sandbox", id=box)
+    report("PTY: keystroke to echo", median(took), None, "", 1.0)
+
+
 PARTS = {"create": part_create, "exec": part_exec, "neighbour": part_neighbour, "start": part_start, "calls": part_calls, "proxy": part_proxy,
-         "transfer": part_transfer, "memory": part_memory, "scale": part_scale}
+         "transfer": part_transfer, "pty": part_pty, "memory": part_memory, "scale": part_scale}
 
 
 def main():
