@@ -177,8 +177,11 @@ static int make_dev(struct work *w, struct dt_err *err)
     enum { LOOSE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
     static const struct option dev_options[] = {
         {"size", "64k"}, {"nr_inodes", "256"}, {"mode", "0755"}};
-    static const struct option pts_options[] = {
-        {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {"max", "256"}};
+    static const struct option pts_options[] = {{"newinstance", NULL},
+                                                {"ptmxmode", "0666"},
+                                                {"mode", "0620"},
+                                                {"gid", "5"},
+                                                {"max", "256"}};
     static const struct option shm_options[] = {{"mode", "1777"}};
     static const struct kind dev = {"tmpfs", dev_options, COUNT(dev_options), LOOSE};
     static const struct kind pts = {"devpts", pts_options, COUNT(pts_options), LOOSE};
