@@ -186,12 +186,18 @@ void dt_op_pty_connect(struct dt_toolbox *tb, struct dt_http_req *req,
         dt_pty_viewer_refuse(v, &why);
 }
 
-static int create_from(struct dt_toolbox *tb, const struct dt_tb_pty_create_query *in, json_t *envs,
-                       struct dt_pty **ret, struct dt_err *err)
+static int create_for(struct dt_pty_viewer *v, struct dt_toolbox *tb,
+                      const struct dt_tb_pty_create_query *in, json_t *envs, struct dt_err *err)
 {
+    struct dt_pty *p;
     const struct dt_pty_opts o = {
         .id = in->id, .cwd = in->cwd, .envs = envs, .cols = in->cols, .rows = in->rows};
-    return dt_pty_new(tb, &o, ret, err);
+    if (dt_pty_new(tb, &o, &p, err) < 0)
+        return -1;
+    if (dt_pty_viewer_join(v, p, err) == 0)
+        return 0;
+    dt_pty_delete(p); /* nobody would know of it */
+    return -1;
 }
 
 void dt_op_pty_create_connect(struct dt_toolbox *tb, struct dt_http_req *req,
@@ -201,7 +207,6 @@ void dt_op_pty_create_connect(struct dt_toolbox *tb, struct dt_http_req *req,
     struct dt_err err, why;
     struct dt_tb_pty_create_query in = {.id = NULL};
     struct dt_pty_viewer *v;
-    struct dt_pty *p;
     DT_AUTO_JSON json_t *envs = NULL;
     struct dt_str item = dt_ws_offered(req, DT_STR(DT_PTY_ENVS));
     int r = item.p != NULL ? dt_pty_envs(item, &envs, &why) : 0;
@@ -209,8 +214,7 @@ void dt_op_pty_create_connect(struct dt_toolbox *tb, struct dt_http_req *req,
         r = dt_tb_pty_create_query_parse_query(dt_http_req_query(req), &in, &why);
     if (dt_pty_viewer_new(tb, req, &v, &err) < 0)
         dt_reply_error(req, &err);
-    else if (r < 0 || create_from(tb, &in, envs, &p, &why) < 0 ||
-             dt_pty_viewer_join(v, p, &why) < 0)
+    else if (r < 0 || create_for(v, tb, &in, envs, &why) < 0)
         dt_pty_viewer_refuse(v, &why);
     dt_tb_pty_create_query_done(&in);
 }

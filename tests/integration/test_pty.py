@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from toolbox_box import Box, wait_for
 from toolbox_pty import CONNECTED, EXIT_CONTROL, Viewer, connect, create, create_connect, envs_item
 
@@ -149,6 +150,18 @@ def test_envs_given_and_no_more(box):
         v.connected().until(PROMPT)
         v.send("echo =$GIVEN=$FOO=$TERM=$SHELL=\n")
         v.until(b"=1=bar baz=xterm-256color=/bin/bash=")
+
+
+def test_nothing_of_the_toolbox_leaks(box):
+    """known bug 33: the daemon's whole environment went into user processes."""
+    create(box, "env")
+    with connect(box, "env") as v:
+        v.connected().until(PROMPT)
+        v.send("env -0 | cut -z -d= -f1 | sort -z | tr '\\0' ' '; echo; echo do''ne\n")
+        names = set(re.sub(rb"\x1b\[\?2004[hl]\r?", b"", v.until(b"done\r\n")).split(b"\r\n")[-3].decode().split())
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD", "LS_COLORS"} == {
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "FOO", "TERM", "DAYTONA_SANDBOX_ID", "DAYTONA_SANDBOX_USER",
+        "DAYTONA_COMMAND_ID"}
 
 
 def test_term_of_ones_own(box):
@@ -363,6 +376,28 @@ def test_viewers_that_leave(box):
                 v.ws.socket.shutdown(socket.SHUT_RDWR if how == "cut" else socket.SHUT_WR)
             stays.send(f"echo after-''{how}\n")
             stays.until(f"after-{how}\r\n".encode())
+
+
+def test_ends_in_the_middle_of_everything(box):
+    """#4110, #4178: a PTY that closed while others wrote took the daemon with it."""
+    for i in range(5):
+        name = create(box, f"middle{i}")
+        with contextlib.ExitStack() as stack:
+            viewers = [stack.enter_context(connect(box, name)) for _ in range(6)]
+            for v in viewers:
+                v.connected()
+            viewers[0].send("yes\n")
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                writers = [pool.submit(lambda v=v: [v.send("x" * 1000) for _ in range(20)]) for v in viewers[1:]]
+                leaver = pool.submit(viewers.pop().ws.close)
+                deleter = pool.submit(box.request, "DELETE", f"/process/pty/{name}")
+                assert deleter.result().status == 200
+                leaver.result()
+                for w in writers:
+                    assert w.exception() is None or isinstance(w.exception(), ConnectionClosed)
+            for v in viewers:
+                assert v.ends() == (1011, {"exitCode": 137, "exitReason": "SIGKILL"})
+    assert box.sh("echo lives") == "lives\n"
 
 
 def test_limit_of_viewers(box):
