@@ -28,6 +28,7 @@
 #include "runnerd/launcher/instance.h"
 #include "runnerd/launcher/launcher.h"
 
+enum { TERMINALS = 262144 }; /* for all sandboxes: 256 each of a thousand */
 enum { FD_WORKER = 3, DRAIN_MS = 5000, NET_MS = 5000, BANDWIDTH = 1000, BANDWIDTH_MAX = 100000 };
 
 struct options {
@@ -227,6 +228,28 @@ static void look_at_core_pattern(void)
                NULL);
 }
 
+/* Terminals are counted for the whole host: without room for all, a few sandboxes that take their
+ * share would leave none to the others. What is never opened costs nothing. */
+static void make_room_for_terminals(void)
+{
+    static const char path[] = "/proc/sys/kernel/pty/max";
+    struct dt_err err;
+    char wanted[16];
+    unsigned long long most;
+    DT_AUTO_BUF struct dt_buf now;
+    dt_buf_init(&now, 64);
+    (void)snprintf(wanted, sizeof(wanted), "%d", TERMINALS);
+    if (dt_fd_read_file(AT_FDCWD, path, &now, &err) < 0)
+        return; /* a kernel without them */
+    struct dt_str rest = dt_buf_str(&now), line;
+    bool enough = dt_str_cut(&rest, '\n', &line) && dt_str_u64(line, INT32_MAX, &most) == 0 &&
+                  most >= TERMINALS;
+    if (!enough && dt_fd_put(AT_FDCWD, path, wanted, &err) < 0)
+        dt_log(DT_LOG_WARN,
+               "kernel.pty.max cannot be raised: some sandboxes can use up the terminals of all",
+               "err", err.msg, NULL);
+}
+
 static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt_err *err)
 {
     char name[16];
@@ -235,6 +258,7 @@ static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt
                                             .rate = (uint64_t)o->bandwidth * 1000000 / 8};
     (void)snprintf(name, sizeof(name), "%u", l->instance);
     look_at_core_pattern();
+    make_room_for_terminals();
     l->host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     l->host_uts = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
     if (l->host_netns < 0 || l->host_uts < 0)

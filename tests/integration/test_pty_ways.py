@@ -1,5 +1,6 @@
 """PTYs through runnerd: every generation of URLs and credentials, programs of the default snapshot, and runnerd's death."""
 import contextlib
+import pathlib
 import re
 import signal
 import socket
@@ -142,6 +143,8 @@ def test_two_hundred_in_a_sandbox(server, box):
         v.connected().until(PROMPT)
         v.send("python3 -c 'import pty; print(pty.openpty()[0] > 2)'\n")
         v.until(b"True")
+    # what one sandbox takes is not missed by the others
+    assert int(pathlib.Path("/proc/sys/kernel/pty/max").read_text()) >= 262144
 
 
 # --- programs that draw on the whole screen ---
