@@ -91,7 +91,7 @@ static void spool(struct dt_capture *c)
     if (c->name[0] != '\0' || c->spool_failed)
         return;
     c->spool_failed = true;
-    DT_AUTO_FD int dir = open_dir(c->dir);
+    DT_AUTO_FD int dir = c->dir != NULL ? open_dir(c->dir) : -1;
     if (dir < 0)
         return;
     make_room(dir);

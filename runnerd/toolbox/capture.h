@@ -22,7 +22,8 @@ struct dt_capture {
     bool spool_failed;
 };
 
-/* `dir` (kept; made with 0700 when needed) and `suffix` (kept) name the file to come. */
+/* `dir` (kept; made with 0700 when needed; NULL: no file) and `suffix` (kept) name the file to
+ * come. */
 void dt_capture_init(struct dt_capture *c, size_t limit, const char *dir, const char *suffix);
 void dt_capture_done(struct dt_capture *c);
 /* A full disk, or more than DT_CAPTURE_FILE_MAX, ends the file; counting goes on. Only memory can

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -19,7 +20,7 @@ enum {
 };
 
 /*
- * RUNNING  -> KILLED | DRAINING      the program runs
+ * RUNNING  -> KILLED | DRAINING      the program runs, or ends by itself within its grace
  * KILLED   -> DRAINING | OVER        its time is over or nobody wants it; it will be reaped soon
  * DRAINING -> OVER                   it was reaped; what it printed is being read
  * OVER                               on_end was called; pipes that others hold open are still
@@ -41,9 +42,14 @@ struct dt_command {
     uv_pipe_t pipes[2];
     struct dt_capture captures[2];
     bool split;
+    bool paused;
+    bool asked_to_end; /* its grace runs */
+    pid_t leader;      /* its session's number as well */
+    uint64_t grace_ms;
     struct dt_process_watch watch;
     struct dt_command *next_lingering;
     void (*on_end)(void *ctx, const struct dt_command_end *end);
+    void (*on_out)(void *ctx, const char *p, size_t n);
     void *ctx;
 };
 
@@ -52,6 +58,7 @@ static char *read_buffer;
 static struct dt_command *lingering; /* newest first */
 
 static void over(struct dt_command *c);
+static void on_timer(uv_timer_t *t);
 
 static void forget_lingering(const struct dt_command *c)
 {
@@ -110,9 +117,14 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         close_pipe(c, s);
         return;
     }
+    bool errors = s == (uv_stream_t *)&c->pipes[1];
     c->fresh = true;
-    if (c->state != OVER)
-        dt_capture_add(&c->captures[s == (uv_stream_t *)&c->pipes[1]], buf->base, (size_t)n);
+    if (c->state == OVER)
+        return;
+    if (c->on_out != NULL && !errors)
+        c->on_out(c->ctx, buf->base, (size_t)n);
+    else
+        dt_capture_add(&c->captures[errors], buf->base, (size_t)n);
 }
 
 /* Background processes keep our pipes; too many of them would use up our descriptors. */
@@ -151,10 +163,19 @@ static void over(struct dt_command *c)
         linger(c);
 }
 
-static void kill_tree(struct dt_command *c)
+/* A program that may leave something half-made is asked first. */
+static void stop(struct dt_command *c)
 {
-    c->state = KILLED;
-    dt_process_kill_tree(c->watch.pid, c->marker);
+    uint64_t wait_ms = KILL_MS;
+    if (c->grace_ms > 0 && !c->asked_to_end) {
+        c->asked_to_end = true;
+        wait_ms = c->grace_ms;
+        (void)kill(-c->leader, SIGTERM);
+    } else {
+        c->state = KILLED;
+        dt_process_kill_tree(c->leader, c->marker);
+    }
+    (void)uv_timer_start(&c->timer, on_timer, wait_ms, 0);
 }
 
 static void on_timer(uv_timer_t *t)
@@ -163,14 +184,15 @@ static void on_timer(uv_timer_t *t)
     switch (c->state) {
     case RUNNING:
         c->timed_out = true;
-        kill_tree(c);
-        (void)uv_timer_start(t, on_timer, KILL_MS, 0);
+        stop(c);
         break;
     case KILLED:
         dt_log(DT_LOG_WARN, "a killed command does not end", NULL);
         over(c);
         break;
     case DRAINING:
+        if (c->paused)
+            break;
         if (c->fresh && dt_clock_ms() - c->drain_ms < DRAIN_MAX_MS) {
             c->fresh = false;
             break;
@@ -186,6 +208,8 @@ static void on_exit_status(void *ctx, int status)
 {
     struct dt_command *c = ctx;
     c->reaped = true;
+    if (c->asked_to_end) /* what it started may not have listened */
+        dt_process_kill_tree(c->leader, c->marker);
     c->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (c->state == OVER) {
         release(c);
@@ -236,7 +260,7 @@ static int spawn(struct dt_command *c, struct dt_toolbox *tb, const struct dt_co
         .argv = o->argv,
         .env = env,
         .cwd = o->cwd,
-        .in = -1,
+        .in = o->in > 0 ? o->in : -1,
         .out = out,
         .errors = o->split ? errors : out,
         .extra = {o->extra[0], o->extra[1]},
@@ -245,6 +269,7 @@ static int spawn(struct dt_command *c, struct dt_toolbox *tb, const struct dt_co
     pid_t pid;
     if (dt_process_spawn(&p, &pid, err) < 0)
         return -1;
+    c->leader = pid;
     dt_process_watch(&c->watch, pid, on_exit_status, c);
     return 0;
 }
@@ -257,9 +282,11 @@ static struct dt_command *make(struct dt_toolbox *tb, const struct dt_command_op
     char random[25];
     dt_rand_alnum(random, 24);
     (void)snprintf(c->marker, sizeof(c->marker), "DAYTONA_COMMAND_ID=%s", random);
-    dt_capture_init(&c->captures[0], o->limit, tb->output_dir, o->split ? "stdout" : "output");
-    dt_capture_init(&c->captures[1], o->limit, tb->output_dir, "stderr");
+    const char *dir = o->no_file ? NULL : tb->output_dir;
+    dt_capture_init(&c->captures[0], o->limit, dir, o->split ? "stdout" : "output");
+    dt_capture_init(&c->captures[1], o->limit, dir, "stderr");
     c->split = o->split;
+    c->grace_ms = o->grace_ms;
     c->start_ms = dt_clock_ms();
     (void)uv_timer_init(tb->loop, &c->timer);
     c->timer.data = c;
@@ -287,6 +314,7 @@ int dt_command_start(struct dt_toolbox *tb, const struct dt_command_opts *o,
         return -1;
     }
     c->on_end = o->on_end;
+    c->on_out = o->on_out;
     c->ctx = o->ctx;
     if (o->timeout_ms > 0)
         (void)uv_timer_start(&c->timer, on_timer, o->timeout_ms, 0);
@@ -297,8 +325,30 @@ int dt_command_start(struct dt_toolbox *tb, const struct dt_command_opts *o,
 void dt_command_cancel(struct dt_command *c)
 {
     c->on_end = NULL;
-    if (c->state == RUNNING) {
-        kill_tree(c);
-        (void)uv_timer_start(&c->timer, on_timer, KILL_MS, 0);
-    }
+    c->on_out = NULL;
+    dt_command_resume(c);
+    if (c->state == RUNNING)
+        stop(c);
+}
+
+/* The pipe that is read is the first; what it holds stays there. */
+void dt_command_pause(struct dt_command *c)
+{
+    uv_stream_t *s = (uv_stream_t *)&c->pipes[0];
+    if (c->paused || uv_is_closing((uv_handle_t *)s))
+        return;
+    c->paused = true;
+    (void)uv_read_stop(s);
+}
+
+void dt_command_resume(struct dt_command *c)
+{
+    uv_stream_t *s = (uv_stream_t *)&c->pipes[0];
+    if (!c->paused)
+        return;
+    c->paused = false;
+    c->drain_ms = dt_clock_ms();
+    c->fresh = true;
+    if (!uv_is_closing((uv_handle_t *)s))
+        (void)uv_read_start(s, on_alloc, on_read);
 }
