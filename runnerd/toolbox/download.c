@@ -6,6 +6,7 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "toolbox/files.h"
+#include "toolbox/sdk.h"
 
 enum {
     CHUNK = 128 * 1024,
@@ -13,6 +14,7 @@ enum {
     STEP = 4,           /* chunks per turn of the loop */
     BODY_MAX = 4 * 1024 * 1024,
     NAME_MAX_BYTES = 4096,
+    TYPED_ERRORS = 120, /* clients from 0.120 on read JSON in the parts of a bulk download */
 };
 
 /* --- names in headers --- */
@@ -75,8 +77,7 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
 
 /* --- opening --- */
 
-/* Opens a regular file without ever waiting for the other end of a pipe. */
-static int open_regular(const char *path, struct stat *st, struct dt_err *err)
+int dt_files_open_regular(const char *path, struct stat *st, struct dt_err *err)
 {
     if (stat(path, st) < 0)
         return dt_reply_file_errno(err, errno, path);
@@ -354,7 +355,7 @@ void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req,
     DT_AUTO_FREE char *path = dt_guest_path(&tb->guest, q.path, &err);
     dt_tb_path_query_done(&q);
     struct stat st;
-    DT_AUTO_FD int fd = path != NULL ? open_regular(path, &st, &err) : -1;
+    DT_AUTO_FD int fd = path != NULL ? dt_files_open_regular(path, &st, &err) : -1;
     struct download *d = fd >= 0 ? download_new(tb, req) : NULL;
     if (d == NULL) {
         if (fd >= 0)
@@ -379,9 +380,24 @@ static int part_head(struct download *d, struct dt_buf *out, const char *kind, c
     return dt_buf_addf(out, err, "\r\nContent-Type: %s\r\n", type);
 }
 
+/* Old clients show the part as it is. */
+static int plain_error_part(struct download *d, struct dt_buf *out, const char *path,
+                            const struct dt_err *why, struct dt_err *err)
+{
+    DT_AUTO_BUF struct dt_buf clean;
+    dt_buf_init(&clean, 4 * sizeof(why->msg));
+    if (part_head(d, out, "form-data; name=\"error\"", path, "text/plain; charset=utf-8", err) <
+            0 ||
+        dt_buf_addz(out, "\r\n", err) < 0 || dt_utf8_repair(&clean, dt_str_z(why->msg), err) < 0)
+        return -1;
+    return dt_buf_adds(out, dt_buf_str(&clean), err);
+}
+
 static int error_part(struct download *d, struct dt_buf *out, const char *path,
                       const struct dt_err *why, struct dt_err *err)
 {
+    if (dt_sdk_is_before(d->req, 0, TYPED_ERRORS))
+        return plain_error_part(d, out, path, why, err);
     DT_AUTO_JSON json_t *j = dt_reply_error_json(d->req, why);
     if (j == NULL)
         return dt_err_set(err, DT_E_NOMEM, "bulk download");
@@ -423,7 +439,7 @@ static enum sent next_part(struct download *d)
     DT_AUTO_FREE char *full =
         dt_guest_path(&d->tb->guest, dt_str(path, json_string_length(text)), &why);
     struct stat st;
-    d->fd = full != NULL ? open_regular(full, &st, &why) : -1;
+    d->fd = full != NULL ? dt_files_open_regular(full, &st, &why) : -1;
     int r =
         d->fd >= 0 ? file_part(d, &out, path, &st, &err) : error_part(d, &out, path, &why, &err);
     if (r < 0)
