@@ -24,6 +24,9 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_USER_HOME_DIR] = dt_op_user_home_dir,
     [DT_TB_PROJECT_DIR] = dt_op_user_home_dir,
     [DT_TB_WORK_DIR] = dt_op_work_dir,
+    [DT_TB_INIT] = dt_op_init,
+    [DT_TB_ENV] = dt_op_env,
+    [DT_TB_SYSTEM_METRICS] = dt_op_system_metrics,
     [DT_TB_PORT_LIST] = dt_op_port_list,
     [DT_TB_PORT_IN_USE] = dt_op_port_in_use,
 };

@@ -41,6 +41,9 @@ dt_toolbox_op dt_op_git_clone;
 dt_toolbox_op dt_op_version;
 dt_toolbox_op dt_op_user_home_dir;
 dt_toolbox_op dt_op_work_dir;
+dt_toolbox_op dt_op_init;
+dt_toolbox_op dt_op_env;
+dt_toolbox_op dt_op_system_metrics;
 dt_toolbox_op dt_op_port_list;
 dt_toolbox_op dt_op_port_in_use;
 
