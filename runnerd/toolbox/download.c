@@ -46,6 +46,23 @@ static int add_latin1(struct dt_buf *out, struct dt_str name, struct dt_err *err
     return 0;
 }
 
+static int add_twice(struct dt_buf *out, struct dt_str name, struct dt_err *err)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        unsigned char put[2] = {c, 0};
+        size_t len = c == '\r' || c == '\n' || c == '\0' ? 0 : 1;
+        if (c == '"' || c == '\\' || c >= 0x80) {
+            put[0] = c < 0x80 ? '\\' : (unsigned char)(0xc0 | c >> 6);
+            put[1] = c < 0x80 ? c : (unsigned char)(0x80 | (c & 0x3f));
+            len = 2;
+        }
+        if (dt_buf_add(out, put, len, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_percent(struct dt_buf *out, struct dt_str name, struct dt_err *err)
 {
     for (size_t i = 0; i < name.n; i++) {
@@ -60,7 +77,7 @@ static int add_percent(struct dt_buf *out, struct dt_str name, struct dt_err *er
     return 0;
 }
 
-int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
+int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name, bool twice,
                          struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf clean;
@@ -69,7 +86,7 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
         name.n = NAME_MAX_BYTES;
     if (dt_utf8_repair(&clean, name, err) < 0 ||
         dt_buf_addf(out, err, "%s; filename=\"", kind) < 0 ||
-        add_latin1(out, dt_buf_str(&clean), err) < 0 ||
+        (twice ? add_twice : add_latin1)(out, dt_buf_str(&clean), err) < 0 ||
         dt_buf_addz(out, "\"; filename*=utf-8''", err) < 0)
         return -1;
     return add_percent(out, dt_buf_str(&clean), err);
@@ -277,7 +294,7 @@ static int add_headers(struct dt_http_req *req, const char *path, const char *da
     dt_buf_init(&disposition, (size_t)32 * NAME_MAX_BYTES);
     const char *slash = strrchr(path, '/');
     struct dt_str name = dt_str_z(slash != NULL ? slash + 1 : path);
-    if (dt_files_disposition(&disposition, "attachment", name, err) < 0)
+    if (dt_files_disposition(&disposition, "attachment", name, false, err) < 0)
         return -1;
     dt_http_req_add_header(req, "Content-Type", DT_STR("application/octet-stream"));
     dt_http_req_add_header(req, "Content-Description", DT_STR("File Transfer"));
@@ -375,7 +392,7 @@ static int part_head(struct download *d, struct dt_buf *out, const char *kind, c
 {
     if (dt_buf_addf(out, err, "%s--%s\r\nContent-Disposition: ", d->next > 1 ? "\r\n" : "",
                     d->boundary) < 0 ||
-        dt_files_disposition(out, kind, dt_str_z(path), err) < 0)
+        dt_files_disposition(out, kind, dt_str_z(path), dt_sdk_is_python(d->req), err) < 0)
         return -1;
     return dt_buf_addf(out, err, "\r\nContent-Type: %s\r\n", type);
 }

@@ -22,9 +22,8 @@ int dt_files_remove_tree(const char *path, struct dt_err *err) DT_MUST_CHECK;
  * when the destination is there. */
 int dt_files_move(const char *from, const char *to, struct dt_err *err) DT_MUST_CHECK;
 /* `attachment; filename="latin1"; filename*=utf-8''percent`, or with `form-data; name="file"` in
- * front.
- */
-int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
+ * front. `twice`: the first one is UTF-8 of which each byte was made a character of UTF-8 again. */
+int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name, bool twice,
                          struct dt_err *err) DT_MUST_CHECK;
 
 #endif

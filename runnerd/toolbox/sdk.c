@@ -24,6 +24,12 @@ bool dt_sdk_is_before(const struct dt_http_req *req, unsigned major, unsigned mi
     return v[0] < major || (v[0] == major && v[1] < minor);
 }
 
+bool dt_sdk_is_python(const struct dt_http_req *req)
+{
+    struct dt_str source = dt_http_req_header(req, "X-Daytona-Source");
+    return dt_str_starts(source, DT_STR("sdk-python")) || dt_str_eq(source, DT_STR("python-sdk"));
+}
+
 bool dt_sdk_is_strict(const struct dt_http_req *req)
 {
     return dt_str_eq(dt_http_req_header(req, "X-Daytona-Source"), DT_STR("sdk-go")) &&

@@ -8,6 +8,8 @@
 /* Whether it says a version X.Y.Z (with any suffix) and that is below major.minor. False for
  * development versions, those that cannot be read, and without the header. */
 bool dt_sdk_is_before(const struct dt_http_req *req, unsigned major, unsigned minor);
+/* The Python clients. Their multipart reader ignores `filename*`, and decodes `filename` twice. */
+bool dt_sdk_is_python(const struct dt_http_req *req);
 /* The Go client before 0.188 refuses answers with members that it does not know. One that says no
  * version is taken for old. */
 bool dt_sdk_is_strict(const struct dt_http_req *req);
