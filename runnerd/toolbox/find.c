@@ -271,7 +271,7 @@ static void start(struct dt_http_req *req, struct find *f, void (*work)(void *ct
     f->req = req;
     f->working = true;
     dt_http_req_on_done(req, on_gone, f);
-    if (dt_work_start(work, done, f, &err) == 0)
+    if (dt_work_start_long(work, done, f, &err) == 0)
         return;
     f->working = false;
     dt_reply_error(req, &err);

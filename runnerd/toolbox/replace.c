@@ -157,7 +157,7 @@ static int start(struct replace *r, struct dt_str body, struct dt_err *err)
     r->subst.value = r->in.new_value;
     r->subst.cancelled = &r->cancelled;
     r->working = true;
-    if (dt_work_start(work, work_done, r, err) == 0)
+    if (dt_work_start_long(work, work_done, r, err) == 0)
         return 0;
     r->working = false;
     return -1;
