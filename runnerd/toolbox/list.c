@@ -180,7 +180,7 @@ static void on_idle(uv_idle_t *idle)
 {
     struct list *l = idle->data;
     DT_AUTO_BUF struct dt_buf out;
-    dt_buf_init(&out, (size_t)STEP * 8192);
+    dt_buf_init(&out, (size_t)STEP * 32768);
     size_t end = l->at + STEP < l->n ? l->at + STEP : l->n;
     for (; l->at < end; l->at++) {
         if (add_entry(l, &out, l->at) < 0) {

@@ -1,1 +1,3 @@
 dt_fuzz(multipart toolbox)
+dt_fuzz(glob toolbox)
+dt_fuzz(grep toolbox)

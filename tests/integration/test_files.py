@@ -1,5 +1,6 @@
 """The file operations of daytona-toolbox as pid 1: find, search, replace, levels, forms, and what the contract's list
 of known bugs says of files (tests name its numbers)."""
+import http.client
 import json
 import os
 import re
@@ -172,6 +173,23 @@ def test_find_does_not_hold_others_up(real):
     connection.close()
 
 
+def test_long_searches_leave_room_for_others(real):
+    """Any number of them: short work has a thread of its own, and those that wait come to their turn."""
+    real.sh("mkdir wide; yes | head -c 600 > wide/f; truncate -s 500G wide/f; mkdir small; echo hit > small/f")
+    waiting = []
+    for _ in range(8):
+        waiting.append(real.connection())
+        waiting[-1].request("GET", "/files/find?path=wide&pattern=nope")
+    assert [f["name"] for f in real.get("/files?path=small").json] == ["f"]
+    assert real.post("/files/move?source=small/f&destination=small/g").status == 200
+    late = real.connection()
+    late.request("GET", "/files/find?path=small&pattern=hit")
+    for connection in waiting:
+        connection.close()
+    assert json.loads(late.getresponse().read()) == [{"file": "small/g", "line": 1, "content": "hit"}]
+    wait_for(lambda: len(os.listdir(f"/proc/{real.pid}/task")) == 1)
+
+
 # --- search ---
 
 def test_search(here):
@@ -257,6 +275,32 @@ def test_replace_keeps_the_owner(root):
 
 
 # --- list and info ---
+
+def test_11_2_1_every_failure_says_why(here):
+    """With its status in the body, and in the members where each generation of clients looks."""
+    here.sh("cd here; mkdir d; touch f")
+    body, headers = form([("nothing", None, b"x")])
+    calls = [("GET", "/files?path=here/none", None, 404), ("GET", "/files?path=here/f", None, 400), ("GET", "/files?depth=0", None, 400),
+             ("GET", "/files/info", None, 400), ("GET", "/files/info?path=here/none", None, 404),
+             ("GET", "/files/info?path=here/f/x", None, 400), ("GET", "/files/info?path=/root/x", None, 403),
+             ("POST", "/files/folder?path=here/f&mode=755", None, 400), ("POST", "/files/folder?path=here/x&mode=8", None, 400),
+             ("DELETE", "/files?path=here/none", None, 404), ("DELETE", "/files?path=here/d", None, 400),
+             ("POST", "/files/move?source=here/f&destination=here/d", None, 409), ("POST", "/files/move", None, 400),
+             ("POST", "/files/move?source=here/none&destination=here/x", None, 404),
+             ("POST", "/files/permissions?path=here/f&mode=9", None, 400), ("POST", "/files/permissions?path=here/none&mode=644", None, 404),
+             ("GET", "/files/find?path=here", None, 400), ("GET", "/files/search?path=here&pattern=%5B", None, 400),
+             ("POST", "/files/replace", "{}", 400), ("POST", "/files/upload?path=here/x", body, 400),
+             ("POST", "/files/upload-v2?path=here/d", body, 400), ("POST", "/files/bulk-upload", b"x", 400),
+             ("POST", "/files/bulk-download", "{}", 400), ("GET", "/files/download?path=here/none", None, 404),
+             ("GET", "/files/download?path=here/%zz", None, 400), ("GET", "/port/x/in-use", None, 400), ("POST", "/init", "{}", 400)]
+    for method, target, content, status in calls:
+        answer = here.request(method, target, content, headers if content is body else {})
+        assert answer.status == status, (target, answer.body)
+        assert answer.headers["Content-Type"].startswith("application/json")
+        told = answer.json
+        assert told["statusCode"] == status and told["message"] and told["error"] == told["message"] and told["code"], target
+        assert told["source"] == "DAYTONA_DAEMON" and told["method"] == method and target.startswith(told["path"])
+
 
 def test_list_levels(here):
     here.sh("cd here; mkdir -p a/b/c; touch a/1 a/b/2 a/b/c/3 z; ln -s a l")
@@ -480,6 +524,21 @@ def test_full_disk_in_forms(root):
     assert answer.status == 400 and len(answer.json["errors"]) == 1
     assert "No space left" in answer.json["errors"][0]
     assert root.sh("ls -A small; cat small/f small/g; umount small; rmdir small") == "f\ng\nold\nfits"
+
+
+def test_a_file_that_shrinks_ends_the_answer(real):
+    """Without its last boundary, or short of its length: the client sees that something is missing."""
+    for method, target, body in (("POST", "/files/bulk-download", json.dumps({"paths": ["f"]})),
+                                 ("GET", "/files/download?path=f", None)):
+        real.sh("truncate -s 300M f")
+        connection = real.connection()
+        connection.request(method, target, body)
+        response = connection.getresponse()
+        response.read(1000)
+        real.sh("truncate -s 1000 f")
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+        connection.close()
 
 
 def test_a_slow_reader_holds_nobody_up(real):
