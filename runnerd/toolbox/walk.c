@@ -50,7 +50,7 @@ static int batch_add(struct batch *b, const struct dirent *e, struct dt_err *err
 {
     if (b->n == b->cap) {
         size_t cap = b->cap == 0 ? 32 : b->cap * 2;
-        struct name **more = reallocarray((void *)b->list, cap, sizeof(*more));
+        struct name **more = reallocarray((void *)b->list, cap, sizeof(void *));
         if (more == NULL)
             return dt_err_set(err, DT_E_NOMEM, "folder of %zu entries", cap);
         b->list = more;
@@ -76,7 +76,7 @@ static int batch_read(struct batch *b, DIR *d, struct dt_err *err)
             return -1;
     }
     if (b->n > 1)
-        qsort((void *)b->list, b->n, sizeof(*b->list), by_name);
+        qsort((void *)b->list, b->n, sizeof(void *), by_name);
     return 0;
 }
 
@@ -129,7 +129,7 @@ static unsigned char type_of(int dir, const struct name *one)
 static int walk_name(struct state *s, int dir, const struct name *one, unsigned level)
 {
     size_t before = s->path.n;
-    bool slash = before > 0 && s->path.p[before - 1] != '/';
+    bool slash = s->path.p != NULL && before > 0 && s->path.p[before - 1] != '/';
     if ((slash && dt_buf_addz(&s->path, "/", s->err) < 0) ||
         dt_buf_addz(&s->path, one->text, s->err) < 0)
         return -1;
