@@ -6,6 +6,7 @@
 #include "gen/rest_api.h"
 #include "model/preview.h"
 #include "net/proxy.h"
+#include "runnerd/vitals.h"
 
 enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024 };
 
@@ -394,6 +395,14 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *
     if (check_open(l, &err) < 0 ||
         (port == 0 && split_port(&opts.target, &target, &port, &err) < 0)) {
         dt_reply_error(req, &err, in->source);
+        return;
+    }
+    if (port == 0 && dt_vitals_asked(req, opts.target)) {
+        if (in->request_id != NULL)
+            dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
+        if (!in->quiet)
+            dt_live_touch(l);
+        dt_vitals_serve(rd, req, l, in->source);
         return;
     }
     struct forward *f = forward_new(rd, l, in);

@@ -41,6 +41,8 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         l->cpu_ms = 0;
     }
     l->starts = row->starts;
+    if (row->signing_epoch > l->signing_epoch) /* the row may be older than a rotation */
+        l->signing_epoch = row->signing_epoch;
     l->is_public = row->is_public;
     (void)snprintf(l->target, sizeof(l->target), "%s", row->target);
     l->cpu_millis = row->res.cpu_millis;

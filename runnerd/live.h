@@ -26,6 +26,7 @@ struct dt_live {
     enum dt_sandbox_desired desired;
     struct dt_sandbox_timers timers;
     int64_t starts;
+    int64_t signing_epoch;             /* of its file URLs */
     char token[DT_PREVIEW_TOKEN_SIZE]; /* of its previews, until the next start */
     int64_t cpu_millis, memory_mib, disk_mib;
     struct dt_resources held; /* of its organization's quota */

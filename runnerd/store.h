@@ -38,9 +38,10 @@ struct dt_sandbox_row {
     char *volumes;
     int64_t created_ms, updated_ms, activity_ms;
     enum dt_backup_state backup;
-    int64_t backup_ms; /* the last complete one; 0 = there was none */
-    char *forked_from; /* id of the sandbox whose files it began with */
-    bool lost;         /* its files are neither on the disk nor in an archive */
+    int64_t backup_ms;     /* the last complete one; 0 = there was none */
+    char *forked_from;     /* id of the sandbox whose files it began with */
+    bool lost;             /* its files are neither on the disk nor in an archive */
+    int64_t signing_epoch; /* read only; see dt_store_sandbox_rotate() */
 };
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r);
@@ -62,6 +63,9 @@ int dt_store_sandbox_edit(struct dt_db_conn *c, const struct dt_sandbox_row *r,
 /* Of the backup alone; `backup_ms` 0 leaves the time of the last one. */
 int dt_store_sandbox_backup(struct dt_db_conn *c, const char *id, enum dt_backup_state state,
                             int64_t backup_ms, struct dt_err *err) DT_MUST_CHECK;
+/* Begins another epoch of the sandbox's file URLs and says which. NOT_FOUND. */
+int dt_store_sandbox_rotate(struct dt_db_conn *c, const char *id, int64_t *epoch,
+                            struct dt_err *err) DT_MUST_CHECK;
 int dt_store_sandbox_activity(struct dt_db_conn *c, const char *id, int64_t activity_ms,
                               struct dt_err *err) DT_MUST_CHECK;
 /* Removes rows destroyed before `before_ms` and signed URLs that ended. */

@@ -63,6 +63,7 @@ static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_
         .forked_from = text(q, 29, &failed),
         .lost = dt_db_int(q, 30) != 0,
         .volumes = text(q, 31, &failed),
+        .signing_epoch = dt_db_int(q, 32),
     };
     text_id(q, 0, r.id);
     text_id(q, 1, r.org);
@@ -145,8 +146,8 @@ int dt_store_sandbox_get(struct dt_db_conn *c, const char *id, struct dt_sandbox
                          struct dt_err *err)
 {
     struct dt_db_rows *q;
-    if (dt_db_query(c, "SELECT " COLUMNS " FROM sandbox WHERE id = ?1", DT_DB_ARGS(dt_db_t(id)), &q,
-                    err) < 0)
+    if (dt_db_query(c, "SELECT " COLUMNS ", signing_epoch FROM sandbox WHERE id = ?1",
+                    DT_DB_ARGS(dt_db_t(id)), &q, err) < 0)
         return -1;
     int got = dt_db_next(q, err);
     int result = got > 0 ? read_row(q, r, err) : -1;
@@ -198,6 +199,24 @@ int dt_store_sandbox_backup(struct dt_db_conn *c, const char *id, enum dt_backup
                      NULL, err);
 }
 
+int dt_store_sandbox_rotate(struct dt_db_conn *c, const char *id, int64_t *epoch,
+                            struct dt_err *err)
+{
+    struct dt_db_rows *q;
+    if (dt_db_query(c,
+                    "UPDATE sandbox SET signing_epoch = signing_epoch + 1 WHERE id = ?1 "
+                    "RETURNING signing_epoch",
+                    DT_DB_ARGS(dt_db_t(id)), &q, err) < 0)
+        return -1;
+    int got = dt_db_next(q, err);
+    if (got > 0)
+        *epoch = dt_db_int(q, 0);
+    dt_db_end(q);
+    if (got == 0)
+        return dt_err_set(err, DT_E_NOT_FOUND, "Sandbox with ID or name %s not found", id);
+    return got > 0 ? 0 : -1;
+}
+
 int dt_store_sandbox_activity(struct dt_db_conn *c, const char *id, int64_t activity_ms,
                               struct dt_err *err)
 {
@@ -241,8 +260,8 @@ int dt_store_sandbox_all(struct dt_db_conn *c,
                          void *ctx, struct dt_err *err)
 {
     struct dt_db_rows *q;
-    if (dt_db_query(c, "SELECT " COLUMNS " FROM sandbox WHERE state <> 'destroyed'", NULL, &q,
-                    err) < 0)
+    if (dt_db_query(c, "SELECT " COLUMNS ", signing_epoch FROM sandbox WHERE state <> 'destroyed'",
+                    NULL, &q, err) < 0)
         return -1;
     return each_row(q, each, ctx, err);
 }
@@ -253,7 +272,7 @@ int dt_store_sandbox_forks(struct dt_db_conn *c, const char *id, bool destroyed,
 {
     struct dt_db_rows *q;
     if (dt_db_query(c,
-                    "SELECT " COLUMNS " FROM sandbox WHERE forked_from = ?1 AND "
+                    "SELECT " COLUMNS ", signing_epoch FROM sandbox WHERE forked_from = ?1 AND "
                     "(?2 OR state <> 'destroyed') ORDER BY created_ms, id",
                     DT_DB_ARGS(dt_db_t(id), dt_db_i(destroyed)), &q, err) < 0)
         return -1;
@@ -364,7 +383,7 @@ int dt_store_sandbox_list(struct dt_db_conn *c, const struct dt_sandbox_filter *
                                               dt_db_i(f->limit),    dt_db_i(f->offset)};
     memcpy(args + MATCH_ARGS, rest, sizeof(rest));
     if (dt_db_query(c,
-                    "SELECT " COLUMNS " FROM sandbox WHERE " MATCHES
+                    "SELECT " COLUMNS ", signing_epoch FROM sandbox WHERE " MATCHES
                     "AND (?23 IS NULL OR (created_ms, id) < (?24, ?23)) "
                     "ORDER BY CASE WHEN ?22 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "
                     "CASE WHEN ?22 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, "

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/utf8.h"
+
 enum { VIOLATIONS_MAX = 480, PATH_MAX_TEXT = 200 };
 
 /* What was found wrong, all of it, as far as the text of an error reaches. */
@@ -290,7 +292,8 @@ static int add_pair(const struct dt_schema_object *o, struct dt_str pair, json_t
         const struct dt_schema_field *f = &o->fields[i];
         if (key.n == 0 || strcmp(f->name, key.p) != 0)
             continue;
-        json_t *j = typed(f->node, value.p != NULL ? value.p : "", value.n);
+        const char *text = value.p != NULL ? value.p : "";
+        json_t *j = f->bytes ? json_stringn_nocheck(text, value.n) : typed(f->node, text, value.n);
         json_t *old = json_object_get(all, f->name);
         if (j == NULL)
             return dt_err_set(err, DT_E_INVALID, "%s is not valid UTF-8", f->name);
@@ -343,11 +346,24 @@ static json_t *hidden(const json_t *value)
     return all;
 }
 
+/* Bytes need not be UTF-8, and what is shown must be. */
+static json_t *readable(const json_t *value)
+{
+    DT_AUTO_BUF struct dt_buf clean;
+    struct dt_str raw = dt_str(json_string_value(value), json_string_length(value));
+    dt_buf_init(&clean, 3 * raw.n + 16);
+    return dt_utf8_repair(&clean, raw, NULL) == 0
+               ? json_stringn(clean.p != NULL ? clean.p : "", clean.n)
+               : NULL;
+}
+
 static json_t *shown_value(const struct dt_schema_field *f, json_t *value)
 {
     const struct dt_schema_node *node = f->node;
     if (f->secret)
         return hidden(value);
+    if (f->bytes)
+        return readable(value);
     if (node->type == DT_SCHEMA_OBJECT && node->nfields > 0)
         return shown(node->fields, node->nfields, value);
     return json_incref(value);

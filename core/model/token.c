@@ -6,6 +6,7 @@
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
+#include "base/base64.h"
 #include "base/rand.h"
 
 void dt_api_key_make(char out[DT_API_KEY_SIZE])
@@ -53,6 +54,38 @@ static void mac(const uint8_t secret[DT_SECRET_SIZE], const char *text, uint8_t 
     const unsigned char *done = HMAC(EVP_sha256(), secret, DT_SECRET_SIZE,
                                      (const unsigned char *)text, strlen(text), out, &n);
     assert(done != NULL && n == DT_HASH_SIZE);
+}
+
+void dt_file_key(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t epoch,
+                 char out[DT_FILE_KEY_SIZE])
+{
+    char text[128], hex[2 * DT_HASH_SIZE + 1];
+    uint8_t digest[DT_HASH_SIZE];
+    (void)snprintf(text, sizeof(text), "files %s %lld", id, (long long)epoch);
+    mac(secret, text, digest);
+    dt_hex(digest, sizeof(digest), hex);
+    (void)snprintf(out, DT_FILE_KEY_SIZE, "sgk_%s", hex);
+}
+
+bool dt_file_signature_fits(const char *key, const char *method, struct dt_str path,
+                            struct dt_str expires, struct dt_str signature)
+{
+    const struct dt_str version = DT_STR("v1_");
+    uint8_t want[DT_HASH_SIZE];
+    unsigned n = DT_HASH_SIZE;
+    DT_AUTO_BUF struct dt_buf text, given;
+    dt_buf_init(&text, path.n + expires.n + 64);
+    dt_buf_init(&given, DT_HASH_SIZE + 1);
+    if (!dt_str_starts(signature, version) ||
+        dt_base64url_decode(&given, dt_str(signature.p + version.n, signature.n - version.n),
+                            NULL) < 0 ||
+        given.n != DT_HASH_SIZE || dt_buf_addf(&text, NULL, "v1:files:%s:", method) < 0 ||
+        dt_buf_adds(&text, path, NULL) < 0 || dt_buf_addz(&text, ":", NULL) < 0 ||
+        dt_buf_adds(&text, expires, NULL) < 0)
+        return false;
+    return HMAC(EVP_sha256(), key, (int)strlen(key), (const unsigned char *)text.p, text.n, want,
+                &n) != NULL &&
+           dt_equal_secret(given.p, want, sizeof(want));
 }
 
 void dt_preview_token(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,

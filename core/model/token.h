@@ -24,6 +24,17 @@ void dt_api_key_ends(struct dt_str key, char prefix[4], char suffix[4]);
 enum { DT_API_KEY_MASK_SIZE = 27 };
 char *dt_api_key_mask(const char *prefix, const char *suffix, char out[DT_API_KEY_MASK_SIZE]);
 
+/* The key of a sandbox's file URLs, another one for each epoch, nothing stored. Clients sign with
+ * its text. */
+enum { DT_FILE_KEY_SIZE = 69 };
+void dt_file_key(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t epoch,
+                 char out[DT_FILE_KEY_SIZE]);
+/* Whether `signature` is `v1_` and the base64url of HMAC-SHA256 under that key of
+ * `v1:files:METHOD:PATH:EXPIRES`. `expires` is the text that was signed; whether it is over is not
+ * looked at. False without memory. */
+bool dt_file_signature_fits(const char *key, const char *method, struct dt_str path,
+                            struct dt_str expires, struct dt_str signature);
+
 /* The token of a sandbox's previews: another one after each start, nothing stored. */
 void dt_preview_token(const uint8_t secret[DT_SECRET_SIZE], const char *id, int64_t starts,
                       char out[DT_PREVIEW_TOKEN_SIZE]);

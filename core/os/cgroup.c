@@ -19,6 +19,7 @@ struct knob {
     const char *v1, *v2;
 };
 static const struct knob memory_limit = {DT_CG_MEMORY, "memory.limit_in_bytes", "memory.max"};
+static const struct knob memory_stat = {DT_CG_MEMORY, "memory.stat", "memory.stat"};
 static const struct knob memory_usage = {DT_CG_MEMORY, "memory.usage_in_bytes", "memory.current"};
 static const struct knob memory_kills = {DT_CG_MEMORY, "memory.oom_control", "memory.events"};
 static const struct knob pids_limit = {DT_CG_PIDS, "pids.max", "pids.max"};
@@ -405,6 +406,19 @@ int dt_cgroup_cpu(struct dt_cgroup_root *r, const char *name, uint64_t *usec, st
     return read_key(r->tree, name, "cpu.stat", "usage_usec", usec, err);
 }
 
+static int read_cache(struct dt_cgroup_root *r, const char *name, uint64_t *bytes,
+                      struct dt_err *err)
+{
+    const char *file;
+    uint64_t active, inactive;
+    int dir = knob_dir(r, &memory_stat, &file);
+    if (read_key(dir, name, file, "active_file", &active, err) < 0 ||
+        read_key(dir, name, file, "inactive_file", &inactive, err) < 0)
+        return -1;
+    *bytes = active + inactive;
+    return 0;
+}
+
 int dt_cgroup_stats(struct dt_cgroup_root *r, const char *name, struct dt_cgroup_stats *stats,
                     struct dt_err *err)
 {
@@ -414,6 +428,7 @@ int dt_cgroup_stats(struct dt_cgroup_root *r, const char *name, struct dt_cgroup
         read_number(r, &memory_limit, name, &s.memory_limit, err) < 0 ||
         read_number(r, &pids_usage, name, &s.pids, err) < 0 ||
         read_key(r->tree, name, "cpu.stat", "usage_usec", &s.cpu_usec, err) < 0 ||
+        read_cache(r, name, &s.cache_bytes, err) < 0 ||
         dt_cgroup_oom_kills(r, name, &s.oom_kills, err) < 0)
         return -1;
     *stats = s;

@@ -106,6 +106,7 @@ struct dt_cgroup_stats {
     uint64_t cpu_usec;
     uint64_t pids;
     uint64_t oom_kills;
+    uint64_t cache_bytes; /* of memory_bytes: files, which the kernel gives back when it must */
 };
 int dt_cgroup_stats(struct dt_cgroup_root *r, const char *name, struct dt_cgroup_stats *stats,
                     struct dt_err *err) DT_MUST_CHECK;

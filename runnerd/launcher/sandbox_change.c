@@ -64,6 +64,7 @@ static void fill_stats(struct dt_sandbox *s, struct dt_lw_stats *out)
         out->cpu_usec = c.cpu_usec;
         out->pids = c.pids;
         out->oom_kills = c.oom_kills;
+        out->cache_bytes = c.cache_bytes;
     }
     char path[32];
     struct dt_disk_usage u;

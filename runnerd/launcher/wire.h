@@ -149,6 +149,7 @@ struct dt_lw_stats {
     uint64_t pids;
     uint64_t disk_used, disk_total; /* bytes; 0 when it does not run */
     uint64_t oom_kills;
+    uint64_t cache_bytes; /* of memory_bytes; 0 also from a launcher that does not tell */
 };
 
 /* The answer to HELLO. */

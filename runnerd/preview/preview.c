@@ -8,6 +8,7 @@
 #include "model/preview.h"
 #include "runnerd/forward.h"
 #include "runnerd/identity/login.h"
+#include "runnerd/preview/file_url.h"
 #include "runnerd/preview/preview_auth.h"
 #include "runnerd/preview/preview_page.h"
 
@@ -137,7 +138,12 @@ static void serve(const struct dt_preview_ask *ask, struct dt_live *l, struct dt
     int got = dt_preview_auth(ask, &pass, &err);
     if (got == 1 && (got = wait_for_login(ask, &err)) == 0)
         return;
-    if (got < 0 || find_target(ask, path, &room, &target, &err) < 0) {
+    int found = -1;
+    if (got == 0)
+        found = find_target(ask, path, &room, &target, &err);
+    else if (dt_file_url_is_signed(ask, path))
+        found = dt_file_url_open(ask, path, &room, &target, &err);
+    if (found < 0) {
         dt_reply_error(ask->req, &err, source);
         return;
     }

@@ -6,6 +6,7 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "toolbox/files.h"
+#include "toolbox/sdk.h"
 
 enum {
     CHUNK = 128 * 1024,
@@ -13,6 +14,7 @@ enum {
     STEP = 4,           /* chunks per turn of the loop */
     BODY_MAX = 4 * 1024 * 1024,
     NAME_MAX_BYTES = 4096,
+    TYPED_ERRORS = 120, /* clients from 0.120 on read JSON in the parts of a bulk download */
 };
 
 /* --- names in headers --- */
@@ -44,6 +46,23 @@ static int add_latin1(struct dt_buf *out, struct dt_str name, struct dt_err *err
     return 0;
 }
 
+static int add_twice(struct dt_buf *out, struct dt_str name, struct dt_err *err)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        unsigned char put[2] = {c, 0};
+        size_t len = c == '\r' || c == '\n' || c == '\0' ? 0 : 1;
+        if (c == '"' || c == '\\' || c >= 0x80) {
+            put[0] = c < 0x80 ? '\\' : (unsigned char)(0xc0 | c >> 6);
+            put[1] = c < 0x80 ? c : (unsigned char)(0x80 | (c & 0x3f));
+            len = 2;
+        }
+        if (dt_buf_add(out, put, len, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_percent(struct dt_buf *out, struct dt_str name, struct dt_err *err)
 {
     for (size_t i = 0; i < name.n; i++) {
@@ -58,7 +77,7 @@ static int add_percent(struct dt_buf *out, struct dt_str name, struct dt_err *er
     return 0;
 }
 
-int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
+int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name, bool twice,
                          struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf clean;
@@ -67,7 +86,7 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
         name.n = NAME_MAX_BYTES;
     if (dt_utf8_repair(&clean, name, err) < 0 ||
         dt_buf_addf(out, err, "%s; filename=\"", kind) < 0 ||
-        add_latin1(out, dt_buf_str(&clean), err) < 0 ||
+        (twice ? add_twice : add_latin1)(out, dt_buf_str(&clean), err) < 0 ||
         dt_buf_addz(out, "\"; filename*=utf-8''", err) < 0)
         return -1;
     return add_percent(out, dt_buf_str(&clean), err);
@@ -75,8 +94,7 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
 
 /* --- opening --- */
 
-/* Opens a regular file without ever waiting for the other end of a pipe. */
-static int open_regular(const char *path, struct stat *st, struct dt_err *err)
+int dt_files_open_regular(const char *path, struct stat *st, struct dt_err *err)
 {
     if (stat(path, st) < 0)
         return dt_reply_file_errno(err, errno, path);
@@ -276,7 +294,7 @@ static int add_headers(struct dt_http_req *req, const char *path, const char *da
     dt_buf_init(&disposition, (size_t)32 * NAME_MAX_BYTES);
     const char *slash = strrchr(path, '/');
     struct dt_str name = dt_str_z(slash != NULL ? slash + 1 : path);
-    if (dt_files_disposition(&disposition, "attachment", name, err) < 0)
+    if (dt_files_disposition(&disposition, "attachment", name, false, err) < 0)
         return -1;
     dt_http_req_add_header(req, "Content-Type", DT_STR("application/octet-stream"));
     dt_http_req_add_header(req, "Content-Description", DT_STR("File Transfer"));
@@ -354,7 +372,7 @@ void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req,
     DT_AUTO_FREE char *path = dt_guest_path(&tb->guest, q.path, &err);
     dt_tb_path_query_done(&q);
     struct stat st;
-    DT_AUTO_FD int fd = path != NULL ? open_regular(path, &st, &err) : -1;
+    DT_AUTO_FD int fd = path != NULL ? dt_files_open_regular(path, &st, &err) : -1;
     struct download *d = fd >= 0 ? download_new(tb, req) : NULL;
     if (d == NULL) {
         if (fd >= 0)
@@ -374,14 +392,29 @@ static int part_head(struct download *d, struct dt_buf *out, const char *kind, c
 {
     if (dt_buf_addf(out, err, "%s--%s\r\nContent-Disposition: ", d->next > 1 ? "\r\n" : "",
                     d->boundary) < 0 ||
-        dt_files_disposition(out, kind, dt_str_z(path), err) < 0)
+        dt_files_disposition(out, kind, dt_str_z(path), dt_sdk_is_python(d->req), err) < 0)
         return -1;
     return dt_buf_addf(out, err, "\r\nContent-Type: %s\r\n", type);
+}
+
+/* Old clients show the part as it is. */
+static int plain_error_part(struct download *d, struct dt_buf *out, const char *path,
+                            const struct dt_err *why, struct dt_err *err)
+{
+    DT_AUTO_BUF struct dt_buf clean;
+    dt_buf_init(&clean, 4 * sizeof(why->msg));
+    if (part_head(d, out, "form-data; name=\"error\"", path, "text/plain; charset=utf-8", err) <
+            0 ||
+        dt_buf_addz(out, "\r\n", err) < 0 || dt_utf8_repair(&clean, dt_str_z(why->msg), err) < 0)
+        return -1;
+    return dt_buf_adds(out, dt_buf_str(&clean), err);
 }
 
 static int error_part(struct download *d, struct dt_buf *out, const char *path,
                       const struct dt_err *why, struct dt_err *err)
 {
+    if (dt_sdk_is_before(d->req, 0, TYPED_ERRORS))
+        return plain_error_part(d, out, path, why, err);
     DT_AUTO_JSON json_t *j = dt_reply_error_json(d->req, why);
     if (j == NULL)
         return dt_err_set(err, DT_E_NOMEM, "bulk download");
@@ -423,7 +456,7 @@ static enum sent next_part(struct download *d)
     DT_AUTO_FREE char *full =
         dt_guest_path(&d->tb->guest, dt_str(path, json_string_length(text)), &why);
     struct stat st;
-    d->fd = full != NULL ? open_regular(full, &st, &why) : -1;
+    d->fd = full != NULL ? dt_files_open_regular(full, &st, &why) : -1;
     int r =
         d->fd >= 0 ? file_part(d, &out, path, &st, &err) : error_part(d, &out, path, &why, &err);
     if (r < 0)

@@ -70,30 +70,39 @@ void dt_fileinfo_modified_at(struct timespec t, char out[DT_FILEINFO_TIME_SIZE])
     format(t, "T", "Z", out);
 }
 
-json_t *dt_fileinfo_json(struct dt_str name, const struct stat *st)
+static json_t *without_news(json_t *j)
+{
+    (void)json_object_del(j, "modifiedAt");
+    return j;
+}
+
+json_t *dt_fileinfo_json(const struct dt_fileinfo *f)
 {
     char mode[DT_FILEINFO_MODE_SIZE], permissions[8], owner[16], group[16];
     char mod_time[DT_FILEINFO_TIME_SIZE], modified_at[DT_FILEINFO_TIME_SIZE];
-    DT_AUTO_BUF struct dt_buf clean;
-    dt_buf_init(&clean, (size_t)3 * 65536);
-    if (dt_utf8_repair(&clean, name, NULL) < 0)
+    DT_AUTO_BUF struct dt_buf name, path;
+    dt_buf_init(&name, 3 * f->name.n + 16);
+    dt_buf_init(&path, 3 * f->path.n + 16);
+    if (dt_utf8_repair(&name, f->name, NULL) < 0 || dt_utf8_repair(&path, f->path, NULL) < 0)
         return NULL;
-    dt_fileinfo_mode(st->st_mode, mode);
-    dt_fileinfo_mod_time(st->st_mtim, mod_time);
-    dt_fileinfo_modified_at(st->st_mtim, modified_at);
-    (void)snprintf(permissions, sizeof(permissions), "%04o", st->st_mode & 0777u);
-    (void)snprintf(owner, sizeof(owner), "%u", st->st_uid);
-    (void)snprintf(group, sizeof(group), "%u", st->st_gid);
+    dt_fileinfo_mode(f->st->st_mode, mode);
+    dt_fileinfo_mod_time(f->st->st_mtim, mod_time);
+    dt_fileinfo_modified_at(f->st->st_mtim, modified_at);
+    (void)snprintf(permissions, sizeof(permissions), "%04o", f->st->st_mode & 0777u);
+    (void)snprintf(owner, sizeof(owner), "%u", f->st->st_uid);
+    (void)snprintf(group, sizeof(group), "%u", f->st->st_gid);
     struct dt_tb_file_info info = {
-        .name = clean.p != NULL ? clean.p : "",
-        .is_dir = S_ISDIR(st->st_mode),
-        .size = st->st_size,
+        .name = name.p != NULL ? name.p : "",
+        .is_dir = S_ISDIR(f->st->st_mode),
+        .size = f->st->st_size,
         .mod_time = mod_time,
         .modified_at = modified_at,
         .mode = mode,
         .permissions = permissions,
         .owner = owner,
         .group = group,
+        .path = f->path.p != NULL && !f->strict ? path.p : NULL,
     };
-    return dt_tb_file_info_print(&info);
+    json_t *j = dt_tb_file_info_print(&info);
+    return j != NULL && f->strict ? without_news(j) : j;
 }

@@ -17,7 +17,13 @@ void dt_fileinfo_mode(mode_t mode, char out[DT_FILEINFO_MODE_SIZE]);
 void dt_fileinfo_mod_time(struct timespec t, char out[DT_FILEINFO_TIME_SIZE]);
 /* `2025-10-31T12:34:56.789Z`, RFC 3339 with up to nine digits. */
 void dt_fileinfo_modified_at(struct timespec t, char out[DT_FILEINFO_TIME_SIZE]);
-/* A new tree; the name is repaired to valid UTF-8. NULL without memory. */
-json_t *dt_fileinfo_json(struct dt_str name, const struct stat *st);
+struct dt_fileinfo {
+    struct dt_str name;
+    struct dt_str path; /* .p == NULL: it is not told */
+    const struct stat *st;
+    bool strict; /* without the members that old clients do not know */
+};
+/* A new tree; name and path are repaired to valid UTF-8. NULL without memory. */
+json_t *dt_fileinfo_json(const struct dt_fileinfo *f);
 
 #endif

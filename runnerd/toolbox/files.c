@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "toolbox/fileinfo.h"
+#include "toolbox/sdk.h"
 #include "toolbox/work.h"
 
 int dt_files_mode(const char *text, mode_t most, mode_t *ret, struct dt_err *err)
@@ -99,7 +100,9 @@ void dt_op_files_info(struct dt_toolbox *tb, struct dt_http_req *req, const stru
         (void)dt_reply_file_errno(&err, errno, path);
         dt_reply_error(req, &err);
     } else {
-        dt_reply_json(req, 200, dt_fileinfo_json(last_element(in.path), &st));
+        const struct dt_fileinfo f = {
+            .name = last_element(in.path), .st = &st, .strict = dt_sdk_is_strict(req)};
+        dt_reply_json(req, 200, dt_fileinfo_json(&f));
     }
     dt_tb_path_query_done(&in);
 }
@@ -139,6 +142,23 @@ void dt_op_files_folder(struct dt_toolbox *tb, struct dt_http_req *req,
     dt_tb_folder_query_done(&in);
 }
 
+/* The owner first, since changing it clears bits of the mode; all of it or nothing. */
+static int change(const char *path, const struct dt_user *owner, const mode_t *mode,
+                  struct dt_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return dt_reply_file_errno(err, errno, path);
+    if (owner != NULL && chown(path, owner->uid, owner->gid) < 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "failed to change ownership: %s", strerror(errno));
+    if (mode == NULL || chmod(path, *mode) == 0)
+        return 0;
+    int number = errno;
+    if (owner != NULL && chown(path, st.st_uid, st.st_gid) == 0)
+        (void)chmod(path, st.st_mode & 07777);
+    return dt_err_set(err, DT_E_BAD_REQUEST, "failed to change mode: %s", strerror(number));
+}
+
 static int set_permissions(const char *path, const struct dt_tb_permissions_query *in,
                            struct dt_err *err)
 {
@@ -162,14 +182,7 @@ static int set_permissions(const char *path, const struct dt_tb_permissions_quer
     u.gid = (gid_t)-1;
     if (has_group && dt_user_group(dt_buf_str(&group), dt_str_z(in->group), &u.gid, NULL) < 0)
         return dt_err_set(err, DT_E_BAD_REQUEST, "group not found: %.100s", in->group);
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return dt_reply_file_errno(err, errno, path);
-    if (has_mode && chmod(path, mode) < 0)
-        return dt_err_set(err, DT_E_BAD_REQUEST, "failed to change mode: %s", strerror(errno));
-    if ((has_owner || has_group) && chown(path, u.uid, u.gid) < 0)
-        return dt_err_set(err, DT_E_BAD_REQUEST, "failed to change ownership: %s", strerror(errno));
-    return 0;
+    return change(path, has_owner || has_group ? &u : NULL, has_mode ? &mode : NULL, err);
 }
 
 void dt_op_files_permissions(struct dt_toolbox *tb, struct dt_http_req *req,

@@ -11,6 +11,9 @@
 int dt_files_mode(const char *text, mode_t most, mode_t *ret, struct dt_err *err) DT_MUST_CHECK;
 /* mkdir -p of everything in front of the last `/`. */
 int dt_files_make_parents(const char *path, mode_t mode, struct dt_err *err) DT_MUST_CHECK;
+/* Opens a file for reading, links followed, and never waits for the other end of a pipe. *st is
+ * set. INVALID_FILE_PATH for folders and special files. */
+int dt_files_open_regular(const char *path, struct stat *st, struct dt_err *err) DT_MUST_CHECK;
 /* The owner of what a file replaces or copies, as far as we may. */
 void dt_files_give(int fd, const struct stat *st);
 /* Removes a tree without following links or crossing mounts. Blocks. */
@@ -19,9 +22,8 @@ int dt_files_remove_tree(const char *path, struct dt_err *err) DT_MUST_CHECK;
  * when the destination is there. */
 int dt_files_move(const char *from, const char *to, struct dt_err *err) DT_MUST_CHECK;
 /* `attachment; filename="latin1"; filename*=utf-8''percent`, or with `form-data; name="file"` in
- * front.
- */
-int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
+ * front. `twice`: the first one is UTF-8 of which each byte was made a character of UTF-8 again. */
+int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name, bool twice,
                          struct dt_err *err) DT_MUST_CHECK;
 
 #endif

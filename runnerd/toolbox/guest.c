@@ -155,6 +155,80 @@ char **dt_guest_env(const struct dt_guest *g, const json_t *extra, const char *c
     return env_make(g->env, extra, more, err);
 }
 
+static bool listed(const char *entry, const json_t *names)
+{
+    size_t n = strcspn(entry, "="), i;
+    const json_t *name;
+    json_array_foreach((json_t *)names, i, name)
+    {
+        if (json_string_length(name) == n && memcmp(json_string_value(name), entry, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool value_begins(const char *entry, const char *prefix)
+{
+    const char *eq = strchr(entry, '=');
+    return prefix != NULL && prefix[0] != '\0' && eq != NULL &&
+           strncmp(eq + 1, prefix, strlen(prefix)) == 0;
+}
+
+static int check_set(const json_t *set, struct dt_err *err)
+{
+    const char *key;
+    const json_t *value;
+    json_object_foreach((json_t *)set, key, value)
+    {
+        if (!dt_env_name_ok(key) || strlen(key) > 255)
+            return dt_err_set(
+                err, DT_E_INVALID,
+                "'%.60s' cannot be a variable's name: it must be at most 255 letters, "
+                "digits and underscores and begin with no digit",
+                key);
+        if (strlen(json_string_value(value)) != json_string_length(value))
+            return dt_err_set(err, DT_E_INVALID, "%.60s: its value holds a NUL character", key);
+    }
+    return 0;
+}
+
+static size_t env_bytes(char *const *env)
+{
+    size_t n = 0;
+    for (; *env != NULL; env++)
+        n += strlen(*env) + 1 + sizeof(*env);
+    return n;
+}
+
+int dt_guest_env_update(struct dt_guest *g, const json_t *set, const json_t *unset,
+                        const char *value_prefix, struct dt_err *err)
+{
+    size_t count = 0, kept = 0;
+    while (g->env[count] != NULL)
+        count++;
+    DT_AUTO_FREE char **keep = calloc(count + 1, sizeof(*keep));
+    if (keep == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "environment");
+    if (check_set(set, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        bool by_value = value_begins(g->env[i], value_prefix) && !overridden(g->env[i], set);
+        if (!by_value && !listed(g->env[i], unset))
+            keep[kept++] = g->env[i];
+    }
+    char **env = env_make(keep, set, NULL, err);
+    if (env == NULL)
+        return -1;
+    if (env_bytes(env) > DT_GUEST_ENV_MAX) {
+        free(env);
+        return dt_err_set(err, DT_E_LIMIT, "the environment would be larger than %d bytes",
+                          DT_GUEST_ENV_MAX);
+    }
+    free(g->env);
+    g->env = env;
+    return 0;
+}
+
 #define PATH_DEFAULT "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int make_env(struct dt_guest *g, const struct dt_tb_config *c, struct dt_err *err)

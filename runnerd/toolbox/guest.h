@@ -4,7 +4,7 @@
 
 #include "toolbox/user.h"
 
-enum { DT_GUEST_CONFIG_MAX = 512 * 1024 };
+enum { DT_GUEST_CONFIG_MAX = 512 * 1024, DT_GUEST_ENV_MAX = 1024 * 1024 };
 
 struct dt_guest {
     char *id;
@@ -33,6 +33,12 @@ void dt_guest_done(struct dt_guest *g);
 struct json_t;
 char **dt_guest_env(const struct dt_guest *g, const struct json_t *extra, const char *const *more,
                     struct dt_err *err);
+/* Changes what dt_guest_env() gives from now on: variables go whose value begins with
+ * `value_prefix` (NULL or empty: none), except those in `set`; then those of `unset` (an array of
+ * strings, or NULL); then those of `set` (an object of strings, or NULL) come. INVALID for names
+ * that no variable can have, LIMIT above DT_GUEST_ENV_MAX bytes; then nothing has changed. */
+int dt_guest_env_update(struct dt_guest *g, const struct json_t *set, const struct json_t *unset,
+                        const char *value_prefix, struct dt_err *err) DT_MUST_CHECK;
 /* Whether a name may be an environment variable's: [A-Za-z_][A-Za-z0-9_]* */
 bool dt_env_name_ok(const char *name);
 /* Whether a client may give these (an object of strings, or NULL); BAD_REQUEST names the one that

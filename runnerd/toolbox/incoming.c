@@ -117,6 +117,14 @@ int dt_incoming_write(struct dt_incoming *in, const void *p, size_t n, struct dt
     return 0;
 }
 
+int dt_incoming_skip(struct dt_incoming *in, size_t n, struct dt_err *err)
+{
+    in->size += n;
+    if (ftruncate(in->fd, (off_t)in->size) < 0 || lseek(in->fd, (off_t)in->size, SEEK_SET) < 0)
+        return dt_reply_file_errno(err, errno, in->path);
+    return 0;
+}
+
 static int put(const struct dt_incoming *in)
 {
     if (in->replace)

@@ -26,6 +26,8 @@ int dt_incoming_begin(struct dt_incoming *in, const char *path, mode_t mode, boo
                       struct dt_err *err) DT_MUST_CHECK;
 int dt_incoming_write(struct dt_incoming *in, const void *p, size_t n,
                       struct dt_err *err) DT_MUST_CHECK;
+/* Leaves a hole of n bytes. */
+int dt_incoming_skip(struct dt_incoming *in, size_t n, struct dt_err *err) DT_MUST_CHECK;
 /* Puts it in place; nothing is left beside it, whatever is returned. */
 int dt_incoming_commit(struct dt_incoming *in, struct dt_err *err) DT_MUST_CHECK;
 /* Removes what is not committed. Fine on a zeroed or finished one whose fd is -1. */

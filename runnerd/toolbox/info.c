@@ -1,7 +1,9 @@
-/* GET /version, /user-home-dir, /work-dir, /port and /port/{port}/in-use. */
+/* GET /version, /user-home-dir, /work-dir, /port, /port/{port}/in-use, POST /init and /env. */
 #include "toolbox/ports.h"
 #include "toolbox/reply.h"
 #include "toolbox/toolbox.h"
+
+enum { BODY_MAX = 2 * 1024 * 1024 };
 
 void dt_op_version(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
 {
@@ -70,4 +72,95 @@ void dt_op_port_in_use(struct dt_toolbox *tb, struct dt_http_req *req,
     }
     const struct dt_tb_port_in_use r = {.is_in_use = p->listens[port]};
     dt_reply_json(req, 200, dt_tb_port_in_use_print(&r));
+}
+
+/* The control group is out of the sandbox's sight: whoever forwards to us answers this. */
+void dt_op_system_metrics(struct dt_toolbox *tb, struct dt_http_req *req,
+                          const struct dt_str *segments)
+{
+    struct dt_err err;
+    (void)tb;
+    (void)segments;
+    (void)dt_err_set(&err, DT_E_UNSUPPORTED,
+                     "the limits of a sandbox are known outside of it: ask through the server");
+    dt_reply_error(req, &err);
+}
+
+/* --- bodies --- */
+
+struct change {
+    struct dt_toolbox *tb;
+    struct dt_http_req *req;
+};
+
+static void change_gone(void *ctx, bool complete)
+{
+    (void)complete;
+    free(ctx);
+}
+
+static void collect(struct dt_toolbox *tb, struct dt_http_req *req,
+                    void (*cb)(void *ctx, struct dt_str body, const struct dt_err *failed))
+{
+    struct dt_err err;
+    struct change *c = malloc(sizeof(*c));
+    if (c == NULL) {
+        (void)dt_err_set(&err, DT_E_NOMEM, "request");
+        dt_reply_error(req, &err);
+        return;
+    }
+    *c = (struct change){tb, req};
+    dt_http_req_on_done(req, change_gone, c);
+    dt_http_req_collect(req, BODY_MAX, cb, c);
+}
+
+static void on_init(void *ctx, struct dt_str body, const struct dt_err *failed)
+{
+    const struct change *c = ctx;
+    struct dt_err err;
+    struct dt_tb_initialize in;
+    if (failed != NULL)
+        return; /* answered */
+    DT_AUTO_JSON json_t *j = dt_json_parse(body, 8, &err);
+    if (j == NULL || dt_tb_initialize_parse(j, &in, &err) < 0) {
+        dt_reply_error(c->req, &err);
+        return;
+    }
+    dt_tb_initialize_done(&in);
+    const struct dt_tb_initialized out = {
+        .message = "Auth token set and telemetry initialized successfully"};
+    dt_reply_json(c->req, 200, dt_tb_initialized_print(&out));
+}
+
+/* The token is for telemetry, of which there is none: nothing is kept. */
+void dt_op_init(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
+{
+    (void)segments;
+    collect(tb, req, on_init);
+}
+
+static void on_env(void *ctx, struct dt_str body, const struct dt_err *failed)
+{
+    const struct change *c = ctx;
+    struct dt_err err;
+    struct dt_tb_update_env in;
+    if (failed != NULL)
+        return; /* answered */
+    DT_AUTO_JSON json_t *j = dt_json_parse(body, 8, &err);
+    if (j == NULL || dt_tb_update_env_parse(j, &in, &err) < 0) {
+        dt_reply_error(c->req, &err);
+        return;
+    }
+    int r = dt_guest_env_update(&c->tb->guest, in.set, in.unset, in.unset_value_prefix, &err);
+    dt_tb_update_env_done(&in);
+    if (r < 0)
+        dt_reply_error(c->req, &err);
+    else
+        dt_reply_empty(c->req, 200);
+}
+
+void dt_op_env(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
+{
+    (void)segments;
+    collect(tb, req, on_env);
 }

@@ -14,15 +14,39 @@ enum { COPY_DEPTH_MAX = 200, COPY_CHUNK = 1024 * 1024 };
 static int copy_entry(int from, const char *name, int to, const char *new_name, int depth,
                       struct dt_err *err);
 
-static int copy_bytes(int in, int out, struct dt_err *err)
+static int copy_piece(int in, int out, off_t n, struct dt_err *err)
 {
-    for (;;) {
-        ssize_t n = sendfile(out, in, NULL, COPY_CHUNK);
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
+    while (n > 0) {
+        ssize_t got = sendfile(out, in, NULL, n < COPY_CHUNK ? (size_t)n : COPY_CHUNK);
+        if (got < 0 && errno != EINTR)
             return dt_err_errno(err, "copy");
+        if (got == 0)
+            break; /* it shrank meanwhile */
+        n -= got > 0 ? got : 0;
     }
+    return 0;
+}
+
+/* Holes stay holes. */
+static int copy_bytes(int in, int out, off_t size, struct dt_err *err)
+{
+    off_t at = 0;
+    while (at < size) {
+        off_t data = lseek(in, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break;
+        off_t hole = data < 0 ? -1 : lseek(in, data, SEEK_HOLE);
+        if (hole < 0) { /* the file system does not tell */
+            data = at;
+            hole = size;
+        }
+        if (lseek(in, data, SEEK_SET) < 0 || lseek(out, data, SEEK_SET) < 0)
+            return dt_err_errno(err, "copy");
+        if (copy_piece(in, out, hole - data, err) < 0)
+            return -1;
+        at = hole;
+    }
+    return ftruncate(out, size) < 0 ? dt_err_errno(err, "copy") : 0;
 }
 
 /* Owner and times as far as we may; the mode last, since chown clears bits of it. */
@@ -43,7 +67,7 @@ static int copy_file(int from, const char *name, int to, const char *new_name,
     DT_AUTO_FD int out = openat(to, new_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (out < 0)
         return dt_reply_file_errno(err, errno, new_name);
-    if (copy_bytes(in, out, err) < 0)
+    if (copy_bytes(in, out, st->st_size, err) < 0)
         return -1;
     copy_attributes(out, st);
     return 0;

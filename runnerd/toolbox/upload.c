@@ -1,5 +1,5 @@
-/* POST /files/upload-raw, /files/upload and /files/bulk-upload: bytes go from the connection to the
- * disk, whatever their number. */
+/* POST /files/upload-raw, /files/upload, /files/upload-v2 and /files/bulk-upload: bytes go from the
+ * connection to the disk, whatever their number. */
 #include <stdio.h>
 
 #include "base/utf8.h"
@@ -105,9 +105,10 @@ struct form {
     struct dt_toolbox *tb;
     struct dt_http_req *req;
     struct dt_multipart parser;
-    char *single; /* /files/upload: where the field `file` goes; NULL for bulk-upload */
-    bool broken;  /* the form itself is bad; the rest is dropped */
-    bool found;   /* a file field came */
+    char *single; /* /files/upload, -v2: where the field `file` goes; NULL for bulk-upload */
+    bool v2;
+    bool broken; /* the form itself is bad; the rest is dropped */
+    bool found;  /* a file field came */
 
     struct named *paths;
     size_t npaths;
@@ -301,6 +302,29 @@ static void form_data(void *ctx, const char *p, size_t n)
     form_error(f, "", err.msg);
 }
 
+static json_t *uploaded(const struct form *f)
+{
+    DT_AUTO_BUF struct dt_buf path;
+    dt_buf_init(&path, (size_t)3 * FIELD_MAX);
+    if (dt_utf8_repair(&path, dt_str_z(f->single), NULL) < 0)
+        return NULL;
+    const char *slash = strrchr(path.p, '/');
+    const struct dt_tb_uploaded_file r = {
+        .name = slash != NULL ? slash + 1 : path.p, .path = path.p, .type = "file"};
+    return dt_tb_uploaded_file_print(&r);
+}
+
+static void form_done(struct form *f)
+{
+    const struct dt_tb_bulk_upload_result r = {.files = f->files};
+    if (f->single == NULL)
+        dt_reply_json(f->req, 200, dt_tb_bulk_upload_result_print(&r));
+    else if (f->v2)
+        dt_reply_json(f->req, 200, uploaded(f));
+    else
+        dt_reply_empty(f->req, 200);
+}
+
 static void form_end(void *ctx)
 {
     struct form *f = ctx;
@@ -310,11 +334,7 @@ static void form_end(void *ctx)
     if (f->single != NULL && !f->found && json_array_size(f->errors) == 0)
         form_error(f, "", "the form has no field `file`");
     if (json_array_size(f->errors) == 0) {
-        const struct dt_tb_bulk_upload_result r = {.files = f->files};
-        if (f->single != NULL)
-            dt_reply_empty(f->req, 200);
-        else
-            dt_reply_json(f->req, 200, dt_tb_bulk_upload_result_print(&r));
+        form_done(f);
         return;
     }
     (void)dt_err_set(&err, DT_E_BAD_REQUEST, "%s", json_string_value(json_array_get(f->errors, 0)));
@@ -324,7 +344,7 @@ static void form_end(void *ctx)
     dt_reply_json(f->req, dt_err_http(err.code), j);
 }
 
-static void form_start(struct dt_toolbox *tb, struct dt_http_req *req, char *single)
+static void form_start(struct dt_toolbox *tb, struct dt_http_req *req, char *single, bool v2)
 {
     static const struct dt_multipart_events events = {on_part, on_part_data, on_part_end};
     struct dt_err err;
@@ -338,6 +358,7 @@ static void form_start(struct dt_toolbox *tb, struct dt_http_req *req, char *sin
     f->tb = tb;
     f->req = req;
     f->single = single;
+    f->v2 = v2;
     f->in.fd = -1;
     f->errors = json_array();
     f->files = json_array();
@@ -355,13 +376,11 @@ void dt_op_files_bulk_upload(struct dt_toolbox *tb, struct dt_http_req *req,
                              const struct dt_str *segments)
 {
     (void)segments;
-    form_start(tb, req, NULL);
+    form_start(tb, req, NULL, false);
 }
 
-void dt_op_files_upload(struct dt_toolbox *tb, struct dt_http_req *req,
-                        const struct dt_str *segments)
+static void single_file(struct dt_toolbox *tb, struct dt_http_req *req, bool v2)
 {
-    (void)segments;
     struct dt_err err;
     struct dt_tb_path_query q;
     if (dt_tb_path_query_parse_query(dt_http_req_query(req), &q, &err) < 0) {
@@ -373,5 +392,19 @@ void dt_op_files_upload(struct dt_toolbox *tb, struct dt_http_req *req,
     if (path == NULL)
         dt_reply_error(req, &err);
     else
-        form_start(tb, req, path);
+        form_start(tb, req, path, v2);
+}
+
+void dt_op_files_upload(struct dt_toolbox *tb, struct dt_http_req *req,
+                        const struct dt_str *segments)
+{
+    (void)segments;
+    single_file(tb, req, false);
+}
+
+void dt_op_files_upload_v2(struct dt_toolbox *tb, struct dt_http_req *req,
+                           const struct dt_str *segments)
+{
+    (void)segments;
+    single_file(tb, req, true);
 }

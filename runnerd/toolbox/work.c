@@ -12,27 +12,62 @@ struct job {
     void (*work)(void *ctx);
     void (*done)(void *ctx);
     void *ctx;
+    bool is_long;
+};
+
+struct queue {
+    struct job *first, **end;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct job *waiting, **waiting_end = &waiting, *finished;
-static unsigned nwaiting, nthreads;
+static struct queue waiting = {NULL, &waiting.first}, waiting_long = {NULL, &waiting_long.first};
+static struct job *finished;
+static unsigned nwaiting, nthreads, nlong;
 static uv_async_t wake;
 
+static void put(struct queue *q, struct job *j)
+{
+    *q->end = j;
+    q->end = &j->next;
+    nwaiting++;
+}
+
+static struct job *take_from(struct queue *q)
+{
+    struct job *j = q->first;
+    if (j == NULL)
+        return NULL;
+    q->first = j->next;
+    if (q->first == NULL)
+        q->end = &q->first;
+    nwaiting--;
+    return j;
+}
+
+/* A thread that finds nothing ends. When it is only that too much long work runs, one of those will
+ * take what waits. */
 static struct job *take(void)
 {
     (void)pthread_mutex_lock(&lock);
-    struct job *j = waiting;
-    if (j != NULL) {
-        waiting = j->next;
-        nwaiting--;
-        if (waiting == NULL)
-            waiting_end = &waiting;
-    } else {
+    struct job *j = take_from(&waiting);
+    if (j == NULL && nlong < DT_WORK_LONG_MAX)
+        j = take_from(&waiting_long);
+    if (j == NULL)
         nthreads--;
-    }
+    else if (j->is_long)
+        nlong++;
     (void)pthread_mutex_unlock(&lock);
     return j;
+}
+
+static void finish(struct job *j)
+{
+    (void)pthread_mutex_lock(&lock);
+    nlong -= j->is_long;
+    j->next = finished;
+    finished = j;
+    (void)pthread_mutex_unlock(&lock);
+    (void)uv_async_send(&wake);
 }
 
 static void *run(void *unused)
@@ -41,11 +76,7 @@ static void *run(void *unused)
     struct job *j;
     while ((j = take()) != NULL) {
         j->work(j->ctx);
-        (void)pthread_mutex_lock(&lock);
-        j->next = finished;
-        finished = j;
-        (void)pthread_mutex_unlock(&lock);
-        (void)uv_async_send(&wake);
+        finish(j);
     }
     return NULL;
 }
@@ -93,21 +124,19 @@ static int start_thread(void)
     return r == 0 ? 0 : -1;
 }
 
-int dt_work_start(void (*work)(void *ctx), void (*done)(void *ctx), void *ctx, struct dt_err *err)
+static int start(struct job like, struct dt_err *err)
 {
     struct job *j = malloc(sizeof(*j));
     if (j == NULL)
         return dt_err_set(err, DT_E_NOMEM, "work");
-    *j = (struct job){NULL, work, done, ctx};
+    *j = like;
     (void)pthread_mutex_lock(&lock);
     bool full = nwaiting >= DT_WORK_QUEUE_MAX;
     bool more = !full && nthreads < DT_WORK_THREADS_MAX;
     /* Counted before the lock is left, so that a thread that ends cannot leave the job behind. */
     nthreads += more;
     if (!full && (!more || start_thread() == 0)) {
-        *waiting_end = j;
-        waiting_end = &j->next;
-        nwaiting++;
+        put(j->is_long ? &waiting_long : &waiting, j);
         (void)pthread_mutex_unlock(&lock);
         return 0;
     }
@@ -118,4 +147,15 @@ int dt_work_start(void (*work)(void *ctx), void (*done)(void *ctx), void *ctx, s
         return dt_err_set(err, DT_E_LIMIT, "more than %d file operations at once",
                           DT_WORK_QUEUE_MAX);
     return dt_err_set(err, DT_E_SYSTEM, "cannot start a thread: the sandbox has no room for it");
+}
+
+int dt_work_start(void (*work)(void *ctx), void (*done)(void *ctx), void *ctx, struct dt_err *err)
+{
+    return start((struct job){.work = work, .done = done, .ctx = ctx}, err);
+}
+
+int dt_work_start_long(void (*work)(void *ctx), void (*done)(void *ctx), void *ctx,
+                       struct dt_err *err)
+{
+    return start((struct job){.work = work, .done = done, .ctx = ctx, .is_long = true}, err);
 }

@@ -60,8 +60,8 @@ class Answer:
 
     def stats(self):
         names = ("memory", "memory_limit", "cpu_usec", "pids", "disk_used", "disk_total",
-                 "oom_kills")
-        return dict(zip(names, struct.unpack_from("=7Q", self.rest)))
+                 "oom_kills", "cache")
+        return dict(zip(names, struct.unpack_from("=8Q", self.rest)))
 
     def __repr__(self):
         return f"<op {self.op} result {self.result} '{self.text}'>"

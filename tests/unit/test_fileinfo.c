@@ -60,7 +60,8 @@ static void test_json(void **state)
 {
     (void)state;
     const struct stat st = {.st_mode = S_IFREG | 0600, .st_size = 5, .st_uid = 7, .st_gid = 8};
-    DT_AUTO_JSON json_t *j = dt_fileinfo_json(dt_str("a\xff", 2), &st);
+    DT_AUTO_JSON json_t *j =
+        dt_fileinfo_json(&(struct dt_fileinfo){.name = dt_str("a\xff", 2), .st = &st});
     assert_non_null(j);
     assert_int_equal(json_object_size(j), 9);
     assert_string_equal(dt_json_text(j, "name", ""), "a\xef\xbf\xbd");

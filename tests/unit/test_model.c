@@ -674,6 +674,34 @@ static void test_cookies(void **state)
     assert_false(dt_preview_cookie_check(secret, ID, 1, 3000, 999, DT_STR("99999999.")));
 }
 
+/* The signature was made with another implementation of HMAC. */
+static void test_file_signatures(void **state)
+{
+    (void)state;
+    static const char mac[] = "v1_UN4PIOqmtJBcxaY0BihPdIUFUlbM-y-JBIH875dwED4";
+    const uint8_t secret[DT_SECRET_SIZE] = {1}, wrong[DT_SECRET_SIZE] = {2};
+    char key[DT_FILE_KEY_SIZE], other[DT_FILE_KEY_SIZE], bad[sizeof(mac)];
+    const struct dt_str path = DT_STR("/tmp/\xc3\xbc x"), until = DT_STR("1700000000");
+    (void)snprintf(key, sizeof(key), "sgk_%064d", 0);
+    assert_true(dt_file_signature_fits(key, "GET", path, until, dt_str_z(mac)));
+    assert_false(dt_file_signature_fits(key, "POST", path, until, dt_str_z(mac)));
+    assert_false(dt_file_signature_fits(key, "GET", DT_STR("/tmp"), until, dt_str_z(mac)));
+    assert_false(dt_file_signature_fits(key, "GET", path, DT_STR("0"), dt_str_z(mac)));
+    assert_false(dt_file_signature_fits("sgk_1", "GET", path, until, dt_str_z(mac)));
+    for (size_t i = 0; i < sizeof(mac) - 1; i++) {
+        memcpy(bad, mac, sizeof(bad));
+        bad[i] = bad[i] == 'A' ? 'B' : 'A';
+        assert_false(dt_file_signature_fits(key, "GET", path, until, dt_str_z(bad)));
+        assert_false(dt_file_signature_fits(key, "GET", path, until, dt_str(mac, i)));
+    }
+    dt_file_key(secret, ID, 0, key);
+    assert_int_equal(strlen(key), DT_FILE_KEY_SIZE - 1);
+    dt_file_key(secret, ID, 1, other);
+    assert_string_not_equal(key, other);
+    dt_file_key(wrong, ID, 0, other);
+    assert_string_not_equal(key, other);
+}
+
 static void test_scopes(void **state)
 {
     (void)state;
@@ -715,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_plain_paths),
         cmocka_unit_test(test_keys_and_tokens),
         cmocka_unit_test(test_cookies),
+        cmocka_unit_test(test_file_signatures),
         cmocka_unit_test(test_scopes),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
