@@ -18,6 +18,7 @@ struct forward {
     char *prefix, *cors, *cookie;
     struct dt_buf location;
     bool cors_credentials, is_page, quiet;
+    bool is_api;
     bool own_cors; /* the sandbox's server answers CORS itself */
 };
 
@@ -30,6 +31,7 @@ static const char *const drop_request[] = {
     "X-Daytona-Skip-Preview-Warning",
     "X-Daytona-Skip-Last-Activity-Update",
     "X-Daytona-Disable-CORS",
+    "X-Daytona-Route",
     "X-Forwarded-For",
     "X-Forwarded-Host",
     "X-Forwarded-Proto",
@@ -320,6 +322,7 @@ static struct forward *forward_new(struct dt_runnerd *rd, const struct dt_live *
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
+    f->is_api = in->is_api;
     dt_buf_init(&f->location, (size_t)8 << 10);
     return f;
 }
@@ -344,11 +347,13 @@ static int find_upstream(struct forward *f, struct dt_live *l, uint16_t port, ch
 }
 
 static size_t added_headers(const struct forward *f, struct dt_http_req *req,
-                            struct dt_buf *cookies, struct dt_http_header add[3])
+                            struct dt_buf *cookies, struct dt_http_header add[4])
 {
     size_t n = 0;
+    if (f->is_api && f->port == NULL)
+        add[n++] = (struct dt_http_header){DT_STR("X-Daytona-Route"), DT_STR("api")};
     if (!f->is_page)
-        return 0;
+        return n;
     add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Host"), dt_http_req_host(req)};
     add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Proto"),
                                        dt_str_z(f->rd->config->proxy_protocol)};
@@ -360,7 +365,7 @@ static size_t added_headers(const struct forward *f, struct dt_http_req *req,
 static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
                   struct dt_proxy_opts *opts)
 {
-    struct dt_http_header add[3];
+    struct dt_http_header add[4];
     DT_AUTO_BUF struct dt_buf cookies;
     dt_buf_init(&cookies, COOKIES_MAX);
     l->open++;

@@ -18,6 +18,7 @@ struct dt_forward {
     const char *source;     /* DAYTONA_API or DAYTONA_PROXY, in errors */
     const char *request_id; /* X-Request-Id of the answer; NULL = none */
     bool quiet;             /* does not count as activity */
+    bool is_api;            /* the API's path: the toolbox does what that path does for old clients */
 };
 
 /* Takes over `req`. Texts are copied. The sandbox must be started. Above DT_FORWARD_OPEN_MAX the

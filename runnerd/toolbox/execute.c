@@ -11,6 +11,7 @@ enum {
     RESULT_MAX = 4 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
     SPLIT_DEFAULT = 64 * 1024,
     LIMIT_LEAST = 64,
+    API_TIMEOUT = 360, /* seconds, when the API's path asks for none */
 };
 
 struct exec {
@@ -18,6 +19,8 @@ struct exec {
     struct dt_http_req *req;
     struct dt_command *command; /* NULL before and after it runs */
     bool split;
+    bool is_api; /* came by the API's path */
+    bool is_raw; /* came from no SDK: they know the status as `code` */
     size_t limit;
 };
 
@@ -63,7 +66,8 @@ static json_t *split_reply(const struct dt_command_end *end, const struct dt_cap
     return j;
 }
 
-static json_t *plain_reply(const struct dt_command_end *end, struct dt_capture_view *out)
+static json_t *plain_reply(const struct exec *x, const struct dt_command_end *end,
+                           struct dt_capture_view *out)
 {
     struct dt_err err;
     if (out->omitted > 0) {
@@ -76,7 +80,8 @@ static json_t *plain_reply(const struct dt_command_end *end, struct dt_capture_v
             dt_buf_adds(&out->head, dt_buf_str(&out->tail), &err) < 0)
             return NULL;
     }
-    const struct dt_tb_execute_result r = {.exit_code = end->exit_code};
+    const struct dt_tb_execute_result r = {
+        .exit_code = end->exit_code, .code = end->exit_code, .has_code = x->is_raw};
     json_t *j = dt_tb_execute_result_print(&r);
     if (j != NULL)
         set_text(j, "result", dt_buf_str(&out->head));
@@ -94,7 +99,7 @@ static void on_end(void *ctx, const struct dt_command_end *end)
     if (!ok) {
         dt_reply_error(x->req, &err);
     } else {
-        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(end, &out);
+        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(x, end, &out);
         int status = 200;
         if (end->timed_out) {
             (void)dt_err_set(&err, DT_E_PROCESS_EXECUTION_TIMEOUT,
@@ -120,7 +125,8 @@ static void not_started(struct exec *x, const struct dt_err *err)
         dt_reply_error(x->req, err);
         return;
     }
-    const struct dt_tb_execute_result r = {.exit_code = -1, .result = err->msg};
+    const struct dt_tb_execute_result r = {
+        .exit_code = -1, .code = -1, .has_code = x->is_raw, .result = err->msg};
     dt_reply_json(x->req, 200, dt_tb_execute_result_print(&r));
 }
 
@@ -154,6 +160,13 @@ static char *find_cwd(const struct exec *x, const char *wanted, struct dt_err *e
     return dt_guest_path(g, dt_str_z(dir), err);
 }
 
+static uint64_t timeout_ms(const struct exec *x, double seconds)
+{
+    if (seconds <= 0 && x->is_api && !x->split)
+        seconds = API_TIMEOUT;
+    return (uint64_t)ceil(seconds * 1000);
+}
+
 static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *err)
 {
     if (check(in, err) < 0)
@@ -169,7 +182,7 @@ static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *
         .extra = {argv.script_fd, -1},
         .split = x->split,
         .limit = x->limit,
-        .timeout_ms = (uint64_t)ceil(in->timeout * 1000),
+        .timeout_ms = timeout_ms(x, in->timeout),
         .on_end = on_end,
         .ctx = x,
     };
@@ -220,6 +233,9 @@ void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
     x->req = req;
     x->split = dt_str_eq_nocase(dt_http_req_header(req, "X-Daytona-Split-Output"), DT_STR("true"));
     x->limit = output_limit(req, x->split);
+    x->is_api = dt_reply_is_api_route(req);
+    x->is_raw = !x->is_api && dt_http_req_header(req, "X-Daytona-Source").p == NULL &&
+                dt_http_req_header(req, "X-Daytona-SDK-Version").p == NULL;
     dt_http_req_on_done(req, on_done, x);
     dt_http_req_collect(req, BODY_MAX, on_body, x);
 }

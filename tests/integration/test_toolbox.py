@@ -122,10 +122,10 @@ def test_bad_configuration_is_told(tmp_path):
 # --- commands ---
 
 def test_results(box):
-    assert box.run("echo a; echo b >&2; exit 3").json == {"exitCode": 3, "result": "a\nb\n"}
+    assert box.run("echo a; echo b >&2; exit 3").json == {"exitCode": 3, "result": "a\nb\n", "code": 3}
     assert box.run("kill -9 $$").json["exitCode"] == -1
     assert box.run("no-such-program").json["exitCode"] == 127
-    assert box.run("cat").json == {"exitCode": 0, "result": ""}
+    assert box.run("cat").json == {"exitCode": 0, "result": "", "code": 0}
     assert box.run("echo $X-$FOO", envs={"X": "a b", "FOO": "mine"}).json["result"] == "a b-mine\n"
     assert box.run("pwd", cwd="/usr").json["result"] == "/usr\n"
     assert box.run("ls -d /usr", cwd="../..").json["result"] == "/usr\n"
@@ -160,7 +160,7 @@ def test_binary_output(box):
     assert got["stdout"].startswith("a\ufffd\0\ufffd")
     assert got["stdoutBytes"] == 100006
     assert len(box.get(box.query("/files/download", path=got["stdoutPath"])).body) == 100006
-    assert box.run(r"printf '\000'").json == {"exitCode": 0, "result": "\0"}
+    assert box.run(r"printf '\000'").json == {"exitCode": 0, "result": "\0", "code": 0}
 
 
 def test_bad_requests(box):
