@@ -78,6 +78,7 @@ static int add_json(struct dt_logtext *t, struct dt_str s, struct dt_buf *out, s
 static int mark(struct part *x, enum dt_journal_stream stream)
 {
     x->text->last = '\0';
+    x->text->run = 0;
     return dt_buf_adds(&x->plain, markers[stream], x->err);
 }
 
@@ -89,6 +90,19 @@ static int separate(struct part *x, char c)
     if (markers[own].p[0] != c)
         return mark(x, own);
     return mark(x, other) < 0 ? -1 : mark(x, own);
+}
+
+/* Whether a marker must stand before s.p[i]. Runs go in pairs, an odd one first: clients that take
+ * a stream apart stumble over one byte of this kind between a marker and the end. */
+static bool splits(const struct dt_logtext *t, struct dt_str s, size_t i)
+{
+    char c = s.p[i];
+    if (c != t->last || (c != 1 && c != 2))
+        return false;
+    size_t left = 1;
+    while (i + left < s.n && s.p[i + left] == c)
+        left++;
+    return t->run >= 2 || left % 2 == 0;
 }
 
 static int add_marked(struct part *x, enum dt_journal_stream stream, struct dt_str s)
@@ -103,13 +117,13 @@ static int add_marked(struct part *x, enum dt_journal_stream stream, struct dt_s
     }
     size_t from = 0;
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if ((c == 1 || c == 2) && c == t->last) {
-            if (dt_buf_add(&x->plain, s.p + from, i - from, x->err) < 0 || separate(x, c) < 0)
+        if (splits(t, s, i)) {
+            if (dt_buf_add(&x->plain, s.p + from, i - from, x->err) < 0 || separate(x, s.p[i]) < 0)
                 return -1;
             from = i;
         }
-        t->last = c;
+        t->run = s.p[i] == t->last ? t->run + 1 : 1;
+        t->last = s.p[i];
     }
     return dt_buf_add(&x->plain, s.p + from, s.n - from, x->err);
 }
