@@ -7,7 +7,7 @@
 #include "model/preview.h"
 #include "net/proxy.h"
 
-enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024 };
+enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024, ADDED_MAX = 5 };
 
 /* Lives until the exchange or tunnel is over. */
 struct forward {
@@ -32,6 +32,7 @@ static const char *const drop_request[] = {
     "X-Daytona-Skip-Last-Activity-Update",
     "X-Daytona-Disable-CORS",
     "X-Daytona-Route",
+    "X-Daytona-Default-Timeout",
     "X-Forwarded-For",
     "X-Forwarded-Host",
     "X-Forwarded-Proto",
@@ -347,11 +348,14 @@ static int find_upstream(struct forward *f, struct dt_live *l, uint16_t port, ch
 }
 
 static size_t added_headers(const struct forward *f, struct dt_http_req *req,
-                            struct dt_buf *cookies, struct dt_http_header add[4])
+                            struct dt_buf *cookies, struct dt_http_header add[ADDED_MAX])
 {
     size_t n = 0;
-    if (f->is_api && f->port == NULL)
+    if (f->is_api && f->port == NULL) {
         add[n++] = (struct dt_http_header){DT_STR("X-Daytona-Route"), DT_STR("api")};
+        add[n++] = (struct dt_http_header){DT_STR("X-Daytona-Default-Timeout"),
+                                           DT_STR(DT_FORWARD_COMMAND_TIMEOUT)};
+    }
     if (!f->is_page)
         return n;
     add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Host"), dt_http_req_host(req)};
@@ -365,7 +369,7 @@ static size_t added_headers(const struct forward *f, struct dt_http_req *req,
 static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
                   struct dt_proxy_opts *opts)
 {
-    struct dt_http_header add[4];
+    struct dt_http_header add[ADDED_MAX];
     DT_AUTO_BUF struct dt_buf cookies;
     dt_buf_init(&cookies, COOKIES_MAX);
     l->open++;

@@ -11,7 +11,7 @@ enum {
     RESULT_MAX = 4 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
     SPLIT_DEFAULT = 64 * 1024,
     LIMIT_LEAST = 64,
-    API_TIMEOUT = 360, /* seconds, when the API's path asks for none */
+    TIMEOUT_MAX = 31536000, /* seconds */
 };
 
 struct exec {
@@ -19,8 +19,8 @@ struct exec {
     struct dt_http_req *req;
     struct dt_command *command; /* NULL before and after it runs */
     bool split;
-    bool is_api; /* came by the API's path */
-    bool is_raw; /* came from no SDK: they know the status as `code` */
+    unsigned long long default_timeout; /* seconds; 0: none */
+    bool is_raw;                        /* came from no SDK: they know the status as `code` */
     size_t limit;
 };
 
@@ -162,8 +162,8 @@ static char *find_cwd(const struct exec *x, const char *wanted, struct dt_err *e
 
 static uint64_t timeout_ms(const struct exec *x, double seconds)
 {
-    if (seconds <= 0 && x->is_api && !x->split)
-        seconds = API_TIMEOUT;
+    if (seconds <= 0)
+        seconds = (double)x->default_timeout;
     return (uint64_t)ceil(seconds * 1000);
 }
 
@@ -218,6 +218,16 @@ static size_t output_limit(const struct dt_http_req *req, bool split)
     return limit < LIMIT_LEAST ? LIMIT_LEAST : limit > RESULT_MAX ? RESULT_MAX : (size_t)limit;
 }
 
+/* The API's path asks for one; commands by other paths may take for ever. */
+static unsigned long long default_timeout(const struct dt_http_req *req)
+{
+    unsigned long long seconds = 0;
+    struct dt_str header = dt_http_req_header(req, "X-Daytona-Default-Timeout");
+    if (header.p != NULL)
+        (void)dt_str_u64(dt_str_trim(header), TIMEOUT_MAX, &seconds);
+    return seconds;
+}
+
 void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments)
 {
@@ -233,8 +243,10 @@ void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
     x->req = req;
     x->split = dt_str_eq_nocase(dt_http_req_header(req, "X-Daytona-Split-Output"), DT_STR("true"));
     x->limit = output_limit(req, x->split);
-    x->is_api = dt_reply_is_api_route(req);
-    x->is_raw = !x->is_api && dt_http_req_header(req, "X-Daytona-Source").p == NULL &&
+    if (!x->split)
+        x->default_timeout = default_timeout(req);
+    x->is_raw = !dt_reply_is_api_route(req) &&
+                dt_http_req_header(req, "X-Daytona-Source").p == NULL &&
                 dt_http_req_header(req, "X-Daytona-SDK-Version").p == NULL;
     dt_http_req_on_done(req, on_done, x);
     dt_http_req_collect(req, BODY_MAX, on_body, x);
