@@ -8,7 +8,7 @@
 #include "net/proxy.h"
 #include "runnerd/vitals.h"
 
-enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024 };
+enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024, ADDED_MAX = 5 };
 
 /* Lives until the exchange or tunnel is over. */
 struct forward {
@@ -19,6 +19,7 @@ struct forward {
     char *prefix, *cors, *cookie;
     struct dt_buf location;
     bool cors_credentials, is_page, quiet;
+    bool is_api;
     bool own_cors; /* the sandbox's server answers CORS itself */
 };
 
@@ -31,6 +32,8 @@ static const char *const drop_request[] = {
     "X-Daytona-Skip-Preview-Warning",
     "X-Daytona-Skip-Last-Activity-Update",
     "X-Daytona-Disable-CORS",
+    "X-Daytona-Route",
+    "X-Daytona-Default-Timeout",
     "X-Forwarded-For",
     "X-Forwarded-Host",
     "X-Forwarded-Proto",
@@ -321,6 +324,7 @@ static struct forward *forward_new(struct dt_runnerd *rd, const struct dt_live *
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
+    f->is_api = in->is_api;
     dt_buf_init(&f->location, (size_t)8 << 10);
     return f;
 }
@@ -345,11 +349,16 @@ static int find_upstream(struct forward *f, struct dt_live *l, uint16_t port, ch
 }
 
 static size_t added_headers(const struct forward *f, struct dt_http_req *req,
-                            struct dt_buf *cookies, struct dt_http_header add[3])
+                            struct dt_buf *cookies, struct dt_http_header add[ADDED_MAX])
 {
     size_t n = 0;
+    if (f->is_api && f->port == NULL) {
+        add[n++] = (struct dt_http_header){DT_STR("X-Daytona-Route"), DT_STR("api")};
+        add[n++] = (struct dt_http_header){DT_STR("X-Daytona-Default-Timeout"),
+                                           DT_STR(DT_FORWARD_COMMAND_TIMEOUT)};
+    }
     if (!f->is_page)
-        return 0;
+        return n;
     add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Host"), dt_http_req_host(req)};
     add[n++] = (struct dt_http_header){DT_STR("X-Forwarded-Proto"),
                                        dt_str_z(f->rd->config->proxy_protocol)};
@@ -361,7 +370,7 @@ static size_t added_headers(const struct forward *f, struct dt_http_req *req,
 static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
                   struct dt_proxy_opts *opts)
 {
-    struct dt_http_header add[3];
+    struct dt_http_header add[ADDED_MAX];
     DT_AUTO_BUF struct dt_buf cookies;
     dt_buf_init(&cookies, COOKIES_MAX);
     l->open++;

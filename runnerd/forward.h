@@ -7,6 +7,9 @@
 
 enum { DT_FORWARD_OPEN_MAX = 2000 }; /* requests and tunnels of one sandbox at once */
 
+/* What a command may take that came by the API's path and names no time, in seconds. */
+#define DT_FORWARD_COMMAND_TIMEOUT "360"
+
 struct dt_forward {
     uint16_t port;        /* 0 = the toolbox, where /proxy/{port}/... means a port again */
     struct dt_str target; /* `/path?query` there */
@@ -18,6 +21,7 @@ struct dt_forward {
     const char *source;     /* DAYTONA_API or DAYTONA_PROXY, in errors */
     const char *request_id; /* X-Request-Id of the answer; NULL = none */
     bool quiet;             /* does not count as activity */
+    bool is_api; /* the API's path: the toolbox does what that path does for old clients */
 };
 
 /* Takes over `req`. Texts are copied. The sandbox must be started. Above DT_FORWARD_OPEN_MAX the

@@ -193,6 +193,8 @@ void dt_api_toolbox(struct dt_api_req *a)
         return;
     }
     dt_forward(a->rd, a->http, l,
-               &(struct dt_forward){
-                   .target = dt_buf_str(&target), .source = "DAYTONA_API", .request_id = a->id});
+               &(struct dt_forward){.target = dt_buf_str(&target),
+                                    .source = "DAYTONA_API",
+                                    .request_id = a->id,
+                                    .is_api = true});
 }

@@ -11,6 +11,7 @@ enum {
     RESULT_MAX = 4 * 1024 * 1024, /* bytes of `result`, and the most of X-Daytona-Output-Limit */
     SPLIT_DEFAULT = 64 * 1024,
     LIMIT_LEAST = 64,
+    TIMEOUT_MAX = 31536000, /* seconds */
 };
 
 struct exec {
@@ -18,6 +19,8 @@ struct exec {
     struct dt_http_req *req;
     struct dt_command *command; /* NULL before and after it runs */
     bool split;
+    unsigned long long default_timeout; /* seconds; 0: none */
+    bool is_raw;                        /* came from no SDK: they know the status as `code` */
     size_t limit;
 };
 
@@ -63,7 +66,8 @@ static json_t *split_reply(const struct dt_command_end *end, const struct dt_cap
     return j;
 }
 
-static json_t *plain_reply(const struct dt_command_end *end, struct dt_capture_view *out)
+static json_t *plain_reply(const struct exec *x, const struct dt_command_end *end,
+                           struct dt_capture_view *out)
 {
     struct dt_err err;
     if (out->omitted > 0) {
@@ -76,7 +80,8 @@ static json_t *plain_reply(const struct dt_command_end *end, struct dt_capture_v
             dt_buf_adds(&out->head, dt_buf_str(&out->tail), &err) < 0)
             return NULL;
     }
-    const struct dt_tb_execute_result r = {.exit_code = end->exit_code};
+    const struct dt_tb_execute_result r = {
+        .exit_code = end->exit_code, .code = end->exit_code, .has_code = x->is_raw};
     json_t *j = dt_tb_execute_result_print(&r);
     if (j != NULL)
         set_text(j, "result", dt_buf_str(&out->head));
@@ -94,7 +99,7 @@ static void on_end(void *ctx, const struct dt_command_end *end)
     if (!ok) {
         dt_reply_error(x->req, &err);
     } else {
-        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(end, &out);
+        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(x, end, &out);
         int status = 200;
         if (end->timed_out) {
             (void)dt_err_set(&err, DT_E_PROCESS_EXECUTION_TIMEOUT,
@@ -120,7 +125,8 @@ static void not_started(struct exec *x, const struct dt_err *err)
         dt_reply_error(x->req, err);
         return;
     }
-    const struct dt_tb_execute_result r = {.exit_code = -1, .result = err->msg};
+    const struct dt_tb_execute_result r = {
+        .exit_code = -1, .code = -1, .has_code = x->is_raw, .result = err->msg};
     dt_reply_json(x->req, 200, dt_tb_execute_result_print(&r));
 }
 
@@ -129,6 +135,13 @@ static int check(const struct dt_tb_execute *in, struct dt_err *err)
     if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
         return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty or whitespace-only");
     return dt_env_check(in->envs, err);
+}
+
+static uint64_t timeout_ms(const struct exec *x, double seconds)
+{
+    if (seconds <= 0)
+        seconds = (double)x->default_timeout;
+    return (uint64_t)ceil(seconds * 1000);
 }
 
 static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *err)
@@ -146,7 +159,7 @@ static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *
         .extra = {argv.script_fd, -1},
         .split = x->split,
         .limit = x->limit,
-        .timeout_ms = (uint64_t)ceil(in->timeout * 1000),
+        .timeout_ms = timeout_ms(x, in->timeout),
         .on_end = on_end,
         .ctx = x,
     };
@@ -182,6 +195,16 @@ static size_t output_limit(const struct dt_http_req *req, bool split)
     return limit < LIMIT_LEAST ? LIMIT_LEAST : limit > RESULT_MAX ? RESULT_MAX : (size_t)limit;
 }
 
+/* The API's path asks for one; commands by other paths may take for ever. */
+static unsigned long long default_timeout(const struct dt_http_req *req)
+{
+    unsigned long long seconds = 0;
+    struct dt_str header = dt_http_req_header(req, "X-Daytona-Default-Timeout");
+    if (header.p != NULL)
+        (void)dt_str_u64(dt_str_trim(header), TIMEOUT_MAX, &seconds);
+    return seconds;
+}
+
 void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments)
 {
@@ -197,6 +220,11 @@ void dt_op_process_execute(struct dt_toolbox *tb, struct dt_http_req *req,
     x->req = req;
     x->split = dt_str_eq_nocase(dt_http_req_header(req, "X-Daytona-Split-Output"), DT_STR("true"));
     x->limit = output_limit(req, x->split);
+    if (!x->split)
+        x->default_timeout = default_timeout(req);
+    x->is_raw = !dt_reply_is_api_route(req) &&
+                dt_http_req_header(req, "X-Daytona-Source").p == NULL &&
+                dt_http_req_header(req, "X-Daytona-SDK-Version").p == NULL;
     dt_http_req_on_done(req, on_done, x);
     dt_http_req_collect(req, BODY_MAX, on_body, x);
 }

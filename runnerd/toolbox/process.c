@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +36,8 @@ static int move_fd(int fd, int to)
     return fcntl(fd, F_SETFD, 0);
 }
 
+static struct rlimit files; /* what processes get; we take what we can have */
+
 /* Runs in the child, in the parent's memory: no allocation, no locks, nothing that stays changed.
  */
 static _Noreturn void child(const struct dt_process_opts *o, const int fds[FDS],
@@ -45,6 +48,8 @@ static _Noreturn void child(const struct dt_process_opts *o, const int fds[FDS],
     (void)sigaction(SIGCHLD, &dfl, NULL); /* all others are at their default */
     (void)setsid();
     (void)umask(022);
+    if (files.rlim_max > 0)
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     for (int i = 0; i < FDS; i++) {
         if (fds[i] >= 0 && move_fd(fds[i], i) < 0)
             fail(f, "dup2");
@@ -182,8 +187,19 @@ static void on_child(uv_signal_t *s, int signum)
         (void)uv_idle_start(&more_to_reap, on_idle);
 }
 
+/* Hundreds of sessions take more descriptors than the limit that programs are used to. */
+static void raise_files(void)
+{
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        files.rlim_max = 0;
+    struct rlimit all = {files.rlim_max, files.rlim_max};
+    if (files.rlim_max > 0)
+        (void)setrlimit(RLIMIT_NOFILE, &all);
+}
+
 int dt_process_init(uv_loop_t *loop, struct dt_err *err)
 {
+    raise_files();
     (void)uv_idle_init(loop, &more_to_reap);
     int r = uv_signal_init(loop, &child_signal);
     if (r == 0)

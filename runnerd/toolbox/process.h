@@ -44,5 +44,8 @@ void dt_process_signal_all(int sig);
  * walk through /proc finds no more. What escapes: a process that changed its session, outlived its
  * parent and also cleared its environment, or whose environment may not be read (sudo). */
 void dt_process_kill_tree(pid_t leader, const char *marker);
+/* Sends `sig` (0: nothing) once to all of them; returns how many there are. For both, `leader` is 0
+ * once it was reaped: its number may be somebody else's. */
+size_t dt_process_signal_tree(pid_t leader, const char *marker, int sig);
 
 #endif

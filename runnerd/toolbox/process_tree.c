@@ -83,9 +83,14 @@ static void look(int proc, struct walk *w)
     (void)closedir(dir);
 }
 
+static bool leads(const struct entry *e, pid_t leader)
+{
+    return leader > 0 && (e->pid == leader || e->session == leader);
+}
+
 static bool is_ours(const struct walk *w, const struct entry *e, pid_t leader)
 {
-    if (e->pid == leader || e->session == leader)
+    if (leads(e, leader))
         return true;
     for (size_t i = 0; i < w->n; i++) {
         if (w->list[i].ours && (w->list[i].pid == e->parent || w->list[i].pid == e->session))
@@ -100,8 +105,7 @@ static size_t mark(int proc, struct walk *w, pid_t leader, const char *marker, s
     size_t count = 0;
     for (size_t i = 0; i < w->n; i++) {
         struct entry *e = &w->list[i];
-        e->ours =
-            e->pid == leader || e->session == leader || has_marker(proc, e->pid, marker, text);
+        e->ours = leads(e, leader) || has_marker(proc, e->pid, marker, text);
         count += e->ours;
     }
     for (bool changed = true; changed;) {
@@ -139,7 +143,8 @@ static size_t kill_marked(int proc, struct walk *w, pid_t leader, const char *ma
         before = now;
     }
     signal_marked(w, SIGKILL);
-    (void)kill(-leader, SIGKILL);
+    if (leader > 0)
+        (void)kill(-leader, SIGKILL);
     return now;
 }
 
@@ -147,7 +152,8 @@ void dt_process_kill_tree(pid_t leader, const char *marker)
 {
     DT_AUTO_FD int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc < 0) {
-        (void)kill(-leader, SIGKILL);
+        if (leader > 0)
+            (void)kill(-leader, SIGKILL);
         return;
     }
     struct walk w = {NULL, 0, 0};
@@ -158,4 +164,20 @@ void dt_process_kill_tree(pid_t leader, const char *marker)
             break;
     }
     free(w.list);
+}
+
+size_t dt_process_signal_tree(pid_t leader, const char *marker, int sig)
+{
+    DT_AUTO_FD int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (proc < 0)
+        return leader > 0 && kill(-leader, sig) == 0 ? 1 : 0;
+    struct walk w = {NULL, 0, 0};
+    DT_AUTO_BUF struct dt_buf text;
+    dt_buf_init(&text, ENVIRON_MAX);
+    look(proc, &w);
+    size_t n = mark(proc, &w, leader, marker, &text);
+    if (n > 0 && sig != 0)
+        signal_marked(&w, sig);
+    free(w.list);
+    return n;
 }

@@ -61,6 +61,11 @@ void dt_reply_empty(struct dt_http_req *req, int status)
     dt_http_req_reply(req, status, NULL, NULL, 0);
 }
 
+bool dt_reply_is_api_route(const struct dt_http_req *req)
+{
+    return dt_str_eq(dt_http_req_header(req, "X-Daytona-Route"), DT_STR("api"));
+}
+
 int dt_reply_file_errno(struct dt_err *err, int number, const char *what)
 {
     enum dt_err_code code = DT_E_BAD_REQUEST;

@@ -4,6 +4,16 @@
 
 static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_PROCESS_EXECUTE] = dt_op_process_execute,
+    [DT_TB_SESSION_LIST] = dt_op_session_list,
+    [DT_TB_SESSION_CREATE] = dt_op_session_create,
+    [DT_TB_SESSION_GET] = dt_op_session_get,
+    [DT_TB_SESSION_DELETE] = dt_op_session_delete,
+    [DT_TB_SESSION_COMMAND] = dt_op_session_command,
+    [DT_TB_SESSION_LOGS] = dt_op_session_logs,
+    [DT_TB_SESSION_EXECUTE] = dt_op_session_execute,
+    [DT_TB_SESSION_INPUT] = dt_op_session_input,
+    [DT_TB_SESSION_ENTRYPOINT] = dt_op_session_entrypoint,
+    [DT_TB_SESSION_ENTRYPOINT_LOGS] = dt_op_session_entrypoint,
     [DT_TB_FILES_LIST] = dt_op_files_list,
     [DT_TB_FILES_INFO] = dt_op_files_info,
     [DT_TB_FILES_FOLDER] = dt_op_files_folder,

@@ -23,6 +23,15 @@ typedef void dt_toolbox_op(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments);
 
 dt_toolbox_op dt_op_process_execute;
+dt_toolbox_op dt_op_session_list;
+dt_toolbox_op dt_op_session_create;
+dt_toolbox_op dt_op_session_get;
+dt_toolbox_op dt_op_session_delete;
+dt_toolbox_op dt_op_session_command;
+dt_toolbox_op dt_op_session_logs;
+dt_toolbox_op dt_op_session_execute;
+dt_toolbox_op dt_op_session_input;
+dt_toolbox_op dt_op_session_entrypoint;
 dt_toolbox_op dt_op_files_list;
 dt_toolbox_op dt_op_files_info;
 dt_toolbox_op dt_op_files_folder;

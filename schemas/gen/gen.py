@@ -402,7 +402,7 @@ class Document:
         error = "Error" if part == "rest" else "ToolboxError"
         out = {"operationId": o["id"] if part == "rest" else "toolbox_" + o["id"], "tags": [path.split("/")[1]],
                "description": f"For {who(o)}.", "parameters": parameters,
-               "responses": {str(o.get("status", 200)): answer, **{k: {"$ref": f"#/components/responses/{error}"}
+               "responses": {**{str(s): answer for s in (o.get("status", 200), *o.get("also", ()))}, **{k: {"$ref": f"#/components/responses/{error}"}
                                                                     for k in ("4XX", "5XX")}}}
         if o.get("auth") == "none":
             out["security"] = []

@@ -122,10 +122,11 @@ def test_bad_configuration_is_told(tmp_path):
 # --- commands ---
 
 def test_results(box):
-    assert box.run("echo a; echo b >&2; exit 3").json == {"exitCode": 3, "result": "a\nb\n"}
+    assert box.run("echo a; echo b >&2; exit 3").json == {"exitCode": 3, "result": "a\nb\n", "code": 3}
     assert box.run("kill -9 $$").json["exitCode"] == -1
-    assert box.run("no-such-program").json["exitCode"] == 127
-    assert box.run("cat").json == {"exitCode": 0, "result": ""}
+    missing = box.run("no-such-program").json  # known bug 2283: neither the status nor a word about it
+    assert missing["exitCode"] == 127 and "no-such-program: " in missing["result"]
+    assert box.run("cat").json == {"exitCode": 0, "result": "", "code": 0}
     assert box.run("echo $X-$FOO", envs={"X": "a b", "FOO": "mine"}).json["result"] == "a b-mine\n"
     assert box.run("pwd", cwd="/usr").json["result"] == "/usr\n"
     assert box.run("ls -d /usr", cwd="../..").json["result"] == "/usr\n"
@@ -137,6 +138,28 @@ def test_split(box):
     assert got.pop("durationMs") >= 0
     assert got == {"exitCode": 7, "stdout": "out", "stderr": "err", "stdoutBytes": 3, "stderrBytes": 3,
                    "stdoutOmitted": 0, "stderrOmitted": 0}
+
+
+def test_default_timeout(box):
+    """Of the API's path, which says so; a time that is named wins, and split callers have their own."""
+    soon = {"X-Daytona-Default-Timeout": "1"}
+    answer = box.run("echo before; sleep 4003", headers=soon)
+    assert answer.status == 408 and answer.json["code"] == "PROCESS_EXECUTION_TIMEOUT"
+    assert answer.json["result"] == "before\n" and box.processes("4003") == 0
+    assert box.run("sleep 1.5", headers=soon, timeout=5).status == 200
+    assert box.run("sleep 1.5", headers=soon, split=True).status == 200
+    assert box.run("sleep 1.5").status == 200
+
+
+def test_code_is_for_callers_that_are_no_sdk(box):
+    assert box.run("exit 3").json == {"exitCode": 3, "code": 3, "result": ""}
+    for headers in ({"X-Daytona-Source": "sdk-go"}, {"X-Daytona-SDK-Version": "0.27.0"}, {"X-Daytona-Route": "api"}):
+        assert box.run("exit 3", headers=headers).json == {"exitCode": 3, "result": ""}
+    assert box.run("exit 3", headers={"X-Daytona-Source": "sdk-go"}, cwd="/nowhere").json["exitCode"] == -1
+
+
+def test_bug_20_a_command_reads_nothing_of_its_own_text(box):
+    assert box.sh("cat\nread x; echo \"[$x]\"\necho end") == "[]\nend\n"
 
 
 def test_split_cut(box):
@@ -160,7 +183,7 @@ def test_binary_output(box):
     assert got["stdout"].startswith("a\ufffd\0\ufffd")
     assert got["stdoutBytes"] == 100006
     assert len(box.get(box.query("/files/download", path=got["stdoutPath"])).body) == 100006
-    assert box.run(r"printf '\000'").json == {"exitCode": 0, "result": "\0"}
+    assert box.run(r"printf '\000'").json == {"exitCode": 0, "result": "\0", "code": 0}
 
 
 def test_bad_requests(box):
@@ -213,6 +236,7 @@ def test_legacy_encoding(box):
 
 
 def test_timeout_kills_everything(box):
+    """Known bug 2602: it took until all of the tree had ended."""
     began = time.monotonic()
     answer = box.run("echo before; sleep 4001 & setsid sleep 4001 & (setsid sh -c 'sleep 4001; :' &) ; "
                      "nohup sleep 4001 & /home/rootsleep 4001", timeout=1)
@@ -226,6 +250,7 @@ def test_timeout_kills_everything(box):
 
 
 def test_background_process_does_not_delay(box):
+    """Known bug 22 of the code."""
     began = time.monotonic()
     answer = box.run("(while sleep 0.05; do echo tick; done; echo over) & echo started")
     assert time.monotonic() - began < 2

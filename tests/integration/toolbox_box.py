@@ -71,13 +71,13 @@ class Answer:
 
 
 class Box:
-    def __init__(self, user="daytona", binary="daytona-toolbox-test", hidden=(), **config):
-        """`hidden` programs cannot be started in it."""
+    def __init__(self, user="daytona", binary="daytona-toolbox-test", hidden=(), settle=SETTLE, **config):
+        """`hidden` programs cannot be started in it; `settle` is how its root is made."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dt-toolbox-"))
         self.config = {"id": "11111111-2222-4333-8444-555555555555", "user": user,
                        "env": {"FOO": "bar baz"}, "hostname": "box", "hosts": "127.0.0.1 localhost box\n",
                        "resolvConf": "nameserver 192.0.2.1\n", **config}
-        self.binary, self.user, self.hidden = binary, user, hidden
+        self.binary, self.user, self.hidden, self.settle = binary, user, hidden, settle
 
     def __enter__(self):
         etc = self.dir / "etc"
@@ -108,7 +108,7 @@ class Box:
         self.process = subprocess.Popen(
             ["nsenter", "-t", str(self.holder.pid), "--user", "-S", "0", "-G", "0",
              "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc",
-             "sh", "-c", SETTLE, "sh", "/proc/self/fd/5"],
+             "sh", "-c", self.settle, "sh", "/proc/self/fd/5"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, preexec_fn=descriptors,
             close_fds=False,
             env={"PATH": os.environ["PATH"], "ETC": str(etc), "HIDDEN": " ".join(self.hidden),

@@ -1,0 +1,172 @@
+#include "toolbox/pipes.h"
+
+#include <sys/ioctl.h>
+
+enum { READ_SIZE = 32 * 1024 };
+
+struct dt_inpipe {
+    uv_poll_t poll;
+    int fd;
+    dt_inpipe_data *on_data;
+    void *ctx;
+};
+
+struct dt_outpipe {
+    uv_poll_t poll;
+    int fd;
+    struct dt_buf waiting;
+};
+
+/* --- reading --- */
+
+static void on_in_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+struct dt_inpipe *dt_inpipe_close(struct dt_inpipe *p)
+{
+    if (p != NULL) {
+        uv_close((uv_handle_t *)&p->poll, on_in_closed);
+        (void)close(p->fd);
+    }
+    return NULL;
+}
+
+/* Returns how much was read: 0 at the end, when the pipe is closed; -1 when there is nothing. */
+static ssize_t take(struct dt_inpipe *p)
+{
+    static char bytes[READ_SIZE];
+    ssize_t n;
+    do
+        n = read(p->fd, bytes, sizeof(bytes));
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return -1;
+    if (n < 0)
+        n = 0;
+    dt_inpipe_data *on_data = p->on_data;
+    void *ctx = p->ctx;
+    if (n == 0)
+        (void)dt_inpipe_close(p);
+    on_data(ctx, bytes, (size_t)n);
+    return n;
+}
+
+static void on_readable(uv_poll_t *h, int status, int events)
+{
+    (void)status;
+    (void)events;
+    (void)take(h->data);
+}
+
+int dt_inpipe_new(uv_loop_t *loop, int fd, dt_inpipe_data *on_data, void *ctx,
+                  struct dt_inpipe **ret, struct dt_err *err)
+{
+    DT_AUTO_FD int own = fd;
+    struct dt_inpipe *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "pipe");
+    int r = uv_poll_init(loop, &p->poll, fd);
+    if (r < 0) {
+        free(p);
+        return dt_err_set(err, DT_E_SYSTEM, "pipe: %s", uv_strerror(r));
+    }
+    p->poll.data = p;
+    p->fd = dt_take_fd(&own);
+    p->on_data = on_data;
+    p->ctx = ctx;
+    (void)uv_poll_start(&p->poll, UV_READABLE, on_readable);
+    *ret = p;
+    return 0;
+}
+
+void dt_inpipe_drain(struct dt_inpipe *p)
+{
+    int there = 0;
+    if (ioctl(p->fd, FIONREAD, &there) < 0)
+        there = 0;
+    for (ssize_t n = 1; n > 0; there -= (int)n) {
+        n = take(p); /* once more at the end, to learn whether it is the end */
+        if (there <= 0)
+            break;
+    }
+}
+
+/* --- writing --- */
+
+static void on_out_closed(uv_handle_t *h)
+{
+    struct dt_outpipe *p = h->data;
+    dt_buf_done(&p->waiting);
+    free(p);
+}
+
+struct dt_outpipe *dt_outpipe_close(struct dt_outpipe *p)
+{
+    if (p != NULL) {
+        uv_close((uv_handle_t *)&p->poll, on_out_closed);
+        (void)close(p->fd);
+    }
+    return NULL;
+}
+
+int dt_outpipe_new(uv_loop_t *loop, int fd, size_t max, struct dt_outpipe **ret, struct dt_err *err)
+{
+    DT_AUTO_FD int own = fd;
+    struct dt_outpipe *p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "pipe");
+    int r = uv_poll_init(loop, &p->poll, fd);
+    if (r < 0) {
+        free(p);
+        return dt_err_set(err, DT_E_SYSTEM, "pipe: %s", uv_strerror(r));
+    }
+    p->poll.data = p;
+    p->fd = dt_take_fd(&own);
+    dt_buf_init(&p->waiting, max);
+    *ret = p;
+    return 0;
+}
+
+/* Returns how many the pipe took; all of them when nobody reads it any more. */
+static size_t push(const struct dt_outpipe *p, const char *bytes, size_t n)
+{
+    size_t done = 0;
+    while (done < n) {
+        ssize_t put = write(p->fd, bytes + done, n - done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && errno != EAGAIN)
+            return n;
+        if (put < 0)
+            break;
+        done += (size_t)put;
+    }
+    return done;
+}
+
+static void on_writable(uv_poll_t *h, int status, int events)
+{
+    struct dt_outpipe *p = h->data;
+    (void)status;
+    (void)events;
+    dt_buf_consume(&p->waiting, push(p, p->waiting.p, p->waiting.n));
+    if (p->waiting.n > 0)
+        return;
+    (void)uv_poll_stop(h);
+    dt_buf_done(&p->waiting);
+}
+
+int dt_outpipe_write(struct dt_outpipe *p, const char *bytes, size_t n, struct dt_err *err)
+{
+    if (n > p->waiting.max - p->waiting.n)
+        return dt_err_set(err, DT_E_LIMIT, "%zu bytes wait already to be read", p->waiting.n);
+    size_t done = p->waiting.n > 0 ? 0 : push(p, bytes, n);
+    if (done == n)
+        return 0;
+    if (dt_buf_add(&p->waiting, bytes + done, n - done, err) < 0)
+        return -1;
+    (void)uv_poll_start(&p->poll, UV_WRITABLE, on_writable);
+    return 0;
+}

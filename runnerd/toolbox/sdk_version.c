@@ -1,0 +1,74 @@
+#include "toolbox/sdk_version.h"
+
+#include <string.h>
+
+#include "net/ws_conn.h"
+
+#define SUBPROTOCOL "X-Daytona-SDK-Version~"
+
+enum { PART_MAX = 1000000 };
+
+struct version {
+    unsigned long long part[3];
+    bool before; /* has a suffix: comes before the version without one */
+};
+
+static bool parse(struct dt_str s, struct version *v)
+{
+    *v = (struct version){.before = false};
+    for (int i = 0; i < 3; i++) {
+        size_t n = 0;
+        while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+            n++;
+        if (dt_str_u64(dt_str(s.p, n), PART_MAX, &v->part[i]) < 0)
+            return false;
+        s = dt_str(s.p + n, s.n - n);
+        if (i == 2)
+            break;
+        if (s.n == 0 || s.p[0] != '.')
+            return false;
+        s = dt_str(s.p + 1, s.n - 1);
+    }
+    v->before = s.n > 0;
+    return true;
+}
+
+static bool older(const struct version *v, unsigned minor)
+{
+    if (v->part[0] != 0)
+        return false;
+    if (v->part[1] != minor)
+        return v->part[1] < minor;
+    return v->part[2] == 0 && v->before;
+}
+
+struct dt_sdk_gates dt_sdk_gates(struct dt_str s, bool split)
+{
+    struct version v;
+    s = dt_str_trim(s);
+    if (s.n == 0)
+        return (struct dt_sdk_gates){.combined = !split};
+    if (memmem(s.p, s.n, "dev", 3) != NULL)
+        return (struct dt_sdk_gates){.demuxed = true};
+    if (!parse(s, &v))
+        return (struct dt_sdk_gates){.combined = false};
+    bool first = v.part[0] == 0 && v.part[1] == 167 && v.part[2] == 0;
+    return (struct dt_sdk_gates){
+        .combined = older(&v, 27),
+        .home_cwd = older(&v, 103),
+        .demuxed = first || !older(&v, 167), /* its own pre-releases have it */
+    };
+}
+
+struct dt_sdk_gates dt_sdk_gates_of(const struct dt_http_req *req)
+{
+    struct dt_str split = dt_http_req_header(req, "X-Daytona-Split-Output");
+    struct dt_str version = dt_http_req_header(req, "X-Daytona-SDK-Version");
+    if (version.n == 0) {
+        version = dt_ws_offered(req, DT_STR(SUBPROTOCOL));
+        if (version.p != NULL)
+            version =
+                dt_str(version.p + sizeof(SUBPROTOCOL) - 1, version.n - (sizeof(SUBPROTOCOL) - 1));
+    }
+    return dt_sdk_gates(version, dt_str_eq_nocase(split, DT_STR("true")));
+}

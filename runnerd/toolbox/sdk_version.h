@@ -1,0 +1,23 @@
+/* What a client's version says about the answers it understands. */
+#ifndef DT_TOOLBOX_SDK_VERSION_H
+#define DT_TOOLBOX_SDK_VERSION_H
+
+#include "base/str.h"
+
+struct dt_http_req;
+
+struct dt_sdk_gates {
+    bool combined; /* logs without markers: the client is older than 0.27.0, or says nothing */
+    bool home_cwd; /* sessions begin in the home: older than 0.103.0 */
+    bool demuxed;  /* logs as JSON with both streams apart: 0.167.0 or newer */
+};
+
+/* Of a version as in "0.111.1", or "1.2.3-alpha.1", which is older than "1.2.3". An empty one is
+ * none at all; `split` is whether markers were asked for all the same. Versions that hold `dev` are
+ * newer than all others; one that cannot be read is new, but not as new as 0.167.0. */
+struct dt_sdk_gates dt_sdk_gates(struct dt_str version, bool split);
+/* Of a request: its header X-Daytona-SDK-Version, else the subprotocol
+ * X-Daytona-SDK-Version~VERSION; X-Daytona-Split-Output. */
+struct dt_sdk_gates dt_sdk_gates_of(const struct dt_http_req *req);
+
+#endif
