@@ -18,7 +18,5 @@ void dt_clone_url_done(struct dt_clone_url *u);
 
 /* Replaces every `secret` in the text by ***. Empty secrets are skipped. */
 int dt_clone_url_redact(struct dt_buf *text, const char *secret, struct dt_err *err) DT_MUST_CHECK;
-/* The error code that git's own words stand for. */
-enum dt_err_code dt_clone_url_classify(const char *output);
 
 #endif

@@ -1,9 +1,11 @@
 """git http-backend on 127.0.0.1:3100. /private/ wants `user` and the password; while BASE/hold exists, a request
 that has it waits and BASE/held appears. /redirect/ leads to :3101, which wants a password and notes if it gets one.
+:3102 is the same with a certificate (BASE/cert, BASE/key) that nobody knows, and notes each password.
 Usage: toolbox_git_server.py BASE"""
 import base64
 import http.server
 import pathlib
+import ssl
 import subprocess
 import sys
 import threading
@@ -71,5 +73,19 @@ class Other(Handler):
         self.answer(401, [("WWW-Authenticate", 'Basic realm="other"')])
 
 
+class Secure(Handler):
+    def do_GET(self):
+        if self.headers.get("Authorization"):
+            (base / "tls-server-got-a-password").touch()
+        super().do_GET()
+
+    do_POST = do_GET
+
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(base / "cert", base / "key")
+secure = http.server.ThreadingHTTPServer(("127.0.0.1", 3102), Secure)
+secure.socket = context.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
+threading.Thread(target=secure.serve_forever).start()
 threading.Thread(target=http.server.ThreadingHTTPServer(("127.0.0.1", 3101), Other).serve_forever).start()
 http.server.ThreadingHTTPServer(("127.0.0.1", 3100), Handler).serve_forever()

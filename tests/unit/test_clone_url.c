@@ -78,38 +78,6 @@ static void test_redact(void **state)
     assert_string_equal(b.p, "a *** b ******");
 }
 
-static void test_classes(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *words;
-        enum dt_err_code code;
-    } rows[] = {
-        {"fatal: Authentication failed for 'https://h/a/'", DT_E_GIT_AUTH_FAILED},
-        {"fatal: could not read Username for 'https://h': terminal prompts disabled",
-         DT_E_GIT_AUTH_FAILED},
-        {"git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.",
-         DT_E_GIT_AUTH_FAILED},
-        {"fatal: repository 'https://h/a/' not found", DT_E_GIT_REPO_NOT_FOUND},
-        {"fatal: repository '/srv/a' does not exist", DT_E_GIT_REPO_NOT_FOUND},
-        {"warning: Could not find remote branch x to clone.\nfatal: Remote branch x not found in "
-         "upstream origin",
-         DT_E_GIT_BRANCH_NOT_FOUND},
-        {"fatal: unable to access 'https://h/': Could not resolve host: h",
-         DT_E_GIT_TRANSPORT_FAILED},
-        {"fatal: unable to access 'https://h/': server certificate verification failed",
-         DT_E_GIT_TRANSPORT_FAILED},
-        {"fatal: unable to access 'https://h/': The requested URL returned error: 403",
-         DT_E_FORBIDDEN},
-        {"fatal: remote error: upload-pack: not our ref 123", DT_E_GIT_BRANCH_NOT_FOUND},
-        {"fatal: destination path 'a' already exists and is not an empty directory.",
-         DT_E_FILE_EXISTS},
-        {"something new", DT_E_SYSTEM},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(dt_clone_url_classify(rows[i].words), rows[i].code);
-}
-
 static void test_password_is_for_one_site_only(void **state)
 {
     (void)state;
@@ -144,7 +112,6 @@ int main(void)
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_bad_urls),
         cmocka_unit_test(test_redact),
-        cmocka_unit_test(test_classes),
         cmocka_unit_test(test_password_is_for_one_site_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

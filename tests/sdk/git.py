@@ -1,0 +1,77 @@
+"""Git as the documentation of the Python SDK shows it: git.py KIND OPEN-URL SECRET-URL [SNAPSHOT-WITHOUT-GIT]"""
+import asyncio
+import inspect
+import os
+import sys
+
+from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError, DaytonaNotFoundError
+
+OPEN, SECRET = sys.argv[2:4]
+CREDENTIALS = {"username": os.environ["GIT_USER"], "password": os.environ["GIT_PASSWORD"]}
+
+
+async def settle(value):
+    """One text for both clients: the async one's results are awaited."""
+    return await value if inspect.isawaitable(value) else value
+
+
+async def refused(call, kind=DaytonaError):
+    try:
+        await settle(call())
+    except kind:
+        return
+    raise AssertionError("not refused")
+
+
+async def upload(sandbox, name, text):
+    await settle(sandbox.fs.upload_file(text, name))
+
+
+async def use(daytona):
+    params = CreateSandboxFromSnapshotParams(snapshot=sys.argv[4]) if len(sys.argv) > 4 else None
+    sandbox = await settle(daytona.create(params) if params else daytona.create())
+    git = sandbox.git
+    root = (await settle(sandbox.get_work_dir())).rstrip("/") + "/workspace"
+    await settle(git.clone(url=OPEN, path=root + "/open", branch="feature"))
+    status = await settle(git.status(root + "/open"))
+    assert (status.current_branch, status.file_status, status.ahead, status.behind) == ("feature", [], 0, 0), status
+    await refused(lambda: git.clone(url=SECRET, path=root + "/repo"))
+    await settle(git.clone(url=SECRET, path=root + "/repo", **CREDENTIALS))
+    repo = root + "/repo"
+    name = f"branch/{os.getpid()}-{sys.argv[1]}-{len(sys.argv)}"
+    await settle(git.create_branch(repo, name))
+    await settle(git.checkout_branch(repo, "main"))
+    await settle(git.checkout_branch(repo, name))
+    assert (await settle(git.branches(repo))).branches == [name, "main"]
+    await upload(sandbox, repo + "/file1.txt", b"one\n")
+    await upload(sandbox, repo + "/d/file2.txt", b"two\n")
+    await settle(git.add(repo, ["file1.txt"]))
+    status = await settle(git.status(repo))
+    word = lambda s: getattr(s, "value", s)
+    assert {f.name: (word(f.staging), word(f.worktree)) for f in status.file_status} == {
+        "file1.txt": ("Added", "Unmodified"), "d/file2.txt": ("Untracked", "Untracked")}
+    await settle(git.add(repo, ["."]))
+    made = await settle(git.commit(path=repo, message="feat: add new feature", author="John Doe", email="john@example.com"))
+    assert len(made.sha) == 40
+    await settle(git.push(repo, **CREDENTIALS))
+    await settle(git.pull(repo, **CREDENTIALS))
+    await settle(git.clone(url=SECRET, path=root + "/again", commit_id=made.sha, **CREDENTIALS))
+    assert await settle(sandbox.fs.download_file(root + "/again/d/file2.txt")) == b"two\n"
+    await settle(git.commit(path=repo, message="empty", author="a", email="a@example.com", allow_empty=True))
+    await settle(git.checkout_branch(repo, "main"))
+    await settle(git.delete_branch(repo, name))
+    await refused(lambda: git.delete_branch(repo, name), DaytonaNotFoundError)
+    assert (await settle(git.branches(repo))).branches == ["main"]
+    await settle(daytona.delete(sandbox))
+
+
+async def main():
+    if sys.argv[1] == "sync":
+        await use(Daytona())
+    else:
+        async with AsyncDaytona() as daytona:
+            await use(daytona)
+    print("ok")
+
+
+asyncio.run(main())
