@@ -9,6 +9,7 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_FILES_FOLDER] = dt_op_files_folder,
     [DT_TB_FILES_DELETE] = dt_op_files_delete,
     [DT_TB_FILES_MOVE] = dt_op_files_move,
+    [DT_TB_FILES_EDIT] = dt_op_files_edit,
     [DT_TB_FILES_PERMISSIONS] = dt_op_files_permissions,
     [DT_TB_FILES_DOWNLOAD] = dt_op_files_download,
     [DT_TB_FILES_UPLOAD] = dt_op_files_upload,

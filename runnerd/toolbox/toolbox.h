@@ -27,6 +27,7 @@ dt_toolbox_op dt_op_files_info;
 dt_toolbox_op dt_op_files_folder;
 dt_toolbox_op dt_op_files_delete;
 dt_toolbox_op dt_op_files_move;
+dt_toolbox_op dt_op_files_edit;
 dt_toolbox_op dt_op_files_permissions;
 dt_toolbox_op dt_op_files_download;
 dt_toolbox_op dt_op_files_upload;
