@@ -15,7 +15,7 @@ META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextproto
 TOOLS = ["create_sandbox", "list_sandboxes", "get_sandbox", "start_sandbox", "stop_sandbox", "destroy_sandbox",
          "execute_command", "file_upload", "file_download", "list_files", "get_file_info", "create_folder",
          "move_file", "delete_file", "git_clone", "preview_link",
-         "edit_file"]
+         "edit_file", "search_files"]
 
 
 class Wire:

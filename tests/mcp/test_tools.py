@@ -29,7 +29,7 @@ SPELLINGS = {
     "preview_link": {"checkServer": "check_server"}, "git_clone": {"commitId": "commit_id"},
     "edit_file": {"filePath": "file_path", "oldText": "old_text", "newText": "new_text", "replaceAll": "replace_all",
                   "old_string": "old_text", "new_string": "new_text"}}
-READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info"}
+READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info", "search_files"}
 DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file", "edit_file"}
 OPEN_WORLD = {"execute_command", "git_clone"}
 NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link", "edit_file"}
@@ -121,6 +121,8 @@ def test_results_are_what_the_schemas_say(client, tools, tiny):
     assert ok("file_download", id=box, file_path="/tmp/a/b") == {"path": "/tmp/a/b", "size": 4, "content": "text"}
     assert ok("edit_file", id=box, file_path="/tmp/a/b", old_text="x", new_text="s") == {
         "path": "/tmp/a/b", "replacements": 1, "size": 4}
+    assert ok("search_files", id=box, path="/tmp", query="es") == {
+        "matches": [{"file": "/tmp/a/b", "line": 1, "content": "test"}]}
     assert ok("get_file_info", id=box, file_path="/tmp/a/b")["size"] == 4
     assert ok("create_folder", id=box, folder_path="/tmp/c/d", mode="0700")["path"] == "/tmp/c/d"
     assert ok("get_file_info", id=box, file_path="/tmp/c/d")["permissions"] == "0700"
@@ -651,3 +653,26 @@ def test_edit_file_says_what_is_wrong(client, box):
     assert content(client, box, "edit/b") == before
     put(client, box, "edit/crlf", "a\r\nb\r\n")
     assert "CR LF" in fails(client, "edit_file", id=box, file_path="edit/crlf", old_text="a\nb", new_text="x")
+
+
+# --- search_files ---
+
+def test_search_files(client, box):
+    put(client, box, "search/sub/a.py", "import os\nneedle = 1\n")
+    put(client, box, "search/b.txt", "no\nhere a needle [x] \u00e9 " + "\u00e9" * 500 + "\n")
+    found = client.tool("search_files", id=box, path="search", query="needle")
+    assert "truncated" not in found
+    assert sorted((m["file"], m["line"]) for m in found["matches"]) == [("search/b.txt", 2), ("search/sub/a.py", 2)]
+    assert all(len(m["content"].encode()) <= 300 and "needle" in m["content"] for m in found["matches"])
+    assert len(client.tool("search_files", id=box, path="search", query="needle [x]")["matches"]) == 1, "no pattern"
+    assert client.tool("search_files", id=box, path="search", query="*.py", names=True) == {"matches": [{"file": "search/sub/a.py"}]}
+    assert client.tool("search_files", id=box, path="search", query="nowhere") == {"matches": []}
+
+
+def test_search_files_limit(client, box):
+    put(client, box, "many/a", "needle\n" * 500)
+    found = client.tool("search_files", id=box, path="many", query="needle")
+    assert found["truncated"] is True and [m["line"] for m in found["matches"]] == list(range(1, 101))
+    found = client.tool("search_files", id=box, path="many", query="needle", limit=500)
+    assert "truncated" not in found and len(found["matches"]) == 500
+    assert "query" in fails(client, "search_files", id=box, query="")
