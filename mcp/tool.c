@@ -24,6 +24,8 @@ static const struct dt_tool *const tools[DT_MCP_TOOL_COUNT] = {
     [DT_MCP_DELETE_FILE] = &dt_tool_delete_file,
     [DT_MCP_GIT_CLONE] = &dt_tool_git_clone,
     [DT_MCP_PREVIEW_LINK] = &dt_tool_preview_link,
+    [DT_MCP_EDIT_FILE] = &dt_tool_edit_file,
+    [DT_MCP_SEARCH_FILES] = &dt_tool_search_files,
 };
 
 void dt_tools_list(struct dt_call *c)

@@ -32,6 +32,19 @@ for name in $HIDDEN; do
 done
 exec "$@"
 """
+# The same with the files of an image. The program is a dynamic one of the host, and brings its libraries.
+SETTLE_IN = """set -e
+mount --make-rprivate /
+mount --rbind "$ROOT" "$ROOT"
+mkdir -p "$ROOT/host"
+mount --rbind / "$ROOT/host"
+mount --rbind /proc "$ROOT/proc"
+mount --rbind /dev "$ROOT/dev"
+mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
+mount -t tmpfs -o mode=755 tmpfs "$ROOT/home"
+ip link set lo up
+exec chroot "$ROOT" /host$LOADER --library-path "$LIBRARIES" "$@"
+"""
 
 
 def program(name):
@@ -71,13 +84,14 @@ class Answer:
 
 
 class Box:
-    def __init__(self, user="daytona", binary="daytona-toolbox-test", hidden=(), settle=SETTLE, **config):
-        """`hidden` programs cannot be started in it; `settle` is how its root is made."""
+    def __init__(self, user="daytona", binary="daytona-toolbox-test", hidden=(), settle=SETTLE, root=None, **config):
+        """`hidden` programs cannot be started in it; `settle` is how its root is made, unless that is the image in `root`."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dt-toolbox-"))
         self.config = {"id": "11111111-2222-4333-8444-555555555555", "user": user,
                        "env": {"FOO": "bar baz"}, "hostname": "box", "hosts": "127.0.0.1 localhost box\n",
                        "resolvConf": "nameserver 192.0.2.1\n", **config}
-        self.binary, self.user, self.hidden, self.settle = binary, user, hidden, settle
+        self.binary, self.user, self.hidden, self.root = binary, user, hidden, root
+        self.settle = SETTLE_IN if root else settle
 
     def __enter__(self):
         etc = self.dir / "etc"
@@ -111,7 +125,7 @@ class Box:
              "sh", "-c", self.settle, "sh", "/proc/self/fd/5"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, preexec_fn=descriptors,
             close_fds=False,
-            env={"PATH": os.environ["PATH"], "ETC": str(etc), "HIDDEN": " ".join(self.hidden),
+            env={"PATH": os.environ["PATH"], "ETC": str(etc), "HIDDEN": " ".join(self.hidden), **self._loader(),
                  "ASAN_OPTIONS": f"detect_leaks={leaks}:quarantine_size_mb=4", "UBSAN_OPTIONS": "print_stacktrace=1"})
         os.close(exe)
         os.close(memfd)
@@ -123,6 +137,14 @@ class Box:
             self.__exit__(Exception, None, None)
             raise
         return self
+
+    def _loader(self):
+        """What SETTLE_IN needs to know."""
+        if self.root is None:
+            return {}
+        loader = str(next(path for path in sorted(pathlib.Path("/").glob("lib*/ld-linux-*.so.*"))))
+        machine = f"{os.uname().machine}-linux-gnu"
+        return {"ROOT": str(self.root), "LOADER": loader, "LIBRARIES": f"/host/lib/{machine}:/host/usr/lib/{machine}"}
 
     def _map_ids(self):
         base = pathlib.Path(f"/proc/{self.holder.pid}")

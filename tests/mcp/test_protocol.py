@@ -14,7 +14,8 @@ MODERN = "2026-07-28"
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 TOOLS = ["create_sandbox", "list_sandboxes", "get_sandbox", "start_sandbox", "stop_sandbox", "destroy_sandbox",
          "execute_command", "file_upload", "file_download", "list_files", "get_file_info", "create_folder",
-         "move_file", "delete_file", "git_clone", "preview_link"]
+         "move_file", "delete_file", "git_clone", "preview_link",
+         "edit_file", "search_files"]
 
 
 class Wire:
@@ -104,6 +105,11 @@ def test_modern_needs_no_handshake(wire):
     templates = wire.ask("resources/templates/list", {"_meta": META})["result"]
     assert templates["resourceTemplates"][0]["uriTemplate"] == "sandbox://{id}/{+path}"
     assert templates["cacheScope"] == "public"
+
+
+def test_the_list_of_tools_is_short(wire):
+    """It is part of everything that a model reads."""
+    assert len(json.dumps(wire.ask("tools/list", {})["result"], separators=(",", ":"))) <= 20000
 
 
 def test_discover_is_always_answered(wire):

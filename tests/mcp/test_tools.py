@@ -26,11 +26,13 @@ SPELLINGS = {
     "file_upload": {"filePath": "file_path"}, "file_download": {"filePath": "file_path"}, "get_file_info": {"filePath": "file_path"},
     "upload_file": {"filePath": "file_path"}, "download_file": {"filePath": "file_path"}, "delete_file": {"filePath": "file_path"},
     "move_file": {"sourcePath": "source_path", "destPath": "dest_path"}, "create_folder": {"folderPath": "folder_path"},
-    "preview_link": {"checkServer": "check_server"}, "git_clone": {"commitId": "commit_id"}}
-READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info"}
-DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file"}
+    "preview_link": {"checkServer": "check_server"}, "git_clone": {"commitId": "commit_id"},
+    "edit_file": {"filePath": "file_path", "oldText": "old_text", "newText": "new_text", "replaceAll": "replace_all",
+                  "old_string": "old_text", "new_string": "new_text"}}
+READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info", "search_files"}
+DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file", "edit_file"}
 OPEN_WORLD = {"execute_command", "git_clone"}
-NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link"}
+NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link", "edit_file"}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def fails(client, tool, **arguments):
 def test_camel_case_is_the_same_argument(client):
     """A value that no argument may have, under its other name, is refused under its documented one."""
     given = {"id": "a", "file_path": "b", "content": "c", "source_path": "d", "dest_path": "e", "folder_path": "f",
-             "port": 3000, "url": "https://example.com/x.git"}
+             "old_text": "g", "new_text": "h", "port": 3000, "url": "https://example.com/x.git"}
     for tool, names in SPELLINGS.items():
         for camel, snake in names.items():
             wrong = "soon" if "interval" in snake else 7
@@ -117,6 +119,10 @@ def test_results_are_what_the_schemas_say(client, tools, tiny):
     assert ok("get_sandbox", id=box)["user"] == "root"
     assert ok("file_upload", id=box, file_path="/tmp/a/b", content="text")["size"] == 4
     assert ok("file_download", id=box, file_path="/tmp/a/b") == {"path": "/tmp/a/b", "size": 4, "content": "text"}
+    assert ok("edit_file", id=box, file_path="/tmp/a/b", old_text="x", new_text="s") == {
+        "path": "/tmp/a/b", "replacements": 1, "size": 4}
+    assert ok("search_files", id=box, path="/tmp", query="es") == {
+        "matches": [{"file": "/tmp/a/b", "line": 1, "content": "test"}]}
     assert ok("get_file_info", id=box, file_path="/tmp/a/b")["size"] == 4
     assert ok("create_folder", id=box, folder_path="/tmp/c/d", mode="0700")["path"] == "/tmp/c/d"
     assert ok("get_file_info", id=box, file_path="/tmp/c/d")["permissions"] == "0700"
@@ -608,3 +614,65 @@ def alive(pid):
     with contextlib.suppress(OSError):
         return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
     return False
+
+
+# --- edit_file ---
+
+def content(client, box, path):
+    return client.tool("file_download", id=box, file_path=path)["content"]
+
+
+def put(client, box, path, text):
+    client.tool("file_upload", id=box, file_path=path, content=text, overwrite=True)
+
+
+def test_edit_file(client, box):
+    put(client, box, "edit/a.py", "def one():\n    return 1\n\n\ndef two():\n    return 1\n")
+    done = client.tool("edit_file", id=box, file_path="edit/a.py", old_text="def two():\n    return 1",
+                       new_text="def two():\n    return 2  # \u00e9 <&>\"'")
+    assert (done["path"], done["replacements"]) == ("edit/a.py", 1)
+    assert content(client, box, "edit/a.py") == (
+        "def one():\n    return 1\n\n\ndef two():\n    return 2  # \u00e9 <&>\"'\n")
+    assert client.tool("edit_file", id=box, file_path="edit/a.py", old_text="return", new_text="yield",
+                       replace_all=True)["replacements"] == 2
+    assert client.tool("edit_file", id=box, file_path="edit/a.py", old_string="yield 1\n", new_string="")["replacements"] == 1
+    assert content(client, box, "edit/a.py").count("yield") == 1
+
+
+def test_edit_file_says_what_is_wrong(client, box):
+    before = "same\nother\nsame\n"
+    put(client, box, "edit/b", before)
+    text = fails(client, "edit_file", id=box, file_path="edit/b", old_text="same", new_text="x")
+    assert "2 times, in lines 1, 3" in text and "replace_all=true" in text and "Nothing was changed" in text
+    text = fails(client, "edit_file", id=box, file_path="edit/b", old_text="nowhere", new_text="x")
+    assert "not there" in text and "file_download" in text
+    assert "nothing would change" in fails(client, "edit_file", id=box, file_path="edit/b", old_text="other", new_text="other")
+    assert "old_text" in fails(client, "edit_file", id=box, file_path="edit/b", old_text="", new_text="x")
+    assert "No such file" in fails(client, "edit_file", id=box, file_path="edit/none", old_text="a", new_text="b")
+    assert "regular" in fails(client, "edit_file", id=box, file_path="/dev/zero", old_text="a", new_text="b")
+    assert content(client, box, "edit/b") == before
+    put(client, box, "edit/crlf", "a\r\nb\r\n")
+    assert "CR LF" in fails(client, "edit_file", id=box, file_path="edit/crlf", old_text="a\nb", new_text="x")
+
+
+# --- search_files ---
+
+def test_search_files(client, box):
+    put(client, box, "search/sub/a.py", "import os\nneedle = 1\n")
+    put(client, box, "search/b.txt", "no\nhere a needle [x] \u00e9 " + "\u00e9" * 500 + "\n")
+    found = client.tool("search_files", id=box, path="search", query="needle")
+    assert "truncated" not in found
+    assert sorted((m["file"], m["line"]) for m in found["matches"]) == [("search/b.txt", 2), ("search/sub/a.py", 2)]
+    assert all(len(m["content"].encode()) <= 300 and "needle" in m["content"] for m in found["matches"])
+    assert len(client.tool("search_files", id=box, path="search", query="needle [x]")["matches"]) == 1, "no pattern"
+    assert client.tool("search_files", id=box, path="search", query="*.py", names=True) == {"matches": [{"file": "search/sub/a.py"}]}
+    assert client.tool("search_files", id=box, path="search", query="nowhere") == {"matches": []}
+
+
+def test_search_files_limit(client, box):
+    put(client, box, "many/a", "needle\n" * 500)
+    found = client.tool("search_files", id=box, path="many", query="needle")
+    assert found["truncated"] is True and [m["line"] for m in found["matches"]] == list(range(1, 101))
+    found = client.tool("search_files", id=box, path="many", query="needle", limit=500)
+    assert "truncated" not in found and len(found["matches"]) == 500
+    assert "query" in fails(client, "search_files", id=box, query="")

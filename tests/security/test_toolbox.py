@@ -243,7 +243,8 @@ def test_one_sandbox_has_so_many_exchanges_at_once(evil, box):
 
 TOOLS = [("execute_command", {"command": "evil={}", "timeout": 2}), ("file_download", {"file_path": "/evil={}"}),
          ("get_file_info", {"file_path": "/evil={}"}), ("list_files", {"path": "/evil={}"}), ("delete_file", {"file_path": "/evil={}"}),
-         ("create_folder", {"folder_path": "/evil={}"}), ("move_file", {"source_path": "/evil={}", "dest_path": "/x"})]
+         ("create_folder", {"folder_path": "/evil={}"}), ("move_file", {"source_path": "/evil={}", "dest_path": "/x"}),
+         ("edit_file", {"file_path": "/evil={}", "old_text": "a", "new_text": "b"}), ("search_files", {"path": "/evil={}", "query": "a"})]
 
 
 @pytest.mark.parametrize("way", sorted(set(WAYS) - SILENT - {"endless", "endless-chunks"}))
