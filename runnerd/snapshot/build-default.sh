@@ -5,12 +5,14 @@
 # usage: build-default.sh OUT.tar        (as root; needs mmdebstrap, zstd and the apt sources of the host)
 #
 # The packages come from the sources that this machine's apt uses for its own release, through its apt
-# proxy settings. The same packages on the same day give the same bytes; SOURCE_DATE_EPOCH fixes the day.
+# proxy settings; what languages.sh adds comes through its settings of pip and npm. The same packages on the
+# same day give the same bytes; SOURCE_DATE_EPOCH fixes the day.
 set -euo pipefail
 export LC_ALL=C
 
 packages=python3,python3-pip,python3-venv,nodejs,npm,git,curl,ca-certificates,sudo,procps,less
 packages+=,openssh-client,iproute2,iputils-ping,tzdata,xz-utils,unzip
+packages+=,python3-pylsp,vim,tmux,htop
 
 die() {
     echo "build-default.sh: $*" >&2
@@ -61,7 +63,7 @@ trap 'rm -rf "$work"' EXIT
 layout=$work/layout
 mkdir -p "$layout/blobs/sha256"
 
-# How this machine reaches its mirrors matters while building only; customize.sh removes the file.
+# How this machine reaches its mirrors matters while building only; clean.sh removes the file.
 apt-config dump | grep -iE '^Acquire::(https?|Retries)' >"$work/apt.conf" || true
 
 mmdebstrap --mode=root --variant=apt --format=tar --include="$packages" \
@@ -71,6 +73,8 @@ mmdebstrap --mode=root --variant=apt --format=tar --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
     --customize-hook="'$here/customize.sh' \"\$1\"" \
+    --customize-hook="'$here/languages.sh' \"\$1\"" \
+    --customize-hook="'$here/clean.sh' \"\$1\"" \
     "$codename" "$work/layer.tar" - <<<"$sources" >&2
 
 diff_id=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
