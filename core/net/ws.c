@@ -1,18 +1,18 @@
 #include "net/ws.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "base/base64.h"
+#include "base/sha1.h"
 
 #define MAGIC "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-enum { KEY_BYTES = 16, SHA1_BYTES = 20, MASK_BYTES = 4 };
+enum { KEY_BYTES = 16, MASK_BYTES = 4 };
 enum { FINAL = 0x80, RESERVED = 0x70, OPCODE = 0x0f, MASKED = 0x80, LENGTH = 0x7f };
 
 int dt_ws_accept(struct dt_str key, char out[DT_WS_ACCEPT_SIZE], struct dt_err *err)
 {
-    unsigned char sum[SHA1_BYTES];
+    unsigned char sum[DT_SHA1_SIZE];
     DT_AUTO_BUF struct dt_buf b;
     dt_buf_init(&b, 128);
     key = dt_str_trim(key);
@@ -22,8 +22,7 @@ int dt_ws_accept(struct dt_str key, char out[DT_WS_ACCEPT_SIZE], struct dt_err *
     dt_buf_clear(&b);
     if (dt_buf_adds(&b, key, err) < 0 || dt_buf_addz(&b, MAGIC, err) < 0)
         return -1;
-    if (EVP_Digest(b.p, b.n, sum, NULL, EVP_sha1(), NULL) != 1)
-        return dt_err_set(err, DT_E_SYSTEM, "SHA-1");
+    dt_sha1(b.p, b.n, sum);
     dt_buf_clear(&b);
     if (dt_base64_encode(&b, sum, sizeof(sum), err) < 0)
         return -1;
@@ -78,16 +77,22 @@ ssize_t dt_ws_take(char *p, size_t n, size_t max, struct dt_ws_frame *ret, struc
     return (ssize_t)(head + length);
 }
 
+size_t dt_ws_head(enum dt_ws_opcode opcode, size_t n, char out[DT_WS_HEAD_MAX])
+{
+    size_t more = n <= DT_WS_CONTROL_MAX ? 0 : n <= UINT16_MAX ? 2 : 8;
+    out[0] = (char)(FINAL | (unsigned)opcode);
+    out[1] = (char)(more == 0 ? n : more == 2 ? 126 : 127);
+    for (size_t i = 0; i < more; i++)
+        out[2 + i] = (char)(uint8_t)((uint64_t)n >> 8 * (more - 1 - i));
+    return 2 + more;
+}
+
 int dt_ws_put(struct dt_buf *out, enum dt_ws_opcode opcode, struct dt_str payload,
               struct dt_err *err)
 {
-    char head[10] = {(char)(FINAL | (unsigned)opcode)};
-    size_t more = payload.n <= DT_WS_CONTROL_MAX ? 0 : payload.n <= UINT16_MAX ? 2 : 8;
-    head[1] = (char)(more == 0 ? payload.n : more == 2 ? 126 : 127);
-    for (size_t i = 0; i < more; i++)
-        head[2 + i] = (char)(uint8_t)((uint64_t)payload.n >> 8 * (more - 1 - i));
-    if (dt_buf_reserve(out, 2 + more + payload.n, err) < 0 ||
-        dt_buf_add(out, head, 2 + more, err) < 0)
+    char head[DT_WS_HEAD_MAX];
+    size_t n = dt_ws_head(opcode, payload.n, head);
+    if (dt_buf_reserve(out, n + payload.n, err) < 0 || dt_buf_add(out, head, n, err) < 0)
         return -1;
     return dt_buf_adds(out, payload, err);
 }

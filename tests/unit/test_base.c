@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/notify.h"
 #include "base/rand.h"
+#include "base/sha1.h"
 #include "base/utf8.h"
 
 static void test_numbers_are_strict(void **state)
@@ -123,6 +124,36 @@ static void test_base64(void **state)
     dt_buf_init(&b, 100);
     assert_int_equal(dt_base64_decode(&b, DT_STR("Zm\n9v Zg"), NULL), 0);
     assert_string_equal(b.p, "foof");
+}
+
+static void test_sha1(void **state)
+{
+    (void)state;
+    char million[1000];
+    memset(million, 'a', sizeof(million));
+    const struct {
+        const char *text;
+        size_t n;
+        const char *sum;
+    } cases[] = {
+        /* RFC 3174 section 7.3, and lengths around the last block's edges */
+        {"", 0, "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
+        {"abc", 3, "a9993e364706816aba3e25717850c26c9cd0d89d"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56,
+         "84983e441c3bd26ebaae4aa1f95129e5e54670f1"},
+        {million, 55, "c1c8bbdc22796e28c0e15163d20899b65621d65a"},
+        {million, 63, "03f09f5b158a7a8cdad920bddc29b81c18a551f5"},
+        {million, 64, "0098ba824b5c16427bd7a1122a5a442a25ec644d"},
+        {million, 1000, "291e9a6c66994949b57ba5e650361e98fc36b1ba"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned char sum[DT_SHA1_SIZE];
+        char hex[2 * DT_SHA1_SIZE + 1];
+        dt_sha1(cases[i].text, cases[i].n, sum);
+        for (size_t k = 0; k < sizeof(sum); k++)
+            (void)snprintf(hex + 2 * k, 3, "%02x", sum[k]);
+        assert_string_equal(hex, cases[i].sum);
+    }
 }
 
 static void test_names(void **state)
@@ -289,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_buffer_keeps_its_maximum),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_sha1),
         cmocka_unit_test(test_times_of_others),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_remove_tree_stays_inside),
