@@ -51,5 +51,15 @@ for program in tsc ts-node; do
     chown -h 1000:1000 "$root/home/daytona/.local/bin/$program"
 done
 
-# The list of fonts, which the first chart of each sandbox would have to make.
-chroot --userspec=1000:1000 "$root" env HOME=/home/daytona python3 -c 'import matplotlib.font_manager'
+# The list of fonts, which the first chart of each sandbox would have to make. In order, for the same bytes each time.
+chroot --userspec=1000:1000 "$root" env HOME=/home/daytona python3 - <<'END'
+import json
+import pathlib
+import matplotlib.font_manager
+
+path = next(pathlib.Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))
+fonts = json.loads(path.read_text())
+for names in ("ttflist", "afmlist"):
+    fonts[names].sort(key=lambda font: font["fname"])
+path.write_text(json.dumps(fonts))
+END
