@@ -236,7 +236,7 @@ static int spawn(struct dt_command *c, struct dt_toolbox *tb, const struct dt_co
         .argv = o->argv,
         .env = env,
         .cwd = o->cwd,
-        .in = -1,
+        .in = o->in > 0 ? o->in : -1,
         .out = out,
         .errors = o->split ? errors : out,
         .extra = {o->extra[0], o->extra[1]},

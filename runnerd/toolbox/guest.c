@@ -61,6 +61,25 @@ bool dt_env_name_ok(const char *name)
     return name[0] != '\0';
 }
 
+int dt_env_check(const json_t *envs, struct dt_err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)envs, key, value)
+    {
+        if (!dt_env_name_ok(key))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "invalid environment variable name: '%.200s'",
+                              key);
+        if (!json_is_string(value))
+            return dt_err_set(err, DT_E_BAD_REQUEST, "environment variable %.200s must be a string",
+                              key);
+        if (strlen(json_string_value(value)) != json_string_length(value))
+            return dt_err_set(err, DT_E_BAD_REQUEST,
+                              "environment variable %.200s holds a NUL character", key);
+    }
+    return 0;
+}
+
 /* One block: the pointers, then the texts. Two passes, the first only counts. */
 struct env_block {
     char **list;
@@ -338,4 +357,15 @@ char *dt_guest_path(const struct dt_guest *g, struct dt_str path, struct dt_err 
     memcpy(out + base, path.p, path.n);
     out[base + path.n] = '\0';
     return out;
+}
+
+/* The default folders may be gone; one that was asked for must be there. */
+char *dt_guest_cwd(const struct dt_guest *g, const char *wanted, struct dt_err *err)
+{
+    if (wanted != NULL && wanted[0] != '\0')
+        return dt_guest_path(g, dt_str_z(wanted), err);
+    const char *dir = access(g->workdir, X_OK) == 0     ? g->workdir
+                      : access(g->user.home, X_OK) == 0 ? g->user.home
+                                                        : "/";
+    return dt_guest_path(g, dt_str_z(dir), err);
 }

@@ -35,6 +35,12 @@ char **dt_guest_env(const struct dt_guest *g, const struct json_t *extra, const 
                     struct dt_err *err);
 /* Whether a name may be an environment variable's: [A-Za-z_][A-Za-z0-9_]* */
 bool dt_env_name_ok(const char *name);
+/* Whether a client may give these (an object of strings, or NULL); BAD_REQUEST names the one that
+ * is none. */
+int dt_env_check(const struct json_t *envs, struct dt_err *err) DT_MUST_CHECK;
+/* Where a command begins: in `wanted`, or when that is NULL or empty in the work dir, or if that is
+ * gone in the home or the root. free() it. */
+char *dt_guest_cwd(const struct dt_guest *g, const char *wanted, struct dt_err *err);
 /* Makes an absolute path of one that may be relative to the work dir; INVALID_FILE_PATH when it is
  * empty, holds a NUL, or is too long. free() the result. */
 char *dt_guest_path(const struct dt_guest *g, struct dt_str path, struct dt_err *err);

@@ -4,6 +4,11 @@
 
 static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_PROCESS_EXECUTE] = dt_op_process_execute,
+    [DT_TB_CODE_RUN] = dt_op_code_run,
+    [DT_TB_CONTEXT_CREATE] = dt_op_context_create,
+    [DT_TB_CONTEXT_LIST] = dt_op_context_list,
+    [DT_TB_CONTEXT_DELETE] = dt_op_context_delete,
+    [DT_TB_INTERPRETER_EXECUTE] = dt_op_interpreter_execute,
     [DT_TB_FILES_LIST] = dt_op_files_list,
     [DT_TB_FILES_INFO] = dt_op_files_info,
     [DT_TB_FILES_FOLDER] = dt_op_files_folder,

@@ -3,13 +3,14 @@
 #ifndef DT_TOOLBOX_H
 #define DT_TOOLBOX_H
 
-#include "net/http_server.h"
+#include "net/ws_conn.h"
 #include "toolbox/guest.h"
 
 struct dt_toolbox {
     uv_loop_t *loop;
     struct dt_guest guest;
-    const char *output_dir; /* where long outputs go */
+    const char *output_dir;     /* where long outputs go */
+    struct dt_ws_group sockets; /* every WebSocket, to be closed in order at the end */
 };
 
 /* The handler of the HTTP server; ctx is the struct dt_toolbox. */
@@ -22,6 +23,11 @@ typedef void dt_toolbox_op(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments);
 
 dt_toolbox_op dt_op_process_execute;
+dt_toolbox_op dt_op_code_run;
+dt_toolbox_op dt_op_context_create;
+dt_toolbox_op dt_op_context_list;
+dt_toolbox_op dt_op_context_delete;
+dt_toolbox_op dt_op_interpreter_execute;
 dt_toolbox_op dt_op_files_list;
 dt_toolbox_op dt_op_files_info;
 dt_toolbox_op dt_op_files_folder;

@@ -1,1 +1,2 @@
 dt_fuzz(multipart toolbox)
+dt_fuzz(json_lines toolbox)
