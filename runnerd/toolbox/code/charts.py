@@ -67,22 +67,24 @@ def scale(axis):
     return text(axis.get_scale())
 
 
-def ticks(axis):
-    """Positions and labels, as many of the one as of the other."""
-    positions = [number(p) for p in axis.get_majorticklocs()]
-    labels = [text(t.get_text()) for t in axis.get_ticklabels()]
-    labels += [""] * (len(positions) - len(labels))
-    pairs = [(p, name) for p, name in zip(positions, labels) if p is not None]
-    # Powers of ten come as formulas.
-    return [p for p, _ in pairs], ["%g" % p if "mathdefault" in name else name for p, name in pairs]
-
-
 def place(axis, position):
-    """What a place on an axis is called that has no tick."""
+    """What a place on an axis is called: dates are numbers there."""
     if "Date" in converter(axis):
         from matplotlib.dates import num2date
         return num2date(position).replace(tzinfo=None).isoformat()
     return plain(position)
+
+
+def ticks(axis):
+    """Positions and labels, as many of the one as of the other. What is drawn of a date is often a part of it, and
+    powers of ten are drawn as formulas: these are told in full."""
+    positions = [number(p) for p in axis.get_majorticklocs()]
+    labels = [text(t.get_text()) for t in axis.get_ticklabels()]
+    labels += [""] * (len(positions) - len(labels))
+    dates = "Date" in converter(axis)
+    pairs = [(p, place(axis, p) if dates else "%g" % p if "mathdefault" in name else name)
+             for p, name in zip(positions, labels) if p is not None]
+    return [p for p, _ in pairs], [name for _, name in pairs]
 
 
 def describe(axes, swapped=False):
