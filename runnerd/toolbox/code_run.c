@@ -127,10 +127,8 @@ static int open_charts(struct run *x, int *write_end, struct dt_err *err)
 
 static int note_lost(const struct run *x, json_t *j, struct dt_err *err)
 {
-    DT_AUTO_BUF struct dt_buf text;
     const json_t *result = json_object_get(j, "result");
-    if (x->lost == 0)
-        return 0;
+    DT_AUTO_BUF struct dt_buf text;
     dt_buf_init(&text, json_string_length(result) + 200);
     if (dt_buf_add(&text, json_string_value(result), json_string_length(result), err) < 0 ||
         dt_buf_addf(&text, err, "\n[%u charts left out: they were more than %d MiB, or no JSON]\n",
@@ -147,7 +145,7 @@ static void on_end(void *ctx, const struct dt_command_end *ended)
     x->command = NULL;
     drain(x);
     json_t *j = dt_outcome_plain(ended, &err);
-    if (j != NULL && note_lost(x, j, &err) < 0)
+    if (j != NULL && x->lost > 0 && note_lost(x, j, &err) < 0)
         j = dt_json_free(j);
     if (j != NULL && json_array_size(x->charts) > 0)
         (void)json_object_set_new(j, "artifacts", json_pack("{s:O}", "charts", x->charts));

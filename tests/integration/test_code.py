@@ -199,6 +199,23 @@ def test_threads_and_processes_of_the_program(box):
     assert done["exitCode"] == 0 and "ZeroDivisionError" in done["result"] and done["result"].endswith("on\n")
 
 
+def test_charts_that_are_none_are_told(box):
+    code = "import os\nfor fd in range(90, 120):\n    try: os.write(fd, b'[1]\\n{\\n')\n    except OSError: pass\nprint('x')"
+    assert output(box, code) == "x\n\n[2 charts left out: they were more than 64 MiB, or no JSON]\n"
+    code = "import os\nfor fd in range(90, 120):\n    try: os.write(fd, b'{\"type\": \"line\"}\\n')\n    except OSError: pass"
+    assert run(box, code)["artifacts"] == {"charts": [{"type": "line"}]}
+
+
+def test_the_program_that_goes_into_sandboxes():
+    with Box(binary="daytona-toolbox") as b:
+        assert output(b, "print(1)") == "1\n"
+        assert output(b, "console.log(2)", "javascript") == "2\n"
+        for i in range(3):
+            assert prints(b, f"print({i})") == f"{i}\n"
+        assert execute(b, "import os; os._exit(0)").code == 1001
+        assert execute(b, "while True: pass", timeout=0.3).code == 4008
+
+
 # --- the interpreter ---
 
 class Outcome:
