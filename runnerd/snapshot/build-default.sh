@@ -2,7 +2,8 @@
 # Builds the default snapshot: this machine's own Debian or Ubuntu release with the tools that agents
 # expect, as an OCI image layout in one tar file, for `daytona-runnerd snapshot import`.
 #
-# usage: build-default.sh OUT.tar        (as root; needs mmdebstrap, zstd and the apt sources of the host)
+# usage: build-default.sh OUT.tar [full]   (as root; needs mmdebstrap, zstd and the apt sources of the host)
+# `full` adds the many packages of full.txt: models, data frames, web frameworks.
 #
 # The packages come from the sources that this machine's apt uses for its own release, through its apt
 # proxy settings; what languages.sh adds comes through its settings of pip and npm. The same packages on the
@@ -41,12 +42,18 @@ blob() {
     echo "$digest $size"
 }
 
-[ $# -eq 1 ] || die "usage: build-default.sh OUT.tar"
+kind=${2:-default}
+[[ $# -ge 1 && $# -le 2 && ($kind = default || $kind = full) ]] || die "usage: build-default.sh OUT.tar [full]"
 [ "$(id -u)" -eq 0 ] || die "needs root, for mmdebstrap"
 command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: apt-get install mmdebstrap"
 command -v zstd >/dev/null || die "zstd is missing: apt-get install zstd"
 out=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
+export DAYTONA_PYTHON_PACKAGES=$here/python.txt
+if [ "$kind" = full ]; then
+    DAYTONA_PYTHON_PACKAGES=$here/full.txt
+    packages+=,libgl1,libglib2.0-0 # opencv
+fi
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 [ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME; use Debian or Ubuntu"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What the default snapshot has from PyPI and npm: python.txt and npm/. Called by build-default.sh with the new root.
+# What the default snapshot has from PyPI and npm: $DAYTONA_PYTHON_PACKAGES and npm/. Called by build-default.sh with
+# the new root.
 #
 # pip and npm run in the new root, with this machine's settings of where packages come from.
 set -euo pipefail
@@ -31,9 +32,9 @@ setting pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf /etc/pip.conf
 setting npmrc /usr/local/etc/npmrc /usr/etc/npmrc /etc/npmrc
 setting .npmrc ~/.npmrc
 
-cp "$here/python.txt" "$work/"
+cp "$DAYTONA_PYTHON_PACKAGES" "$work/python.txt"
 in_root env PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --no-compile --root-user-action=ignore \
-    --require-hashes --only-binary :all: -r "$inside/python.txt"
+    --only-binary :all: -r "$inside/python.txt"
 # Compiled files name their source's time, which the archive will hold.
 find "$root"/usr/local/lib/python3* -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 chroot "$root" env -u SOURCE_DATE_EPOCH sh -c 'python3 -m compileall -q -j 0 /usr/local/lib/python3*'
