@@ -2,15 +2,18 @@
 # Builds the default snapshot: this machine's own Debian or Ubuntu release with the tools that agents
 # expect, as an OCI image layout in one tar file, for `daytona-runnerd snapshot import`.
 #
-# usage: build-default.sh OUT.tar        (as root; needs mmdebstrap, zstd and the apt sources of the host)
+# usage: build-default.sh OUT.tar [full]   (as root; needs mmdebstrap, zstd and the apt sources of the host)
+# `full` adds the many packages of full.txt: models, data frames, web frameworks.
 #
 # The packages come from the sources that this machine's apt uses for its own release, through its apt
-# proxy settings. The same packages on the same day give the same bytes; SOURCE_DATE_EPOCH fixes the day.
+# proxy settings; what languages.sh adds comes through its settings of pip and npm. The same packages on the
+# same day give the same bytes; SOURCE_DATE_EPOCH fixes the day.
 set -euo pipefail
 export LC_ALL=C
 
 packages=python3,python3-pip,python3-venv,nodejs,npm,git,curl,ca-certificates,sudo,procps,less
 packages+=,openssh-client,iproute2,iputils-ping,tzdata,xz-utils,unzip
+packages+=,python3-pylsp,vim,tmux,htop
 
 die() {
     echo "build-default.sh: $*" >&2
@@ -39,12 +42,18 @@ blob() {
     echo "$digest $size"
 }
 
-[ $# -eq 1 ] || die "usage: build-default.sh OUT.tar"
+kind=${2:-default}
+[[ $# -ge 1 && $# -le 2 && ($kind = default || $kind = full) ]] || die "usage: build-default.sh OUT.tar [full]"
 [ "$(id -u)" -eq 0 ] || die "needs root, for mmdebstrap"
 command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: apt-get install mmdebstrap"
 command -v zstd >/dev/null || die "zstd is missing: apt-get install zstd"
 out=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
+export DAYTONA_PYTHON_PACKAGES=$here/python.txt
+if [ "$kind" = full ]; then
+    DAYTONA_PYTHON_PACKAGES=$here/full.txt
+    packages+=,libgl1,libglib2.0-0 # opencv
+fi
 codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 [ -n "$codename" ] || die "/etc/os-release names no VERSION_CODENAME; use Debian or Ubuntu"
 
@@ -61,7 +70,7 @@ trap 'rm -rf "$work"' EXIT
 layout=$work/layout
 mkdir -p "$layout/blobs/sha256"
 
-# How this machine reaches its mirrors matters while building only; customize.sh removes the file.
+# How this machine reaches its mirrors matters while building only; clean.sh removes the file.
 apt-config dump | grep -iE '^Acquire::(https?|Retries)' >"$work/apt.conf" || true
 
 mmdebstrap --mode=root --variant=apt --format=tar --include="$packages" \
@@ -71,6 +80,8 @@ mmdebstrap --mode=root --variant=apt --format=tar --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
     --customize-hook="'$here/customize.sh' \"\$1\"" \
+    --customize-hook="'$here/languages.sh' \"\$1\"" \
+    --customize-hook="'$here/clean.sh' \"\$1\"" \
     "$codename" "$work/layer.tar" - <<<"$sources" >&2
 
 diff_id=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)

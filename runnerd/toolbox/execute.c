@@ -1,8 +1,7 @@
 /* POST /process/execute */
 #include <math.h>
-#include <stdio.h>
 
-#include "toolbox/command.h"
+#include "toolbox/outcome.h"
 #include "toolbox/reply.h"
 #include "toolbox/shell.h"
 
@@ -33,11 +32,6 @@ static void on_done(void *ctx, bool complete)
     free(x);
 }
 
-static void set_text(json_t *to, const char *key, struct dt_str text)
-{
-    (void)json_object_set_new(to, key, json_stringn(text.p != NULL ? text.p : "", text.n));
-}
-
 /* The typed struct holds C strings; output may hold NUL, so the texts are put in behind. */
 static json_t *split_reply(const struct dt_command_end *end, const struct dt_capture_view *out,
                            const struct dt_capture_view *errors)
@@ -57,34 +51,12 @@ static json_t *split_reply(const struct dt_command_end *end, const struct dt_cap
     json_t *j = dt_tb_execute_split_print(&r);
     if (j == NULL)
         return NULL;
-    set_text(j, "stdout", dt_buf_str(&out->head));
-    set_text(j, "stderr", dt_buf_str(&errors->head));
+    dt_outcome_set_text(j, "stdout", dt_buf_str(&out->head));
+    dt_outcome_set_text(j, "stderr", dt_buf_str(&errors->head));
     if (out->omitted > 0)
-        set_text(j, "stdoutTail", dt_buf_str(&out->tail));
+        dt_outcome_set_text(j, "stdoutTail", dt_buf_str(&out->tail));
     if (errors->omitted > 0)
-        set_text(j, "stderrTail", dt_buf_str(&errors->tail));
-    return j;
-}
-
-static json_t *plain_reply(const struct exec *x, const struct dt_command_end *end,
-                           struct dt_capture_view *out)
-{
-    struct dt_err err;
-    if (out->omitted > 0) {
-        char note[256];
-        (void)snprintf(note, sizeof(note), "\n[%llu bytes left out%s%s]\n",
-                       (unsigned long long)out->omitted,
-                       out->path[0] != '\0' ? "; the whole output is in " : "", out->path);
-        out->head.max += sizeof(note) + out->tail.n;
-        if (dt_buf_addz(&out->head, note, &err) < 0 ||
-            dt_buf_adds(&out->head, dt_buf_str(&out->tail), &err) < 0)
-            return NULL;
-    }
-    const struct dt_tb_execute_result r = {
-        .exit_code = end->exit_code, .code = end->exit_code, .has_code = x->is_raw};
-    json_t *j = dt_tb_execute_result_print(&r);
-    if (j != NULL)
-        set_text(j, "result", dt_buf_str(&out->head));
+        dt_outcome_set_text(j, "stderrTail", dt_buf_str(&errors->tail));
     return j;
 }
 
@@ -94,24 +66,15 @@ static void on_end(void *ctx, const struct dt_command_end *end)
     struct dt_capture_view out = {.omitted = 0}, errors = {.omitted = 0};
     struct dt_err err;
     x->command = NULL;
-    bool ok = dt_capture_show(end->out, &out, &err) == 0 &&
-              (!x->split || dt_capture_show(end->errors, &errors, &err) == 0);
-    if (!ok) {
-        dt_reply_error(x->req, &err);
-    } else {
-        json_t *j = x->split ? split_reply(end, &out, &errors) : plain_reply(x, end, &out);
-        int status = 200;
-        if (end->timed_out) {
-            (void)dt_err_set(&err, DT_E_PROCESS_EXECUTION_TIMEOUT,
-                             "command execution timeout: it and all processes it started were "
-                             "killed after %.3g seconds",
-                             (double)end->duration_ms / 1000);
-            status = dt_err_http(err.code);
-            DT_AUTO_JSON json_t *failure = dt_reply_error_json(x->req, &err);
-            (void)json_object_update(j, failure);
-        }
-        dt_reply_json(x->req, status, j);
-    }
+    json_t *j = NULL;
+    if (!x->split)
+        j = dt_outcome_plain(end, &err);
+    else if (dt_capture_show(end->out, &out, &err) == 0 &&
+             dt_capture_show(end->errors, &errors, &err) == 0)
+        j = split_reply(end, &out, &errors);
+    if (x->is_raw && j != NULL)
+        (void)json_object_set_new(j, "code", json_integer(end->exit_code));
+    dt_outcome_reply(x->req, end, j);
     dt_capture_view_done(&out);
     dt_capture_view_done(&errors);
 }
@@ -119,22 +82,10 @@ static void on_end(void *ctx, const struct dt_command_end *end)
 /* A command that could not begin: an error for split callers, the old answer for the others. */
 static void not_started(struct exec *x, const struct dt_err *err)
 {
-    bool cannot_run = err->code == DT_E_FILE_NOT_FOUND || err->code == DT_E_FILE_ACCESS_DENIED ||
-                      err->code == DT_E_UNSUPPORTED;
-    if (x->split || !cannot_run) {
+    if (x->split)
         dt_reply_error(x->req, err);
-        return;
-    }
-    const struct dt_tb_execute_result r = {
-        .exit_code = -1, .code = -1, .has_code = x->is_raw, .result = err->msg};
-    dt_reply_json(x->req, 200, dt_tb_execute_result_print(&r));
-}
-
-static int check(const struct dt_tb_execute *in, struct dt_err *err)
-{
-    if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
-        return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty or whitespace-only");
-    return dt_env_check(in->envs, err);
+    else
+        dt_outcome_not_started(x->req, x->is_raw, err);
 }
 
 static uint64_t timeout_ms(const struct exec *x, double seconds)
@@ -146,7 +97,9 @@ static uint64_t timeout_ms(const struct exec *x, double seconds)
 
 static int start(struct exec *x, const struct dt_tb_execute *in, struct dt_err *err)
 {
-    if (check(in, err) < 0)
+    if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
+        return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty or whitespace-only");
+    if (dt_env_check(in->envs, err) < 0)
         return -1;
     DT_AUTO_FREE char *cwd = dt_guest_cwd(&x->tb->guest, in->cwd, err);
     struct dt_shell_argv argv;
