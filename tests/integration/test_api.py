@@ -615,7 +615,21 @@ def test_lists(api):
             return [b["id"] for b in page["items"]]
         assert ids("labels=%7B%22n%22%3A%221%22%7D") == [made[3], made[1]]
         assert ids("labels=%7B%22n%22%3A%221%22%2C%22all%22%3A%22y%22%7D") == []
-        assert ids("labels=null") == made[::-1]
+        assert ids("labels=null") == ids("labels=%7B%7D") == made[::-1]
+        both = "labels=%7B%22n%22%3A%220%22%2C%22all%22%3A%22x%22%7D"
+        assert ids(both) == [made[4], made[2], made[0]]
+        assert ids(both + "&sort=name&order=asc") == [made[0], made[2], made[4]]
+        first = api.request("GET", f"/sandbox?{both}&limit=2")[1]
+        assert [b["id"] for b in first["items"]] == [made[4], made[2]]
+        assert ids(f"{both}&limit=2&cursor={first['nextCursor']}") == [made[0]]
+        page = api.request("GET", f"/sandbox/paginated?{both}&page=2&limit=2")[1]
+        assert (page["total"], [b["id"] for b in page["items"]]) == (3, [made[0]])
+        assert api.request("PUT", f"/sandbox/{made[0]}/labels", {"labels": {"n": "1", "new": "\"ü\""}})[0] == 200
+        assert ids(both) == [made[4], made[2]]
+        assert ids("labels=%7B%22new%22%3A%22%5C%22%C3%BC%5C%22%22%7D") == [made[0]]
+        assert ids("labels=%7B%22n%22%3A%221%22%7D&states=started") == [made[3], made[1], made[0]]
+        assert api.request("PUT", f"/sandbox/{made[0]}/labels", {"labels": {"n": "0", "all": "x"}})[0] == 200
+        assert ids(both) == [made[4], made[2], made[0]] and ids("labels=%7B%22new%22%3A%22%5C%22%C3%BC%5C%22%22%7D") == []
         assert ids("name=LIST-3") == [made[3]] and ids(f"id={made[2][:13].upper()}") == [made[2]]
         assert ids("states=stopped") == [] and ids("states=stopped&states=started") == made[::-1]
         assert ids("snapshots=busybox&limit=1") == [made[4]] and ids("snapshots=other") == []
