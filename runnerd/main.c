@@ -471,7 +471,7 @@ static int serve(struct program *p)
         return err.code == DT_E_CONFLICT ? EXIT_IN_USE : 1;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    uv_loop_t loop;
+    static uv_loop_t loop; /* not left behind on the stack by a start that fails */
     (void)uv_loop_init(&loop);
     p->rd.loop = &loop;
     p->rd.config = &p->settings.config;
