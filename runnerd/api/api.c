@@ -416,7 +416,7 @@ static void on_audited(struct dt_api_req *a, const struct dt_err *err)
 static void act(struct dt_api_req *a)
 {
     struct dt_err err;
-    if (dt_rest_routes[a->op].audit == NULL) {
+    if (dt_rest_routes[a->op].audit == NULL || a->rd->config->audit_log_disabled) {
         run(a);
         return;
     }
