@@ -87,13 +87,15 @@ def test_who_has_a_key_may_call_it_as_he_likes(server):
     assert get(server.port, "balancer.internal", "/api/health") == [200]
 
 
-def test_the_api_shares_nothing_with_pages(server):
-    """No cookie, and no other origin may read an answer."""
-    answer = raw(server.port, f"GET /api/config HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n".encode())
-    assert b"Access-Control-Allow-Origin" not in answer and b"Set-Cookie" not in answer
-    answer = raw(server.port, "OPTIONS /api/sandbox HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"
-                 "Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n".encode())
-    assert b"Access-Control-Allow-Origin" not in answer
+def test_pages_need_a_key_of_their_own(server):
+    """Programs in a browser may use the API with a key that they were given; nothing that the browser holds goes along."""
+    head = "Host: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n"
+    answer = raw(server.port, f"GET /api/config HTTP/1.1\r\n{head}\r\n".encode())
+    assert b"Access-Control-Allow-Origin: http://evil.example" in answer
+    asked = raw(server.port, f"OPTIONS /api/sandbox HTTP/1.1\r\n{head}Access-Control-Request-Method: POST\r\n\r\n".encode())
+    for one in (answer, asked, raw(server.port, f"GET /api/sandbox HTTP/1.1\r\n{head}\r\n".encode())):
+        assert b"Access-Control-Allow-Credentials" not in one and b"Set-Cookie" not in one
+    assert raw(server.port, f"GET /api/sandbox HTTP/1.1\r\n{head}\r\n".encode()).split()[1] == b"401"
 
 
 # --- other pages and a private preview ---
