@@ -19,6 +19,8 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     struct dt_live *l = dt_live_by_id(&rd->live, row->id);
     if (rd->on_change != NULL)
         rd->on_change(rd, row->org, row->id);
+    if (rd->on_sandbox != NULL) /* a new entry has no token yet */
+        rd->on_sandbox(rd, row, l != NULL && l->token[0] != '\0' ? l : NULL);
     if (row->state == DT_SANDBOX_DESTROYED) {
         if (l != NULL) {
             const struct dt_resources none = {0};

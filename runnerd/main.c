@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "net/dns.h"
 #include "net/tls.h"
 #include "runnerd/api/api.h"
+#include "runnerd/api/api_events.h"
 #include "runnerd/cmd_audit.h"
 #include "runnerd/cmd_snapshot.h"
 #include "runnerd/confine.h"
@@ -46,6 +48,7 @@ struct program {
     int launcher_fd;
     uv_signal_t term, interrupt, child;
     uv_timer_t late;
+    struct dt_snapshot_watch *snapshots;
     bool listening;
     int servers; /* that still stop */
 };
@@ -57,6 +60,7 @@ static void close_rest(struct program *p)
     struct dt_runnerd *rd = &p->rd;
     rd->oidc = dt_oidc_free(rd->oidc);
     rd->mail = dt_mail_free(rd->mail);
+    p->snapshots = dt_snapshot_watch_free(p->snapshots);
     rd->launcher = dt_launcher_client_free(rd->launcher);
     rd->db = dt_db_close(rd->db);
     dt_live_clear(&rd->live);
@@ -85,6 +89,7 @@ void dt_runnerd_stop(struct dt_runnerd *rd, int exit_code)
     dt_log(DT_LOG_INFO, "stopping; sandboxes go on", NULL);
     p->servers = 2;
     dt_api_changes_end(rd, true);
+    dt_audience_end(rd);
     dt_http_server_stop(rd->api, GRACE_MS, on_server_stopped, p);
     dt_http_server_stop(rd->proxy, GRACE_MS, on_server_stopped, p);
 }
@@ -281,6 +286,7 @@ static void on_tick(uv_timer_t *t)
         return;
     dt_timers_run(&p->rd);
     dt_api_changes_end(&p->rd, false);
+    dt_audience_review(&p->rd);
     dt_host_tick(&p->rd.host);
     dt_peers_refresh(&p->rd.peers, p->rd.loop);
     if (p->rd.ticks % AUDIT_TICKS == 0)
@@ -372,6 +378,8 @@ static int start(struct program *p, struct dt_err *err)
     rd->loop->data = p;
     rd->on_ready = on_ready;
     rd->on_change = dt_api_changed;
+    rd->on_sandbox = dt_api_event_sandbox;
+    rd->on_volume = dt_api_event_volume;
     rd->last_request_ms = dt_clock_ms();
     dt_upstream_totals_init(&rd->upstreams);
     rd->started_ms = dt_clock_real_ms();
@@ -385,7 +393,8 @@ static int start(struct program *p, struct dt_err *err)
         dt_trusted_load(&rd->trusted, rd->config->trusted_proxies, err) < 0 ||
         dt_oidc_new(rd->loop, rd->config, &rd->oidc, err) < 0 ||
         dt_mail_new(rd->loop, rd->config, &rd->mail, err) < 0 ||
-        dt_holdings_new(&rd->holdings, err) < 0 || load_store(p, err) < 0 ||
+        dt_holdings_new(&rd->holdings, err) < 0 ||
+        dt_snapshot_watch_new(rd, &p->snapshots, err) < 0 || load_store(p, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_api_handle, rd, &rd->api, err) < 0 ||
         dt_http_server_new(rd->loop, NULL, dt_preview_handle, rd, &rd->proxy, err) < 0 ||
         dt_launcher_client_new(rd->loop, p->launcher_fd, rd->config->daytona_launcher_socket,
@@ -463,13 +472,15 @@ static int serve(struct program *p)
         return err.code == DT_E_CONFLICT ? EXIT_IN_USE : 1;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    uv_loop_t loop;
+    static uv_loop_t loop; /* not left behind on the stack by a start that fails */
     (void)uv_loop_init(&loop);
     p->rd.loop = &loop;
     p->rd.config = &p->settings.config;
     if (start(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
-        return 1; /* the process ends: everything with it */
+        (void)shutdown(p->launcher_fd, SHUT_RDWR);
+        wait_for_launcher(p->launcher);
+        return 1; /* the process ends: everything else with it */
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);

@@ -172,6 +172,8 @@ int dt_metrics_print(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_
               (double)dt_db_waiting(rd->db), err) < 0 ||
         value(out, "daytona_launcher_up", "gauge", "Whether the launcher can be reached.",
               dt_launcher_client_is_up(rd->launcher), err) < 0 ||
+        value(out, "daytona_notification_clients", "gauge", "Who gets events.",
+              rd->audience.njoined, err) < 0 ||
         print_host(rd, out, err) < 0)
         return -1;
     return print_process(rd, out, err);

@@ -9,6 +9,7 @@
 #include "net/http_server.h"
 #include "runnerd/holdings.h"
 #include "model/limit.h"
+#include "model/volume.h"
 #include "runnerd/audit/audit.h"
 #include "runnerd/client.h"
 #include "runnerd/host.h"
@@ -20,12 +21,14 @@
 #include "runnerd/live.h"
 #include "runnerd/mail.h"
 #include "runnerd/metrics.h"
+#include "runnerd/notify/audience.h"
 #include "runnerd/region.h"
 #include "runnerd/runner.h"
 #include "runnerd/signed.h"
 #include "runnerd/vault.h"
 
 struct dt_volume_op;
+struct dt_volume_row;
 
 struct dt_runnerd {
     uv_loop_t *loop;
@@ -74,6 +77,13 @@ struct dt_runnerd {
     /* What GET shows of a sandbox of `org` is another thing from now on; before that is answered.
      * Its times of activity do not count. */
     void (*on_change)(struct dt_runnerd *rd, const char *org, const char *id);
+    struct dt_audience audience;
+    /* What the notification socket tells of; each may be NULL. After the commit, before it is
+     * answered. `before` is what was so far; NULL: it is new. */
+    void (*on_sandbox)(struct dt_runnerd *rd, const struct dt_sandbox_row *row,
+                       const struct dt_live *before);
+    void (*on_volume)(struct dt_runnerd *rd, const struct dt_volume_row *row,
+                      const enum dt_volume_state *before);
 };
 
 /* Starts an orderly end of the program. */

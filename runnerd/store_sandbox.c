@@ -300,30 +300,86 @@ int dt_store_sandbox_regions(struct dt_db_conn *c, const char *org,
     return got;
 }
 
+/* What every list asks, answered by the index alone. */
+#define LISTED                                                                                     \
+    "organization_id = ?1 AND state <> 'destroyed' "                                               \
+    "AND (?8 OR state <> 'error' OR desired <> 'destroyed') "                                      \
+    "AND sandbox.created_ms BETWEEN ?17 AND ?18 "
 /* Prefixes compare without case; LIKE would give % and _ a meaning. */
 #define MATCHES                                                                                    \
-    "organization_id = ?1 AND state <> 'destroyed' "                                               \
+    LISTED                                                                                         \
     "AND (?2 IS NULL OR lower(substr(id, 1, length(?2))) = lower(?2)) "                            \
     "AND (?3 IS NULL OR lower(substr(name, 1, length(?3))) = lower(?3)) "                          \
     "AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?4) AS want WHERE NOT EXISTS ("        \
-    "SELECT 1 FROM json_each(sandbox.labels) AS have "                                             \
-    "WHERE have.key = want.key AND have.value = want.value))) "                                    \
+    "SELECT 1 FROM sandbox_label AS have WHERE have.organization_id = ?1 "                         \
+    "AND have.key = want.key AND have.value = want.value "                                         \
+    "AND have.created_ms = sandbox.created_ms AND have.sandbox_id = sandbox.id))) "                \
     "AND (?5 IS NULL OR state IN (SELECT value FROM json_each(?5))) "                              \
     "AND (?6 IS NULL OR snapshot_name IN (SELECT value FROM json_each(?6))) "                      \
     "AND (?7 IS NULL OR target IN (SELECT value FROM json_each(?7))) "                             \
-    "AND (?8 OR state <> 'error' OR desired <> 'destroyed') "                                      \
     "AND (?9 < 0 OR is_public = ?9) "                                                              \
     "AND (?10 < 0 OR (state = 'error' AND desired <> 'destroyed' AND "                             \
     "(NOT is_lost OR backup_ms IS NOT NULL)) = ?10) "                                              \
     "AND cpu_millis BETWEEN ?11 AND ?12 AND memory_mib BETWEEN ?13 AND ?14 "                       \
-    "AND disk_mib BETWEEN ?15 AND ?16 AND created_ms BETWEEN ?17 AND ?18 "                         \
-    "AND activity_ms BETWEEN ?19 AND ?20 "
-enum { MATCH_ARGS = 20, REST_ARGS = 6 };
+    "AND disk_mib BETWEEN ?15 AND ?16 AND activity_ms BETWEEN ?19 AND ?20 "
+/* The sandboxes with the first of the labels that are asked for, in the order of the list. */
+#define LABELLED                                                                                   \
+    "(SELECT created_ms AS label_ms, sandbox_id AS label_id FROM sandbox_label "                   \
+    "WHERE organization_id = ?1 AND key = (SELECT key FROM json_each(?4) LIMIT 1) "                \
+    "AND value = (SELECT value FROM json_each(?4) LIMIT 1) AND created_ms BETWEEN ?17 AND ?18) "   \
+    "CROSS JOIN sandbox ON id = label_id "
+enum { MATCH_ARGS = 20, AT_CREATED_BEFORE = 17, REST_ARGS = 6 };
 #define SORT_KEY                                                                                   \
     "CASE ?21 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                    \
     "WHEN 'snapshot' THEN snapshot_name WHEN 'region' THEN target WHEN 'updatedAt' THEN "          \
     "updated_ms WHEN 'lastActivityAt' THEN activity_ms WHEN 'cpu' THEN cpu_millis "                \
     "WHEN 'memoryGib' THEN memory_mib WHEN 'diskGib' THEN disk_mib ELSE created_ms END "
+#define SORTED                                                                                     \
+    "ORDER BY CASE WHEN ?22 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "                         \
+    "CASE WHEN ?22 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, created_ms DESC, id DESC "
+#define BEHIND "AND (?23 IS NULL OR (sandbox.created_ms, id) < (?24, ?23)) "
+#define PART   "LIMIT ?25 OFFSET ?26"
+
+/* A statement has all the arguments, whether it needs them or not. */
+#define UNASKED "AND ?20 IS NOT NULL"
+
+/* A list by what it asks for: newest first, without filters; with them; with labels; in any order.
+ */
+enum list_kind { LIST_ALL, LIST_MATCHING, LIST_LABELLED, LIST_SORTED };
+static const struct {
+    const char *page, *count;
+} lists[] = {
+    [LIST_ALL] = {"SELECT " COLUMNS
+                  ", signing_epoch FROM sandbox INDEXED BY sandbox_created WHERE " LISTED BEHIND
+                  "ORDER BY created_ms DESC, id DESC " PART,
+                  "SELECT count(*) FROM sandbox INDEXED BY sandbox_created WHERE " LISTED UNASKED},
+    [LIST_MATCHING] = {"SELECT " COLUMNS
+                       ", signing_epoch FROM sandbox INDEXED BY sandbox_created WHERE " MATCHES
+                           BEHIND "ORDER BY created_ms DESC, id DESC " PART,
+                       "SELECT count(*) FROM sandbox WHERE " MATCHES},
+    [LIST_LABELLED] = {"SELECT " COLUMNS ", signing_epoch FROM " LABELLED "WHERE " MATCHES BEHIND
+                       "ORDER BY label_ms DESC, label_id DESC " PART,
+                       "SELECT count(*) FROM " LABELLED "WHERE " MATCHES},
+    [LIST_SORTED] = {"SELECT " COLUMNS
+                     ", signing_epoch FROM sandbox WHERE " MATCHES BEHIND SORTED PART,
+                     "SELECT count(*) FROM sandbox WHERE " MATCHES},
+};
+
+static enum list_kind kind_of(const struct dt_sandbox_filter *f)
+{
+    const struct dt_resources *a = &f->least, *b = &f->most;
+    if (strcmp(f->sort, "createdAt") != 0 || strcmp(f->order, "desc") != 0)
+        return LIST_SORTED;
+    if (f->labels != NULL)
+        return LIST_LABELLED;
+    bool amounts = a->cpu_millis > 0 || a->memory_mib > 0 || a->disk_mib > 0 || b->cpu_millis > 0 ||
+                   b->memory_mib > 0 || b->disk_mib > 0;
+    bool texts = f->id_prefix != NULL || f->name_prefix != NULL || f->states != NULL ||
+                 f->snapshots != NULL || f->regions != NULL;
+    bool others = f->is_public >= 0 || f->is_recoverable >= 0 || f->active_after_ms > 0 ||
+                  f->active_before_ms > 0;
+    return amounts || texts || others ? LIST_MATCHING : LIST_ALL;
+}
 
 static struct dt_db_arg at_most(int64_t v)
 {
@@ -357,11 +413,11 @@ static void match_args(const struct dt_sandbox_filter *f, struct dt_db_arg args[
     memcpy(args, all, sizeof(all));
 }
 
-static int count(struct dt_db_conn *c, const struct dt_db_arg *args, int64_t *total,
-                 struct dt_err *err)
+static int count(struct dt_db_conn *c, const char *sql, const struct dt_db_arg *args,
+                 int64_t *total, struct dt_err *err)
 {
     struct dt_db_rows *q;
-    if (dt_db_query(c, "SELECT count(*) FROM sandbox WHERE " MATCHES, args, &q, err) < 0)
+    if (dt_db_query(c, sql, args, &q, err) < 0)
         return -1;
     int got = dt_db_next(q, err);
     *total = got > 0 ? dt_db_int(q, 0) : 0;
@@ -375,20 +431,17 @@ int dt_store_sandbox_list(struct dt_db_conn *c, const struct dt_sandbox_filter *
 {
     struct dt_db_rows *q;
     struct dt_db_arg args[MATCH_ARGS + REST_ARGS + 1] = {{0}};
+    enum list_kind kind = kind_of(f);
     match_args(f, args);
-    if (total != NULL && count(c, args, total, err) < 0)
+    if (total != NULL && count(c, lists[kind].count, args, total, err) < 0)
         return -1;
+    if (f->after_id != NULL && (f->created_before_ms == 0 || f->after_ms < f->created_before_ms))
+        args[AT_CREATED_BEFORE] = dt_db_i(f->after_ms); /* where the index is entered */
     const struct dt_db_arg rest[REST_ARGS] = {dt_db_t(f->sort),     dt_db_t(f->order),
                                               dt_db_t(f->after_id), dt_db_i(f->after_ms),
                                               dt_db_i(f->limit),    dt_db_i(f->offset)};
     memcpy(args + MATCH_ARGS, rest, sizeof(rest));
-    if (dt_db_query(c,
-                    "SELECT " COLUMNS ", signing_epoch FROM sandbox WHERE " MATCHES
-                    "AND (?23 IS NULL OR (created_ms, id) < (?24, ?23)) "
-                    "ORDER BY CASE WHEN ?22 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "
-                    "CASE WHEN ?22 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, "
-                    "created_ms DESC, id DESC LIMIT ?25 OFFSET ?26",
-                    args, &q, err) < 0)
+    if (dt_db_query(c, lists[kind].page, args, &q, err) < 0)
         return -1;
     return each_row(q, each, ctx, err);
 }

@@ -31,7 +31,9 @@ struct dt_volume_op {
     enum kind kind;
     char id[DT_UUID_SIZE]; /* as in `row`, for the loop alone */
     struct dt_volume_row row;
-    dt_volume_done *done; /* NULL: nobody asked, it is resumed */
+    enum dt_volume_state told; /* to those who listen */
+    bool is_new;               /* nobody was told yet */
+    dt_volume_done *done;      /* NULL: nobody asked, it is resumed */
     void *ctx;
     uint64_t start_ns;
     int64_t quota; /* CREATE: of the organization */
@@ -65,6 +67,15 @@ static void op_free(struct dt_volume_op *op)
     *at = op->next;
     dt_volume_row_done(&op->row);
     free(op);
+}
+
+/* After each commit. */
+static void tell(struct dt_volume_op *op)
+{
+    if (op->rd->on_volume != NULL)
+        op->rd->on_volume(op->rd, &op->row, op->is_new ? NULL : &op->told);
+    op->told = op->row.state;
+    op->is_new = false;
 }
 
 /* The end of every operation. Whoever asked gets the row as it was then. */
@@ -103,8 +114,10 @@ static void end_done(void *arg, const struct dt_err *err)
 {
     struct dt_volume_op *op = arg;
     /* Who asked for a volume finds in its row why it is not there. */
-    bool tell = op->failed && op->kind == DELETE;
-    op_over(op, err == NULL && tell ? &op->err : err);
+    bool failed = op->failed && op->kind == DELETE;
+    if (err == NULL)
+        tell(op);
+    op_over(op, err == NULL && failed ? &op->err : err);
 }
 
 static void op_end(struct dt_volume_op *op, enum dt_volume_state state, const char *reason)
@@ -161,6 +174,7 @@ static void begin_done(void *arg, const struct dt_err *err)
         op_over(op, err);
         return;
     }
+    tell(op);
     (void)dt_uuid_bytes(op->row.id, r.id);
     r.bytes = op->kind == CREATE ? (uint64_t)op->row.size_bytes : 0;
     if (dt_launcher_client_call(op->rd->launcher, &r, -1, CALL_MS, on_launcher, op, &why) < 0)
@@ -215,6 +229,7 @@ static int delete_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
                           "Volume cannot be deleted because it is in use by one or more sandboxes "
                           "(e.g. %s)",
                           user);
+    op->told = row.state;
     op->row.state = DT_VOLUME_PENDING_DELETE;
     op->row.updated_ms = dt_clock_real_ms();
     return dt_store_volume_move(c, &op->row, err);
@@ -223,10 +238,12 @@ static int delete_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 static void asked_done(void *arg, const struct dt_err *err)
 {
     struct dt_volume_op *op = arg;
-    if (err != NULL)
+    if (err != NULL) {
         op_over(op, err);
-    else
-        op_go_on(op);
+        return;
+    }
+    tell(op);
+    op_go_on(op);
 }
 
 static int ask(struct dt_volume_op *op, dt_db_fn *job, dt_volume_done *done, void *ctx,
@@ -258,6 +275,7 @@ int dt_volume_create(struct dt_runnerd *rd, const char *org, const char *name, d
     (void)snprintf(r->org, sizeof(r->org), "%s", org);
     r->name = strdup(name[0] != '\0' ? name : r->id);
     r->state = DT_VOLUME_PENDING_CREATE;
+    op->is_new = true;
     r->size_bytes = rd->config->daytona_volume_size << 30;
     r->created_ms = r->updated_ms = dt_clock_real_ms();
     if (r->name == NULL) {
@@ -321,6 +339,7 @@ static void resume(struct dt_runnerd *rd, struct dt_volume_row *row)
     if (op == NULL)
         return;
     op->row = *row;
+    op->told = row->state;
     memset(row, 0, sizeof(*row));
     op_go_on(op);
 }

@@ -419,7 +419,7 @@ static void on_audited(struct dt_api_req *a, const struct dt_err *err)
 static void act(struct dt_api_req *a)
 {
     struct dt_err err;
-    if (dt_rest_routes[a->op].audit == NULL) {
+    if (dt_rest_routes[a->op].audit == NULL || a->rd->config->audit_log_disabled) {
         run(a);
         return;
     }
@@ -544,7 +544,7 @@ void dt_api_handle(void *ctx, struct dt_http_req *req)
 {
     static uint64_t count;
     struct dt_runnerd *rd = ctx;
-    if (dt_api_cors(req) || dt_api_socket(req) || !dt_api_host_ok(rd, req))
+    if (dt_api_cors(req) || dt_api_socket(rd, req) || !dt_api_host_ok(rd, req))
         return;
     struct dt_api_req *a = calloc(1, sizeof(*a));
     if (a == NULL) {

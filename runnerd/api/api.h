@@ -65,6 +65,10 @@ const char *dt_api_toolbox_base(const struct dt_runnerd *rd, const char *org, co
 /* The object of the wire for a row; NULL without memory. */
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row);
 
+/* The same for a volume and a snapshot. */
+json_t *dt_api_volume_json(const struct dt_volume_row *r);
+json_t *dt_api_snapshot_json(const struct dt_snapshot_row *r);
+
 /* Tells those who wait at sandbox-changes; for rd->on_change. */
 void dt_api_changed(struct dt_runnerd *rd, const char *org, const char *id);
 /* Ends the answers of sandbox-changes that have lasted for a minute, or all. */

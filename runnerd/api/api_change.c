@@ -42,6 +42,7 @@ static void to_directory(struct dt_api_change *ch)
         dt_directory_put_org(d, dt_take(ch->fresh_org));
     if (ch->fresh_user != NULL)
         dt_directory_put_user(d, dt_take(ch->fresh_user));
+    dt_audience_review(ch->a->rd);
 }
 
 static void on_loop(void *arg, const struct dt_err *err)

@@ -116,6 +116,7 @@ static int array_text(const json_t *array, char **ret, struct dt_err *err)
     return *ret != NULL ? 0 : dt_err_set(err, DT_E_NOMEM, "out of memory");
 }
 
+/* 1: there is none. */
 static int check_labels(const char *labels, struct dt_err *err)
 {
     const char *key;
@@ -123,7 +124,7 @@ static int check_labels(const char *labels, struct dt_err *err)
     DT_AUTO_JSON json_t *j = dt_json_parse(dt_str_z(labels), 4, NULL);
     bool good = json_is_object(j);
     json_object_foreach(j, key, value) good = good && json_is_string(value);
-    return good ? 0
+    return good ? json_object_size(j) == 0
                 : dt_err_set(err, DT_E_BAD_REQUEST,
                              "Invalid labels JSON format: it must be an object of strings");
 }
@@ -214,8 +215,10 @@ static int fill(struct list_job *j, struct dt_err *err)
         .offset = j->by_cursor ? 0 : (in->page - 1) * in->limit,
         .limit = in->limit + (j->by_cursor ? 1 : 0),
     };
-    if ((labels != NULL && check_labels(labels, err) < 0) ||
-        (j->by_cursor && in->cursor != NULL && read_cursor(j, err) < 0) ||
+    int none = labels != NULL ? check_labels(labels, err) : 0;
+    if (none > 0)
+        j->filter.labels = NULL;
+    if (none < 0 || (j->by_cursor && in->cursor != NULL && read_cursor(j, err) < 0) ||
         array_text(in->states, &j->states, err) < 0 ||
         array_text(in->snapshots, &j->snapshots, err) < 0 || fill_amounts(j, err) < 0)
         return -1;

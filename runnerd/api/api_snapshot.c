@@ -22,7 +22,7 @@ static void job_free(struct snapshot_job *j)
     free(j);
 }
 
-static json_t *snapshot_json(const struct dt_snapshot_row *r)
+json_t *dt_api_snapshot_json(const struct dt_snapshot_row *r)
 {
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], used[DT_CLOCK_ISO_SIZE];
     DT_AUTO_JSON json_t *config = dt_json_parse(dt_str_z(r->config), 8, NULL);
@@ -59,7 +59,7 @@ static json_t *snapshot_json(const struct dt_snapshot_row *r)
 static int add(void *ctx, struct dt_snapshot_row *r, struct dt_err *err)
 {
     struct snapshot_job *j = ctx;
-    if (json_array_append_new(j->items, snapshot_json(r)) < 0)
+    if (json_array_append_new(j->items, dt_api_snapshot_json(r)) < 0)
         return dt_err_set(err, DT_E_NOMEM, "out of memory");
     return 0;
 }
@@ -79,7 +79,7 @@ static int get_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     struct dt_snapshot_row row;
     if (dt_store_snapshot_get(c, j->a->params[0], &row, err) < 0)
         return -1;
-    j->one = snapshot_json(&row);
+    j->one = dt_api_snapshot_json(&row);
     dt_snapshot_row_done(&row);
     return j->one != NULL ? 0 : dt_err_set(err, DT_E_NOMEM, "out of memory");
 }

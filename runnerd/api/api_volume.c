@@ -4,7 +4,7 @@
 #include "runnerd/api/api.h"
 #include "runnerd/volume.h"
 
-static json_t *volume_json(const struct dt_volume_row *r)
+json_t *dt_api_volume_json(const struct dt_volume_row *r)
 {
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], used[DT_CLOCK_ISO_SIZE];
     const struct dt_rest_volume v = {
@@ -32,7 +32,7 @@ struct read_job {
 static int add(void *ctx, struct dt_volume_row *r, struct dt_err *err)
 {
     struct read_job *j = ctx;
-    if (json_array_append_new(j->answer, volume_json(r)) < 0)
+    if (json_array_append_new(j->answer, dt_api_volume_json(r)) < 0)
         return dt_err_set(err, DT_E_NOMEM, "out of memory");
     return 0;
 }
@@ -50,7 +50,7 @@ static int get_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     struct dt_volume_row row;
     if (dt_store_volume_get(c, j->a->who.org, j->a->params[0], j->key, &row, err) < 0)
         return -1;
-    j->answer = volume_json(&row);
+    j->answer = dt_api_volume_json(&row);
     dt_volume_row_done(&row);
     return j->answer != NULL ? 0 : dt_err_set(err, DT_E_NOMEM, "out of memory");
 }
@@ -110,7 +110,7 @@ void dt_api_volume_get_by_name(struct dt_api_req *a)
 static void on_created(void *ctx, const struct dt_volume_row *row, const struct dt_err *err)
 {
     struct dt_api_req *a = ctx;
-    json_t *answer = err == NULL ? volume_json(row) : NULL;
+    json_t *answer = err == NULL ? dt_api_volume_json(row) : NULL;
     struct dt_err none;
     (void)dt_err_set(&none, DT_E_NOMEM, "out of memory");
     if (answer != NULL)

@@ -43,8 +43,15 @@ static bool differs(const json_t *claims, const struct dt_user *u, struct dt_new
     return moved || ret->email_verified != u->email_verified || strcmp(ret->name, u->name) != 0;
 }
 
+/* Of a token that was checked: it has one. Far away is never. */
+static int64_t end_of(const json_t *claims)
+{
+    double s = json_number_value(json_object_get(claims, "exp"));
+    return s < 1e12 ? (int64_t)((s + DT_OIDC_LEEWAY_S) * 1000) : 0;
+}
+
 int dt_login_check(struct dt_runnerd *rd, struct dt_str token, const struct dt_user **user,
-                   struct dt_err *err)
+                   int64_t *expires_ms, struct dt_err *err)
 {
     DT_AUTO_JSON json_t *claims = NULL;
     struct dt_new_user ignored;
@@ -58,6 +65,7 @@ int dt_login_check(struct dt_runnerd *rd, struct dt_str token, const struct dt_u
     if (u == NULL || differs(claims, u, &ignored))
         return 1;
     *user = u;
+    *expires_ms = end_of(claims);
     return 0;
 }
 

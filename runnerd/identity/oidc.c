@@ -16,7 +16,6 @@ enum {
     CONNECT_MS = 5000,
     FETCH_MS = 7000, /* each of the two */
     WAITERS_MAX = 1024,
-    LEEWAY_S = 30,
     URL_MAX = 1024,
 };
 
@@ -330,7 +329,7 @@ static int check_with_keys(struct dt_oidc *o, struct dt_str token, json_t **clai
         .issuer = o->issuer,
         .audience = o->audience,
         .now_s = dt_clock_real_ms() / 1000,
-        .leeway_s = LEEWAY_S,
+        .leeway_s = DT_OIDC_LEEWAY_S,
     };
     refresh(o);
     if (dt_jwt_check(o->keys, token, &rules, claims, &why) == 0)

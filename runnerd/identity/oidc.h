@@ -15,6 +15,8 @@
 
 struct dt_oidc;
 
+enum { DT_OIDC_LEEWAY_S = 30 }; /* how far our clock and the issuer's may differ */
+
 /* *ret is NULL when the settings name no issuer. INVALID: they name one that is no URL, or no
  * audience. */
 int dt_oidc_new(uv_loop_t *loop, const struct dt_config_runnerd *config, struct dt_oidc **ret,

@@ -62,6 +62,7 @@ static int read_key(struct dt_runnerd *rd, const uint8_t hash[DT_HASH_SIZE],
     /* A key that was cut down must not rule the system because of whose it is. */
     ret->admin = u->admin && dt_permissions_allow(k->permissions, DT_PERM_FIRST);
     memcpy(ret->key, hash, sizeof(ret->key));
+    ret->expires_ms = k->expires_ms;
     memcpy(ret->org, k->org->id, sizeof(ret->org));
     note_use(rd, k, now);
     return 0;
@@ -71,10 +72,11 @@ static int read_token(struct dt_runnerd *rd, struct dt_str token, struct dt_prin
                       struct dt_err *err)
 {
     const struct dt_user *u = NULL;
-    int got = dt_login_check(rd, token, &u, err);
+    int64_t expires_ms = 0;
+    int got = dt_login_check(rd, token, &u, &expires_ms, err);
     if (got != 0)
         return got;
-    *ret = (struct dt_principal){.kind = DT_BY_TOKEN};
+    *ret = (struct dt_principal){.kind = DT_BY_TOKEN, .expires_ms = expires_ms};
     set_user(ret, u);
     return 0;
 }

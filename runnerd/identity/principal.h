@@ -32,6 +32,7 @@ struct dt_principal {
     bool admin;                 /* of the whole system */
     uint32_t permissions;       /* in `org` */
     uint8_t key[DT_HASH_SIZE];  /* BY_KEY */
+    int64_t expires_ms;         /* when its credentials do, real time; 0 = never */
     uid_t uid;                  /* BY_PEER */
 };
 

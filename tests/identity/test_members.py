@@ -462,7 +462,10 @@ def test_a_wrong_sender_is_told_at_the_start():
     for sender in ("nobody", "a@b\r\nBcc: c@d", "<>"):
         with pytest.raises(RuntimeError, match="SMTP_EMAIL_FROM"), backend.Backend(
                 settings=("--smtp-host", "127.0.0.1", "--smtp-from", sender)) as b:
-            b.start()
+            try:
+                b.start()
+            finally:
+                assert "LeakSanitizer" not in b.tail()
 
 
 # --- keys ---

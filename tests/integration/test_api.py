@@ -615,7 +615,21 @@ def test_lists(api):
             return [b["id"] for b in page["items"]]
         assert ids("labels=%7B%22n%22%3A%221%22%7D") == [made[3], made[1]]
         assert ids("labels=%7B%22n%22%3A%221%22%2C%22all%22%3A%22y%22%7D") == []
-        assert ids("labels=null") == made[::-1]
+        assert ids("labels=null") == ids("labels=%7B%7D") == made[::-1]
+        both = "labels=%7B%22n%22%3A%220%22%2C%22all%22%3A%22x%22%7D"
+        assert ids(both) == [made[4], made[2], made[0]]
+        assert ids(both + "&sort=name&order=asc") == [made[0], made[2], made[4]]
+        first = api.request("GET", f"/sandbox?{both}&limit=2")[1]
+        assert [b["id"] for b in first["items"]] == [made[4], made[2]]
+        assert ids(f"{both}&limit=2&cursor={first['nextCursor']}") == [made[0]]
+        page = api.request("GET", f"/sandbox/paginated?{both}&page=2&limit=2")[1]
+        assert (page["total"], [b["id"] for b in page["items"]]) == (3, [made[0]])
+        assert api.request("PUT", f"/sandbox/{made[0]}/labels", {"labels": {"n": "1", "new": "\"ü\""}})[0] == 200
+        assert ids(both) == [made[4], made[2]]
+        assert ids("labels=%7B%22new%22%3A%22%5C%22%C3%BC%5C%22%22%7D") == [made[0]]
+        assert ids("labels=%7B%22n%22%3A%221%22%7D&states=started") == [made[3], made[1], made[0]]
+        assert api.request("PUT", f"/sandbox/{made[0]}/labels", {"labels": {"n": "0", "all": "x"}})[0] == 200
+        assert ids(both) == [made[4], made[2], made[0]] and ids("labels=%7B%22new%22%3A%22%5C%22%C3%BC%5C%22%22%7D") == []
         assert ids("name=LIST-3") == [made[3]] and ids(f"id={made[2][:13].upper()}") == [made[2]]
         assert ids("states=stopped") == [] and ids("states=stopped&states=started") == made[::-1]
         assert ids("snapshots=busybox&limit=1") == [made[4]] and ids("snapshots=other") == []
@@ -941,58 +955,6 @@ def test_notices_end_with_the_server(own):
         assert own.stop() == 0
         assert notices(s) == (b"0\r\n\r\n", True)
     own.start()
-
-
-# --- the notification socket ---
-
-def notifications(api):
-    return websockets.sync.client.connect(
-        f"ws://127.0.0.1:{api.port}/api/socket.io/?EIO=4&transport=websocket", open_timeout=10, close_timeout=5)
-
-
-def test_the_notification_socket_refuses(api):
-    """As Socket.IO does: a client that is told so goes on without, one that is not tries for minutes."""
-    with notifications(api) as ws:
-        hello = ws.recv(timeout=5)
-        assert hello[0] == "0" and json.loads(hello[1:])["upgrades"] == [], hello
-        assert json.loads(hello[1:])["pingInterval"] == 25000
-        assert ws.ping().wait(5)
-        ws.send('40{"token":"anything"}')
-        refusal = ws.recv(timeout=5)
-        assert refusal.startswith("44") and "poll" in json.loads(refusal[2:])["message"]
-        with pytest.raises(websockets.exceptions.ConnectionClosedOK):
-            ws.recv(timeout=5)
-
-
-@pytest.mark.parametrize("frame", [b"\x81\x0540{}x", b"\xff" * 20, b"\x81\xff" + b"\xff" * 12])
-def test_the_notification_socket_ends_with_what_is_no_websocket(api, frame):
-    with socket.create_connection(("127.0.0.1", api.port), 5) as s:
-        s.sendall(b"GET /api/socket.io/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                  b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + frame)
-        answer = b"".join(iter(lambda: s.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
-    assert answer.endswith(b"\x88\x02\x03\xea"), answer
-
-
-def test_the_notification_socket_has_limits(api):
-    """Who only holds connections is refused above a number, and let go after a while."""
-    held = []
-    with pytest.raises(websockets.exceptions.InvalidStatus) as e:
-        while len(held) <= 64:
-            held.append(notifications(api))
-    assert e.value.response.status_code == 503 and len(held) > 50
-    for ws in held:
-        ws.recv(timeout=5)
-    with pytest.raises(websockets.exceptions.ConnectionClosed):
-        held[0].recv(timeout=20)
-    for ws in held:
-        with pytest.raises(websockets.exceptions.ConnectionClosed):
-            ws.recv(timeout=5)
-        ws.close()
-    with notifications(api) as ws:
-        assert ws.recv(timeout=5)[0] == "0"
-    status, e = api.request("GET", "/socket.io/?EIO=4&transport=polling")
-    assert status == 400 and "transport=websocket" in e["message"]
 
 
 def test_restart_keeps_what_runs(own):

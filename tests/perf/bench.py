@@ -2,8 +2,8 @@
 """Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
 
 Usage: bench.py [--json FILE] [--live N] [PART ...]
-Parts: create exec neighbour scale memory start calls proxy transfer pty. Each figure is the median of many runs, taken in
-turns with its peer's; the last column says whether the bound holds.
+Parts: create exec neighbour scale memory start calls proxy transfer pty sdk get list audit. Each figure is the
+median of many runs, taken in turns with its peer's; the last column says whether the bound holds.
 """
 import argparse
 import contextlib
@@ -25,6 +25,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
+import api_parts  # noqa: E402
 import backend  # noqa: E402
 import mcp_pipe  # noqa: E402
 
@@ -385,7 +386,8 @@ def part_pty(server, n=500):
 
 
 PARTS = {"create": part_create, "exec": part_exec, "neighbour": part_neighbour, "start": part_start, "calls": part_calls, "proxy": part_proxy,
-         "transfer": part_transfer, "pty": part_pty, "memory": part_memory, "scale": part_scale}
+         "transfer": part_transfer, "pty": part_pty, "memory": part_memory, "scale": part_scale,
+         **{name: lambda server, part=part: part(server, report) for name, part in api_parts.PARTS.items()}}
 
 
 def main():
@@ -396,7 +398,7 @@ def main():
     for name in options.parts or PARTS:
         quotas = ["--total-cpu", "100000", "--total-memory", "100000"]
         data = os.environ.get("DAYTONA_BENCH_DATA", "/var/cache/daytona-bench")  # keeps the layers between runs
-        settings = quotas if name == "scale" else ["--sandbox-bandwidth", "0"] if name == "proxy" else ()
+        settings = quotas if name in ("scale", "sdk") else ["--sandbox-bandwidth", "0"] if name == "proxy" else ()
         with backend.Backend(data=data, keep_data=True, settings=settings) as server:
             server.import_default()
             server.start()
