@@ -29,7 +29,7 @@ struct dt_logtext {
     uint64_t until; /* ends when it is past this; UINT64_MAX by default */
     int stream;     /* of the last byte; -1: none yet */
     char last;
-    unsigned run; /* how often it stands there, since the last marker */
+    unsigned run;  /* how often it stands there, since the last marker */
     char carry[4]; /* of a character whose rest is to come */
     size_t ncarry;
 };
