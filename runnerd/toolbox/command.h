@@ -23,7 +23,6 @@ struct dt_command_opts {
     const char *cwd;
     const json_t *env;           /* object of strings over the guest's environment; may be NULL */
     const char *const *more_env; /* "A=b" over that, ended by NULL; may be NULL */
-    int in;                      /* standard input; 0: /dev/null; the caller's */
     int extra[2];                /* descriptors 3 and 4 of the process; -1: none; the caller's */
     int in;                      /* standard input; 0 or -1: /dev/null; the caller's */
     bool split;                  /* standard error apart */
