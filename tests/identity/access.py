@@ -74,6 +74,9 @@ POST   /sandbox/{idOrName}/ports/{port}/signed-preview-url/{token}/expire  membe
 GET    /sandbox/{idOrName}/toolbox-proxy-url                    member
 ANY    /toolbox/{idOrName}/toolbox/{path}                       member write:sandboxes
 
+GET    /sandbox/{idOrName}/signing-key                          member write:sandboxes
+POST   /sandbox/{idOrName}/signing-key/rotate                   member write:sandboxes
+GET    /preview/{sandboxId}/signing-key                         none +proxy
 GET    /preview/{sandboxId}/public                              none +proxy
 GET    /preview/{sandboxId}/validate/{authToken}                none +proxy
 GET    /preview/{sandboxId}/access                              user

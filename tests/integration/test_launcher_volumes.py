@@ -304,9 +304,16 @@ def test_killed_while_it_mounts(own_host, after_ms):
     assert l.shell(again, "cat /v0/f; for i in 0 1 2 3; do echo x > /v$i/g || exit 1; done") == (0, "kept\n")
 
 
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return b""
+
+
 def workers(l):
     children = pathlib.Path(f"/proc/{l.process.pid}/task/{l.process.pid}/children").read_text().split()
-    return [int(p) for p in children if b"--worker" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes()]
+    return [int(p) for p in children if b"--worker" in command_line(p)]
 
 
 def test_killed_helpers_are_replaced(own_host):

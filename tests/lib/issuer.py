@@ -6,6 +6,7 @@ import http.cookiejar
 import json
 import os
 import pathlib
+import random
 import re
 import secrets
 import socket
@@ -67,9 +68,16 @@ def certificate():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that the kernel gives to nobody who asks for any, so that it stays free until it is used."""
+    first_given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(10000, first_given)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
