@@ -16,6 +16,10 @@ static const struct {
     {"unsafe repository", DT_E_FORBIDDEN},
     {"could not lock config file", DT_E_FILE_ACCESS_DENIED},
     {".lock': File exists", DT_E_CONFLICT},
+    {": File exists", DT_E_FILE_EXISTS},
+    {"empty ident name", DT_E_INVALID},
+    {"consists only of disallowed characters", DT_E_INVALID},
+    {"empty commit message", DT_E_INVALID},
     /* merges, and trees with changes */
     {"would be overwritten", DT_E_GIT_DIRTY_WORKTREE},
     {". Cannot merge.", DT_E_GIT_DIRTY_WORKTREE},

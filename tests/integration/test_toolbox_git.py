@@ -305,6 +305,10 @@ def test_bug_19_lists_are_never_null(box):
     fresh = status(box, "r/new")
     assert (fresh["currentBranch"], fresh["fileStatus"], fresh["branchPublished"]) == ("trunk", [], False)
     api(box, "init", path="r/new")
+    api(box, "branches", 201, path="r/new", name="other")
+    assert status(box, "r/new")["currentBranch"] == "other"
+    api(box, "init", 409, "FILE_EXISTS", path="/etc/passwd")
+    api(box, "init", 403, "FILE_ACCESS_DENIED", path="/root/x")
     api(box, "init", path="r/bare.git", bare=True)
     assert box.sh("git -C r/bare.git rev-parse --is-bare-repository") == "true\n"
     api(box, "status", 400, "BAD_REQUEST", method="GET", path="r/bare.git")
@@ -365,7 +369,12 @@ def test_add_and_commit(box, repo):
     refused = commit(box, repo, status=400, code="BAD_REQUEST")
     assert "cannot create empty commit: clean working tree" in refused.json["message"]
     commit(box, repo, allow_empty=True)
-    api(box, "commit", 400, "INVALID_REQUEST_BODY", path=repo, message="", author="a", email="b")
+    for wrong in ({"message": ""}, {"message": " \n"}, {"author": "<>"}, {"author": ""}):
+        api(box, "commit", 400, "INVALID_REQUEST_BODY", allow_empty=True,
+            **{"path": repo, "message": "m", "author": "a", "email": "b", **wrong})
+    box.sh(f"touch {repo}/.git/index.lock")
+    assert "index.lock" in api(box, "add", 409, "CONFLICT", path=repo, files=["."]).json["message"]
+    box.sh(f"rm {repo}/.git/index.lock")
     commit(box, repo, "x" * 300_000, allow_empty=True)
     many = [f"m/{i}" for i in range(3000)]
     box.sh(f"cd {repo}; mkdir m; cd m; touch $(seq 0 2999)")
@@ -564,6 +573,8 @@ SPY = "#!/bin/sh\n{ env; cat /proc/self/fd/4 /proc/$PPID/fd/4; } > /tmp/spy 2>/d
     ("tls", {"http.sslVerify": "false"}, False),
     ("rewritten", {"url.http://127.0.0.1:3101/.insteadOf": "http://127.0.0.1:3100/"}, False),
     ("rewritten push", {"url.http://127.0.0.1:3101/.pushInsteadOf": "http://127.0.0.1:3100/"}, False),
+    ("included", {"include.path": "/tmp/included"}, False),
+    ("of a worktree", {"extensions.worktreeConfig": "true", "http.proxy": "--worktree"}, False),
     ("program", {"remote.origin.vcs": "ext", "protocol.ext.allow": "always"}, False)])
 def test_a_hostile_repository_gets_no_password(box, git, upstream, name, settings, works):
     """Its settings either do nothing while git has the password, or are refused."""
@@ -572,8 +583,10 @@ def test_a_hostile_repository_gets_no_password(box, git, upstream, name, setting
         old.unlink()
     commit(box, "r/h", allow_empty=True)
     write_spy(box)
+    box.sh("git config -f /tmp/included http.proxy http://127.0.0.1:3101")
     for key, value in settings.items():
-        box.sh(f"git -C r/h config '{key}' '{value}'")
+        box.sh(f"git -C r/h config --worktree '{key}' http://127.0.0.1:3101" if value == "--worktree" else
+               f"git -C r/h config '{key}' '{value}'")
     for operation in ("push", "pull"):
         answer = box.post("/git/" + operation, {"path": "r/h", **CREDENTIALS})
         if works:
