@@ -283,8 +283,16 @@ def test_bug_766_no_repository(box, git):
 def test_names_that_are_not_utf8(box, repo):
     box.sh(f"cd {repo}; touch \"$(printf 'caf\\351')\" \"$(printf 'new\\nline')\" 'ünï'")
     assert set(changes(box, repo)) == {"caf�", "new\nline", "ünï"}
+    box.sh(f"cd {repo}; touch cafe 'caf[' caf")
+    api(box, "add", path=repo, files=["caf�", "new\nline", "caf["])
+    staged = {name for name, words in changes(box, repo).items() if words[0] == "Added"}
+    assert staged == {"caf�", "new\nline", "caf["}, "a name that was shown can be used"
+    api(box, "reset", path=repo, files=["caf�"])
+    assert changes(box, repo)["caf�"] == ("Untracked", "Untracked", "")
+    box.sh(f"cd {repo}; touch 'real�'")
+    api(box, "add", path=repo, files=["real�"])
+    assert changes(box, repo)["real�"] == ("Added", "Unmodified", "")
     api(box, "add", path=repo, files=["."])
-    assert changes(box, repo)["caf�"] == ("Added", "Unmodified", "")
     commit(box, repo, "é ü\n\nbody")
     assert api(box, "history", method="GET", path=repo).json[0]["message"] == "é ü\n\nbody"
 
