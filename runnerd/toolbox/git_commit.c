@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "toolbox/git_op.h"
+#include "toolbox/git_pathspec.h"
 
 /* --- add --- */
 
@@ -12,10 +13,10 @@ static int add_begin(struct dt_git_op *op, json_t *body, struct dt_err *err)
     if (dt_tb_git_add_parse(body, &in, err) < 0)
         return -1;
     DT_AUTO_GIT_ARGS struct dt_git_args a = {.v = NULL};
-    dt_git_args_add(&a, "--literal-pathspecs", "add", NULL);
-    int r = dt_git_args_files(&a, in.files, err);
+    dt_git_args_add(&a, "add", NULL);
+    int r = dt_git_op_at(op, dt_str_z(in.path), err);
     if (r == 0)
-        r = dt_git_op_at(op, dt_str_z(in.path), err);
+        r = dt_git_pathspec_add(&a, op->path, in.files, err);
     if (r == 0)
         r = dt_git_op_run(op, &a, dt_git_op_finish, err);
     dt_tb_git_add_done(&in);

@@ -16,6 +16,10 @@ static const struct {
     {"unsafe repository", DT_E_FORBIDDEN},
     {"could not lock config file", DT_E_FILE_ACCESS_DENIED},
     {".lock': File exists", DT_E_CONFLICT},
+    {": File exists", DT_E_FILE_EXISTS},
+    {"empty ident name", DT_E_INVALID},
+    {"consists only of disallowed characters", DT_E_INVALID},
+    {"empty commit message", DT_E_INVALID},
     /* merges, and trees with changes */
     {"would be overwritten", DT_E_GIT_DIRTY_WORKTREE},
     {". Cannot merge.", DT_E_GIT_DIRTY_WORKTREE},
@@ -140,12 +144,25 @@ static void hide_user_information(struct dt_buf *words)
     }
 }
 
+/* What git_pathspec.h put in front of names is nothing to the caller. */
+static void strip_magic(struct dt_buf *words)
+{
+    static const char magic[] = ":(literal)";
+    const size_t n = sizeof(magic) - 1;
+    for (char *at = words->p; (at = strstr(at, magic)) != NULL;) {
+        memmove(at, at + n, words->n + 1 - (size_t)(at + n - words->p));
+        words->n -= n;
+    }
+}
+
 int dt_git_error_set(struct dt_err *err, struct dt_buf *words, const char *secret)
 {
     if (dt_clone_url_redact(words, secret, err) < 0)
         return -1;
-    if (words->n > 0)
+    if (words->n > 0) {
         hide_user_information(words);
+        strip_magic(words);
+    }
     const char *text = words->n > 0 ? words->p : "";
     enum dt_err_code code = dt_git_error_code(text);
     const char *hint = advice(code, text);

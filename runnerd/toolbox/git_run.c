@@ -47,23 +47,25 @@ void dt_git_args_add(struct dt_git_args *a, ...)
     va_end(list);
 }
 
-int dt_git_args_files(struct dt_git_args *a, const json_t *files, struct dt_err *err)
+void dt_git_args_own(struct dt_git_args *a, char *text)
 {
-    size_t i;
-    const json_t *file;
-    dt_git_args_add(a, "--", NULL);
-    json_array_foreach(files, i, file)
-    {
-        const char *text = json_string_value(file);
-        if (strlen(text) != json_string_length(file))
-            return dt_err_set(err, DT_E_INVALID_FILE_PATH, "files[%zu] holds a NUL character", i);
-        dt_git_args_add(a, text, NULL);
+    char **owned = reallocarray((void *)a->owned, a->nowned + 1, sizeof(*owned));
+    if (owned == NULL || text == NULL) {
+        a->failed = true;
+        a->owned = owned != NULL ? owned : a->owned;
+        free(text);
+        return;
     }
-    return 0;
+    a->owned = owned;
+    a->owned[a->nowned++] = text;
+    add(a, text);
 }
 
 void dt_git_args_done(struct dt_git_args *a)
 {
+    for (size_t i = 0; i < a->nowned; i++)
+        free(a->owned[i]);
+    free((void *)a->owned);
     free((void *)a->v);
     *a = (struct dt_git_args){.v = NULL};
 }

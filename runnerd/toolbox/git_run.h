@@ -8,16 +8,19 @@
 
 enum { DT_GIT_TIMEOUT_MS = 30 * 60 * 1000, DT_GIT_OUT_MAX = 4 * 1024 * 1024 };
 
-/* Arguments behind `git` and its settings. Views: the texts are the caller's. */
+/* Arguments behind `git` and its settings. Views: the texts are the caller's, but for those given
+ * to dt_git_args_own(). */
 struct dt_git_args {
     const char **v;
     size_t n, cap;
+    char **owned;
+    size_t nowned;
     bool failed; /* no memory: dt_git_run_start() tells */
 };
 /* Adds texts up to NULL. */
 void dt_git_args_add(struct dt_git_args *a, ...) __attribute__((sentinel));
-/* `--` and an array's texts. INVALID_FILE_PATH for one with a NUL. */
-int dt_git_args_files(struct dt_git_args *a, const json_t *files, struct dt_err *err) DT_MUST_CHECK;
+/* Takes `text`; NULL counts as no memory. */
+void dt_git_args_own(struct dt_git_args *a, char *text);
 void dt_git_args_done(struct dt_git_args *a);
 #define DT_AUTO_GIT_ARGS __attribute__((unused, cleanup(dt_git_args_done)))
 

@@ -1,5 +1,6 @@
 /* POST /git/init, /git/reset and /git/restore. */
 #include "toolbox/git_op.h"
+#include "toolbox/git_pathspec.h"
 
 /* --- init --- */
 
@@ -65,12 +66,12 @@ static int reset_run(struct dt_git_op *op, const struct dt_tb_git_reset *in, str
     if (dt_git_op_at(op, dt_str_z(in->path), err) < 0)
         return -1;
     DT_AUTO_GIT_ARGS struct dt_git_args a = {.v = NULL};
-    dt_git_args_add(&a, "--literal-pathspecs", "reset", "--quiet", NULL);
+    dt_git_args_add(&a, "reset", "--quiet", NULL);
     if (!files)
         dt_git_args_add(&a, option, NULL);
     if (dt_git_given(in->target))
         dt_git_args_add(&a, in->target, NULL);
-    if (dt_git_args_files(&a, in->files, err) < 0)
+    if (dt_git_pathspec_add(&a, op->path, in->files, err) < 0)
         return -1;
     return dt_git_op_run(op, &a, dt_git_op_finish, err);
 }
@@ -103,14 +104,14 @@ static int restore_run(struct dt_git_op *op, const struct dt_tb_git_restore *in,
     if (dt_git_op_at(op, dt_str_z(in->path), err) < 0)
         return -1;
     DT_AUTO_GIT_ARGS struct dt_git_args a = {.v = NULL};
-    dt_git_args_add(&a, "--literal-pathspecs", "restore", "--quiet", NULL);
+    dt_git_args_add(&a, "restore", "--quiet", NULL);
     if (in->staged)
         dt_git_args_add(&a, "--staged", NULL);
     if (in->worktree || neither)
         dt_git_args_add(&a, "--worktree", NULL);
     if (dt_git_given(in->source))
         dt_git_args_add(&a, "--source", in->source, NULL);
-    if (dt_git_args_files(&a, in->files, err) < 0)
+    if (dt_git_pathspec_add(&a, op->path, in->files, err) < 0)
         return -1;
     return dt_git_op_run(op, &a, dt_git_op_finish, err);
 }

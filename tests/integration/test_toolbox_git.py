@@ -283,8 +283,16 @@ def test_bug_766_no_repository(box, git):
 def test_names_that_are_not_utf8(box, repo):
     box.sh(f"cd {repo}; touch \"$(printf 'caf\\351')\" \"$(printf 'new\\nline')\" 'ünï'")
     assert set(changes(box, repo)) == {"caf�", "new\nline", "ünï"}
+    box.sh(f"cd {repo}; touch cafe 'caf[' caf")
+    api(box, "add", path=repo, files=["caf�", "new\nline", "caf["])
+    staged = {name for name, words in changes(box, repo).items() if words[0] == "Added"}
+    assert staged == {"caf�", "new\nline", "caf["}, "a name that was shown can be used"
+    api(box, "reset", path=repo, files=["caf�"])
+    assert changes(box, repo)["caf�"] == ("Untracked", "Untracked", "")
+    box.sh(f"cd {repo}; touch 'real�'")
+    api(box, "add", path=repo, files=["real�"])
+    assert changes(box, repo)["real�"] == ("Added", "Unmodified", "")
     api(box, "add", path=repo, files=["."])
-    assert changes(box, repo)["caf�"] == ("Added", "Unmodified", "")
     commit(box, repo, "é ü\n\nbody")
     assert api(box, "history", method="GET", path=repo).json[0]["message"] == "é ü\n\nbody"
 
@@ -305,6 +313,10 @@ def test_bug_19_lists_are_never_null(box):
     fresh = status(box, "r/new")
     assert (fresh["currentBranch"], fresh["fileStatus"], fresh["branchPublished"]) == ("trunk", [], False)
     api(box, "init", path="r/new")
+    api(box, "branches", 201, path="r/new", name="other")
+    assert status(box, "r/new")["currentBranch"] == "other"
+    api(box, "init", 409, "FILE_EXISTS", path="/etc/passwd")
+    api(box, "init", 403, "FILE_ACCESS_DENIED", path="/root/x")
     api(box, "init", path="r/bare.git", bare=True)
     assert box.sh("git -C r/bare.git rev-parse --is-bare-repository") == "true\n"
     api(box, "status", 400, "BAD_REQUEST", method="GET", path="r/bare.git")
@@ -365,7 +377,12 @@ def test_add_and_commit(box, repo):
     refused = commit(box, repo, status=400, code="BAD_REQUEST")
     assert "cannot create empty commit: clean working tree" in refused.json["message"]
     commit(box, repo, allow_empty=True)
-    api(box, "commit", 400, "INVALID_REQUEST_BODY", path=repo, message="", author="a", email="b")
+    for wrong in ({"message": ""}, {"message": " \n"}, {"author": "<>"}, {"author": ""}):
+        api(box, "commit", 400, "INVALID_REQUEST_BODY", allow_empty=True,
+            **{"path": repo, "message": "m", "author": "a", "email": "b", **wrong})
+    box.sh(f"touch {repo}/.git/index.lock")
+    assert "index.lock" in api(box, "add", 409, "CONFLICT", path=repo, files=["."]).json["message"]
+    box.sh(f"rm {repo}/.git/index.lock")
     commit(box, repo, "x" * 300_000, allow_empty=True)
     many = [f"m/{i}" for i in range(3000)]
     box.sh(f"cd {repo}; mkdir m; cd m; touch $(seq 0 2999)")
@@ -564,6 +581,8 @@ SPY = "#!/bin/sh\n{ env; cat /proc/self/fd/4 /proc/$PPID/fd/4; } > /tmp/spy 2>/d
     ("tls", {"http.sslVerify": "false"}, False),
     ("rewritten", {"url.http://127.0.0.1:3101/.insteadOf": "http://127.0.0.1:3100/"}, False),
     ("rewritten push", {"url.http://127.0.0.1:3101/.pushInsteadOf": "http://127.0.0.1:3100/"}, False),
+    ("included", {"include.path": "/tmp/included"}, False),
+    ("of a worktree", {"extensions.worktreeConfig": "true", "http.proxy": "--worktree"}, False),
     ("program", {"remote.origin.vcs": "ext", "protocol.ext.allow": "always"}, False)])
 def test_a_hostile_repository_gets_no_password(box, git, upstream, name, settings, works):
     """Its settings either do nothing while git has the password, or are refused."""
@@ -572,8 +591,10 @@ def test_a_hostile_repository_gets_no_password(box, git, upstream, name, setting
         old.unlink()
     commit(box, "r/h", allow_empty=True)
     write_spy(box)
+    box.sh("git config -f /tmp/included http.proxy http://127.0.0.1:3101")
     for key, value in settings.items():
-        box.sh(f"git -C r/h config '{key}' '{value}'")
+        box.sh(f"git -C r/h config --worktree '{key}' http://127.0.0.1:3101" if value == "--worktree" else
+               f"git -C r/h config '{key}' '{value}'")
     for operation in ("push", "pull"):
         answer = box.post("/git/" + operation, {"path": "r/h", **CREDENTIALS})
         if works:

@@ -1,7 +1,7 @@
-// Git as the documentation of the TypeScript SDK shows it: git.mjs SDK URL-OF-A-PUBLIC-REPOSITORY URL-OF-A-PRIVATE-ONE
+// Git as the documentation of the TypeScript SDK shows it: git.mjs SDK OPEN-URL SECRET-URL URL-WITH-A-SUBMODULE
 import assert from 'node:assert/strict';
 
-const [sdk, open, secret] = process.argv.slice(2);
+const [sdk, open, secret, modules] = process.argv.slice(2);
 const { Daytona, ...exported } = await import(sdk);
 const daytona = new Daytona();
 const [username, password] = [process.env.GIT_USER, process.env.GIT_PASSWORD];
@@ -54,6 +54,10 @@ await git.commit('again', 'later', 'Jane Doe', 'jane@example.com', true);
 await git.push('again', username, password);
 await git.pull('repo', username, password);
 assert.equal(await run('git -C repo log -1 --format=%s'), 'later');
+
+// A submodule comes along.
+await git.clone(modules, 'modules');
+assert.notEqual(await run('ls modules/sub'), '');
 
 // The end of a branch.
 await git.checkoutBranch('repo', 'main');

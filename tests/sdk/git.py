@@ -1,4 +1,4 @@
-"""Git as the documentation of the Python SDK shows it: git.py KIND OPEN-URL SECRET-URL [SNAPSHOT-WITHOUT-GIT]"""
+"""Git as the documentation of the Python SDK shows it: git.py KIND OPEN-URL SECRET-URL URL-WITH-A-SUBMODULE [SNAPSHOT-WITHOUT-GIT]"""
 import asyncio
 import inspect
 import os
@@ -6,7 +6,7 @@ import sys
 
 from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError, DaytonaNotFoundError
 
-OPEN, SECRET = sys.argv[2:4]
+OPEN, SECRET, MODULES = sys.argv[2:5]
 CREDENTIALS = {"username": os.environ["GIT_USER"], "password": os.environ["GIT_PASSWORD"]}
 
 
@@ -28,7 +28,7 @@ async def upload(sandbox, name, text):
 
 
 async def use(daytona):
-    params = CreateSandboxFromSnapshotParams(snapshot=sys.argv[4]) if len(sys.argv) > 4 else None
+    params = CreateSandboxFromSnapshotParams(snapshot=sys.argv[5]) if len(sys.argv) > 5 else None
     sandbox = await settle(daytona.create(params) if params else daytona.create())
     git = sandbox.git
     root = (await settle(sandbox.get_work_dir())).rstrip("/") + "/workspace"
@@ -62,6 +62,9 @@ async def use(daytona):
     await settle(git.delete_branch(repo, name))
     await refused(lambda: git.delete_branch(repo, name), DaytonaNotFoundError)
     assert (await settle(git.branches(repo))).branches == ["main"]
+    await settle(git.clone(url=MODULES, path=root + "/modules"))
+    assert await settle(sandbox.fs.list_files(root + "/modules/sub"))
+    assert (await settle(git.status(root + "/modules"))).file_status == []
     await settle(daytona.delete(sandbox))
 
 

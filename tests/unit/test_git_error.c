@@ -82,6 +82,7 @@ static void test_messages(void **state)
          "git: a https://*@h b http://h/@c ssh://*@h"},
         {"it says p4ss", "p4ss", "git: it says ***"},
         {"https://", NULL, "git: https://"},
+        {"pathspec ':(literal)a' ':(literal)' x", NULL, "git: pathspec 'a' '' x"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         words(rows[i].text, rows[i].secret, &err);
