@@ -55,5 +55,5 @@ def test_what_the_default_snapshot_has(server):
     assert sh("cd /tmp; npx ts-node -T -e 'const x: number = 2; console.log(x)'") == "2\n"
     # What of it is compiled fits its sources: none is compiled again.
     loaded = sh("python3 -v -c 'import numpy' 2>&1 | grep 'code object from ./usr/local/'")
-    assert "numpy/__init__.cpython" in loaded and ".py'" not in loaded
+    assert "numpy/__pycache__/__init__.cpython" in loaded and ".py'" not in loaded
     assert server.request("DELETE", f"/sandbox/{made['id']}")[0] == 200
