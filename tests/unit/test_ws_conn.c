@@ -178,7 +178,7 @@ static const struct talk {
     size_t nhas;
     int code;
 } talks[] = {
-    {BYTES("\x81\x82" MASK "hi\x88\x80" MASK), "Thi;", BYTES("\x81\x02hi\x88\x00"), 1005},
+    {BYTES("\x81\x82" MASK "ho\x88\x80" MASK), "Tho;", BYTES("\x81\x02ho\x88\x00"), 1005},
     {BYTES("\x82\x81" MASK "\xff\x88\x82" MASK "\x03\xe8"), "B\xff;",
      BYTES("\x82\x01\xff\x88\x02\x03\xe8"), 1000},
     /* a reason goes back with its code */
