@@ -35,3 +35,25 @@ def test_typescript(server, script, version):
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_python(server, kind):
     run(server, sys.executable, HERE / "code.py", kind)
+
+
+def test_what_the_default_snapshot_has(server):
+    status, made = server.request("POST", "/sandbox", {})
+    assert status == 200, made
+
+    def sh(command):
+        status, done = server.request("POST", f"/toolbox/{made['id']}/toolbox/process/execute", {"command": command})
+        assert status == 200 and done["exitCode"] == 0, done
+        return done["result"]
+    for program in ("python", "python3", "pip", "node", "npm", "git", "curl", "pylsp", "tsc", "ts-node",
+                    "typescript-language-server", "vim", "tmux", "htop", "less", "sudo"):
+        assert sh(f"command -v {program}").startswith("/")
+    assert sh("python3 -c 'import matplotlib, numpy, PIL; print(matplotlib.__version__, numpy.__version__, PIL.__version__)'") == \
+        "3.10.1 2.2.3 11.1.0\n"
+    assert sh("tsc --version; typescript-language-server --version; pylsp --version").startswith("Version 5.1.6\n4.3.4\npylsp v")
+    # Without a network, and as fast as if it were a program of its own.
+    assert sh("cd /tmp; npx ts-node -T -e 'const x: number = 2; console.log(x)'") == "2\n"
+    # What of it is compiled fits its sources: none is compiled again.
+    loaded = sh("python3 -v -c 'import numpy' 2>&1 | grep 'code object from ./usr/local/'")
+    assert "numpy/__pycache__/__init__.cpython" in loaded and ".py'" not in loaded
+    assert server.request("DELETE", f"/sandbox/{made['id']}")[0] == 200
