@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -477,7 +478,9 @@ static int serve(struct program *p)
     p->rd.config = &p->settings.config;
     if (start(p, &err) < 0) {
         (void)fprintf(stderr, "daytona-runnerd: %s\n", err.msg);
-        return 1; /* the process ends: everything with it */
+        (void)shutdown(p->launcher_fd, SHUT_RDWR);
+        wait_for_launcher(p->launcher);
+        return 1; /* the process ends: everything else with it */
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
