@@ -192,8 +192,8 @@ def test_text_and_binary_are_input(box):
     create(box, "kinds")
     with connect(box, "kinds") as v:
         v.connected().until(PROMPT)
-        v.send("echo te")
-        v.send(b"xt-and-bin\n")
+        v.send("echo tex")
+        v.send(b"t-and-bin\n")
         v.until(re.compile(rb"[\r\n]text-and-bin\r\n"))
 
 
