@@ -3,7 +3,7 @@
  *
  * A PTY lives from its creation until its shell ends or it is deleted, whoever looks at it. All of
  * its viewers see the same and may type. One that comes late first gets the last
- * DT_PTY_SCROLLBACK bytes of output, from the beginning of a line on.
+ * DT_SCROLLBACK_MAX bytes of output, from the beginning of a line on.
  *
  * A viewer that does not keep up holds the shell's output back only while all viewers do; it is
  * closed with 1008 when it lags DT_PTY_LAG_MAX bytes behind the others, or when none of them takes
@@ -18,9 +18,8 @@
 enum {
     DT_PTYS_MAX = 200, /* at once, of a sandbox */
     DT_PTY_VIEWERS_MAX = 32,
-    DT_PTYS_VIEWERS_MAX = 512,     /* of all PTYs */
-    DT_PTY_SCROLLBACK = 64 * 1024, /* bytes */
-    DT_PTY_LAG_MAX = 512 * 1024,   /* bytes */
+    DT_PTYS_VIEWERS_MAX = 512,   /* of all PTYs */
+    DT_PTY_LAG_MAX = 512 * 1024, /* bytes */
     DT_PTY_STALL_MS = 15000,
     DT_PTY_FRAME_MAX = 1024 * 1024, /* bytes of input at once */
     DT_PTY_ENDED = 64,              /* ids that are remembered after their end */

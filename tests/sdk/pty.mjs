@@ -35,8 +35,8 @@ let handle = await sandbox.process.createPty({ id, cols: 300, rows: 100, envs: {
 await handle.waitForConnection();
 assert.equal(handle.isConnected(), true);
 await first.until(/\$ /);
-await handle.sendInput('printf "Are you accepting the terms and conditions? (y/n): " && read confirm && if [ "$confirm" = "y" ]; then echo "You accepted"; else echo "You did not accept"; fi\n');
-await first.until(/\(y\/n\): $/);
+await handle.sendInput('printf "Are you accepting the terms and conditions? (y/%s): " n && read confirm && if [ "$confirm" = "y" ]; then echo "You accepted"; else echo "You did not accept"; fi\n');
+await first.until(/\(y\/n\): /);
 await handle.sendInput('y\n');
 await first.until(/You accepted\r\n/);
 const resized = await sandbox.process.resizePtySession(id, 210, 110);

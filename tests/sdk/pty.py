@@ -6,7 +6,8 @@ import threading
 from daytona import AsyncDaytona, Daytona, DaytonaNotFoundError
 from daytona.common.pty import PtySize
 
-QUESTION = ('printf "Are you accepting the terms and conditions? (y/n): " && read confirm && '
+# The echo of what is typed must not look like the question.
+QUESTION = ('printf "Are you accepting the terms and conditions? (y/%s): " n && read confirm && '
             'if [ "$confirm" = "y" ]; then echo "You accepted"; else echo "You did not accept"; fi\n')
 
 
@@ -15,16 +16,18 @@ def sync():
     sandbox = daytona.create()
     handle = sandbox.process.create_pty_session(id="interactive-session", pty_size=PtySize(cols=300, rows=100),
                                                 cwd="/tmp", envs={"A": "b"})
-    handle.send_input(QUESTION)
-    handle.send_input("y\n")
     info = handle.resize(PtySize(cols=210, rows=110))
     assert (info.cols, info.rows) == (210, 110)
     assert [s.id for s in sandbox.process.list_pty_sessions()] == ["interactive-session"]
     info = sandbox.process.get_pty_session_info("interactive-session")
     assert (info.cwd, info.envs, info.active) == ("/tmp", {"A": "b"}, True)
-    handle.send_input("stty size; exit 4\n")
-    text = "".join(data.decode("utf-8", errors="replace") for data in handle)
-    assert "You accepted" in text and "110 210" in text, text
+    handle.send_input(QUESTION)
+    text, answers = "", {"(y/n): ": "y\n", "You accepted\r\n": "stty size; exit 4\n"}
+    for data in handle:
+        text += data.decode("utf-8", errors="replace")
+        for question in [q for q in answers if q in text]:
+            handle.send_input(answers.pop(question))
+    assert "110 210" in text, text
     assert handle.exit_code == 4
 
     handle = sandbox.process.create_pty_session(id="long-running-session", pty_size=PtySize(cols=120, rows=30))
@@ -56,16 +59,19 @@ def sync():
 async def asynchronous():
     async with AsyncDaytona() as daytona:
         sandbox = await daytona.create()
-        got, ready = [], asyncio.Event()
+        got, asked, ready = [], asyncio.Event(), asyncio.Event()
 
         async def data(chunk):
             got.append(chunk)
+            if b"(y/n): " in b"".join(got):
+                asked.set()
             if b"You accepted\r\n" in b"".join(got):
                 ready.set()
 
         handle = await sandbox.process.create_pty_session(id="interactive", on_data=data, pty_size=PtySize(cols=100, rows=30))
         await handle.wait_for_connection()
         await handle.send_input(QUESTION)
+        await asyncio.wait_for(asked.wait(), 20)
         await handle.send_input("y\n")
         await asyncio.wait_for(ready.wait(), 20)
         info = await handle.resize(PtySize(cols=99, rows=33))
