@@ -92,17 +92,20 @@ static int separate(struct part *x, char c)
     return mark(x, other) < 0 ? -1 : mark(x, own);
 }
 
-/* Whether a marker must stand before s.p[i]. Runs go in pairs, an odd one first: clients that take
- * a stream apart stumble over one byte of this kind between a marker and the end. */
-static bool splits(const struct dt_logtext *t, struct dt_str s, size_t i)
+/* Whether a marker must stand before the next of `left` equal bytes. Runs go in pairs, an odd one
+ * first: clients that take a stream apart stumble over one byte of this kind between a marker and
+ * the end. */
+static bool splits(const struct dt_logtext *t, char c, size_t left)
 {
-    char c = s.p[i];
-    if (c != t->last || (c != 1 && c != 2))
-        return false;
-    size_t left = 1;
-    while (i + left < s.n && s.p[i + left] == c)
-        left++;
-    return t->run >= 2 || left % 2 == 0;
+    return c == t->last && (c == 1 || c == 2) && (t->run >= 2 || left % 2 == 0);
+}
+
+static size_t equal_bytes(struct dt_str s)
+{
+    size_t n = 1;
+    while (n < s.n && s.p[n] == s.p[0])
+        n++;
+    return n;
 }
 
 static int add_marked(struct part *x, enum dt_journal_stream stream, struct dt_str s)
@@ -115,9 +118,11 @@ static int add_marked(struct part *x, enum dt_journal_stream stream, struct dt_s
         if (mark(x, stream) < 0)
             return -1;
     }
-    size_t from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (splits(t, s, i)) {
+    size_t from = 0, left = 0;
+    for (size_t i = 0; i < s.n; i++, left--) {
+        if (left == 0)
+            left = equal_bytes(dt_str(s.p + i, s.n - i));
+        if (splits(t, s.p[i], left)) {
             if (dt_buf_add(&x->plain, s.p + from, i - from, x->err) < 0 || separate(x, s.p[i]) < 0)
                 return -1;
             from = i;

@@ -5,7 +5,11 @@
 #include "base/clock.h"
 #include "toolbox/session_in.h"
 
-enum { LOOK_MS = 20, LOOK_MAX_MS = 100 };
+enum {
+    LOOK_MS = 20,
+    LOOK_MAX_MS = 100,
+    KILL_MS = 2000, /* who was killed and does not die is in the kernel's hands */
+};
 
 void dt_session_free(struct dt_session *s)
 {
@@ -59,15 +63,16 @@ static void finish(struct dt_session *s)
 static void on_timer(uv_timer_t *t)
 {
     struct dt_session *s = t->data;
+    uint64_t now_ms = dt_clock_ms();
+    bool late = now_ms >= s->end_ms;
     size_t left = dt_process_signal_tree(s->pid, s->marker, 0);
-    if (left == 0) {
+    if (left == 0 || now_ms >= s->end_ms + KILL_MS) {
         finish(s);
-    } else if (dt_clock_ms() >= s->end_ms) {
-        dt_process_kill_tree(s->pid, s->marker);
-        finish(s);
-    } else {
-        (void)uv_timer_start(t, on_timer, LOOK_MAX_MS, 0);
+        return;
     }
+    if (late)
+        dt_process_kill_tree(s->pid, s->marker);
+    (void)uv_timer_start(t, on_timer, late ? LOOK_MS : LOOK_MAX_MS, 0);
 }
 
 void dt_session_delete(struct dt_session *s, void (*on_done)(void *ctx), void *ctx)

@@ -145,7 +145,7 @@ static int open_fifo(const struct dt_job *job, char kind, int mode, struct dt_er
     (void)unlink(path);
     if (mkfifo(path, 0600) < 0)
         return dt_err_errno(err, "the command's pipes: %s", path);
-    int fd = open(path, mode | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(path, mode | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
     return fd >= 0 ? fd : dt_err_errno(err, "the command's pipes: %s", path);
 }
 
