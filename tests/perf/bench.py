@@ -2,11 +2,12 @@
 """Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
 
 Usage: bench.py [--json FILE] [--live N] [PART ...]
-Parts: create exec neighbour scale memory start calls proxy transfer pty sdk get list audit. Each figure is the
+Parts: create exec session neighbour scale memory start calls proxy transfer pty sdk get list audit. Each figure is the
 median of many runs, taken in turns with its peer's; the last column says whether the bound holds.
 """
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -120,6 +121,38 @@ def part_exec(server, rounds=20, each=20):
             peer += spawn(each, "/bin/bash", "-c", "echo hi")
         client.tool("destroy_sandbox", id=box)
     report("execute_command echo hi", median(ours), median(peer), "vfork+exec+pipe", 2.0)
+
+
+def toolbox_connection(server, box):
+    """A kept connection to the toolbox through the API: call(method, path, body) gives the open answer."""
+    c = http.client.HTTPConnection("127.0.0.1", server.port)
+
+    def call(method, path, body=None):
+        c.request(method, f"/api/toolbox/{box}/toolbox{path}", json.dumps(body) if body else None,
+                  {"Authorization": f"Bearer {backend.KEY}"})
+        return c.getresponse()
+    return call
+
+
+def part_session(server, rounds=20, each=50):
+    box = server.request("POST", "/sandbox", {})[1]["id"]
+    call, ours, nothing, late = toolbox_connection(server, box), [], [], []
+    call("POST", "/process/session", {"sessionId": "s"}).read()
+    for _ in range(rounds):
+        for _ in range(each):
+            start = time.perf_counter()
+            call("POST", "/process/session/s/exec", {"command": "true"}).read()
+            ours.append((time.perf_counter() - start) * 1000)
+            start = time.perf_counter()
+            call("GET", "/work-dir").read()
+            nothing.append((time.perf_counter() - start) * 1000)
+    lines = {"command": "for i in $(seq 300); do date +%s.%N; sleep 0.01; done", "runAsync": True}
+    command = json.loads(call("POST", "/process/session/s/exec", lines).read())["cmdId"]
+    for line in call("GET", f"/process/session/s/command/{command}/logs?follow=true"):
+        late.append((time.time() - float(line)) * 1000)
+    server.request("DELETE", f"/sandbox/{box}")
+    report("command in a session, without the request", median(ours) - median(nothing), 0, "", 0.3)
+    report("followed log: line written to received", median(late), 0, "", 2.0)
 
 
 LOUD = {"a cpu burner": "for i in $(seq 4); do (while :; do :; done) & done; wait", "a fork bomb": "b() { b | b & }; b"}
@@ -385,7 +418,8 @@ def part_pty(server, n=500):
     report("PTY: keystroke to echo", median(took), None, "", 1.0)
 
 
-PARTS = {"create": part_create, "exec": part_exec, "neighbour": part_neighbour, "start": part_start, "calls": part_calls, "proxy": part_proxy,
+PARTS = {"create": part_create, "exec": part_exec, "session": part_session, "neighbour": part_neighbour,
+         "start": part_start, "calls": part_calls, "proxy": part_proxy,
          "transfer": part_transfer, "pty": part_pty, "memory": part_memory, "scale": part_scale,
          **{name: lambda server, part=part: part(server, report) for name, part in api_parts.PARTS.items()}}
 
