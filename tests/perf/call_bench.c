@@ -6,31 +6,21 @@
  *
  * Usage: call_bench SECONDS IN_FLIGHT TOOL ARGUMENTS PROGRAM [ARG ...]
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
-
-extern char **environ;
+#include "mcp_server.h"
 
 enum {
     FLIGHT_MAX = 256,            /* requests that fit into an empty pipe */
-    READ_SIZE = 256 * 1024,      /* at once, and the longest line */
     SLOTS = 100000,              /* microseconds that are told apart */
     WARM_NS = 500 * 1000 * 1000, /* a JIT compiler's, above all */
 };
 
-#define REVISION "2025-11-25"
-
 struct bench {
-    pid_t pid;
-    int in, out;
+    struct mcp_server server;
     struct dt_buf rest; /* of a request, behind its id */
     uint64_t next_id;
     uint64_t started_ns[FLIGHT_MAX]; /* by id modulo FLIGHT_MAX */
@@ -39,82 +29,11 @@ struct bench {
     size_t usual; /* the length of an answer that was read, but for its id */
     uint32_t latency_us[SLOTS];
     struct dt_buf requests;
-    size_t have;
-    char chunk[READ_SIZE];
 };
-
-static void die(const char *what, struct dt_str line)
-{
-    fprintf(stderr, "call_bench: %s: %.*s\n", what, (int)(line.n < 2000 ? line.n : 2000), line.p);
-    exit(1);
-}
-
-static void start(struct bench *b, char **argv)
-{
-    int in[2], out[2];
-    posix_spawn_file_actions_t actions;
-    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
-        die("pipe", dt_str_z(strerror(errno)));
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    (void)posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    if (posix_spawnp(&b->pid, argv[0], &actions, NULL, argv, environ) != 0)
-        die("cannot start", dt_str_z(argv[0]));
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(in[0]);
-    (void)close(out[1]);
-    b->in = in[1];
-    b->out = out[0];
-}
-
-static void send_all(const struct bench *b, struct dt_str s)
-{
-    while (s.n > 0) {
-        ssize_t n = write(b->in, s.p, s.n);
-        if (n < 0 && errno != EINTR)
-            die("write", dt_str_z(strerror(errno)));
-        s = n > 0 ? dt_str(s.p + n, s.n - (size_t)n) : s;
-    }
-}
-
-/* Reads once and hands every complete line to `each`. */
-static void read_lines(struct bench *b, void (*each)(struct bench *b, struct dt_str line))
-{
-    if (b->have == sizeof(b->chunk))
-        die("a line is too long", dt_str(b->chunk, b->have));
-    ssize_t n = read(b->out, b->chunk + b->have, sizeof(b->chunk) - b->have);
-    if (n <= 0)
-        die("the server ended", dt_buf_str(&b->rest));
-    b->have += (size_t)n;
-    const char *p = b->chunk, *end = b->chunk + b->have, *lf;
-    while ((lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-        each(b, dt_str(p, (size_t)(lf - p)));
-        p = lf + 1;
-    }
-    b->have = (size_t)(end - p);
-    memmove(b->chunk, p, b->have);
-}
 
 static bool has(struct dt_str line, struct dt_str word)
 {
     return memmem(line.p, line.n, word.p, word.n) != NULL;
-}
-
-static void on_initialized(struct bench *b, struct dt_str line)
-{
-    if (!has(line, DT_STR("\"protocolVersion\":\"" REVISION "\"")))
-        die("not the revision asked for", line);
-    b->answers++;
-}
-
-static void initialize(struct bench *b)
-{
-    send_all(b, DT_STR("{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
-                       "\"protocolVersion\":\"" REVISION "\",\"capabilities\":{},\"clientInfo\":{"
-                       "\"name\":\"call_bench\",\"version\":\"1\"}}}\n"));
-    while (b->answers == 0)
-        read_lines(b, on_initialized);
-    send_all(b, DT_STR("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n"));
 }
 
 static void ask(struct bench *b, uint64_t now)
@@ -129,7 +48,7 @@ static void ask(struct bench *b, uint64_t now)
     if (dt_buf_adds(&b->requests, DT_STR("{\"jsonrpc\":\"2.0\",\"id\":"), &err) < 0 ||
         dt_buf_add(&b->requests, digits + at, sizeof(digits) - at, &err) < 0 ||
         dt_buf_adds(&b->requests, dt_buf_str(&b->rest), &err) < 0)
-        die("request", dt_str_z(err.msg));
+        mcp_die("request", dt_str_z(err.msg));
 }
 
 /* The answer's own id is its first or its last member of that name. */
@@ -149,18 +68,19 @@ static void check(struct bench *b, struct dt_str line, size_t id_digits)
     if (b->usual == line.n - id_digits)
         return;
     if (has(line, DT_STR("\"isError\":true")) || !has(line, DT_STR("\"structuredContent\":{")))
-        die("a call failed", line);
+        mcp_die("a call failed", line);
     b->usual = line.n - id_digits;
 }
 
-static void on_answer(struct bench *b, struct dt_str line)
+static void on_answer(void *ctx, struct dt_str line)
 {
+    struct bench *b = ctx;
     char *end;
     const char *from = id_of(line);
     uint64_t id = strtoull(from, &end, 10);
     uint64_t *started = &b->started_ns[id % FLIGHT_MAX];
     if (id == 0 || id > b->next_id || *started == 0)
-        die("not an answer to a call", line);
+        mcp_die("not an answer to a call", line);
     check(b, line, (size_t)(end - from));
     uint64_t now = dt_clock_ns();
     uint64_t us = (now - *started) / 1000;
@@ -182,19 +102,19 @@ static void run(struct bench *b, uint64_t flight, uint64_t until_ns)
     for (uint64_t i = 0; i < flight; i++)
         ask(b, now);
     while (dt_clock_ns() < until_ns) {
-        send_all(b, dt_buf_str(&b->requests));
+        mcp_server_send(&b->server, dt_buf_str(&b->requests));
         dt_buf_clear(&b->requests);
-        read_lines(b, on_answer);
+        mcp_server_read(&b->server, on_answer, b);
     }
 }
 
 /* What is still under way; what was asked for but not sent does not count. */
 static void finish(struct bench *b, uint64_t flight)
 {
-    send_all(b, dt_buf_str(&b->requests));
+    mcp_server_send(&b->server, dt_buf_str(&b->requests));
     b->counting = false;
     for (b->answers = 0; b->answers < flight;)
-        read_lines(b, on_answer);
+        mcp_server_read(&b->server, on_answer, b);
 }
 
 static uint64_t percentile(const struct bench *b, uint64_t of_1000)
@@ -217,8 +137,7 @@ int main(int argc, char **argv)
                     ",\"method\":\"tools/call\",\"params\":{\"name\":\"%s\",\"arguments\":%s}}\n",
                     argv[3], argv[4]) < 0)
         return 2;
-    start(&b, argv + 5);
-    initialize(&b);
+    mcp_server_start(&b.server, argv + 5);
     run(&b, flight, dt_clock_ns() + WARM_NS);
     finish(&b, flight);
     uint64_t begin = dt_clock_ns();
@@ -227,7 +146,5 @@ int main(int argc, char **argv)
     printf("%.0f %llu %llu\n", (double)b.answers / seconds, (unsigned long long)percentile(&b, 500),
            (unsigned long long)percentile(&b, 990));
     finish(&b, flight);
-    (void)close(b.in);
-    int status;
-    return waitpid(b.pid, &status, 0) == b.pid && status == 0 ? 0 : 1;
+    return mcp_server_end(&b.server) ? 0 : 1;
 }

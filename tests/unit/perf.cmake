@@ -1,7 +1,8 @@
 # What ./dev bench runs beside our programs.
-foreach(noun IN ITEMS spawn_bench call_bench)
+dt_library(perf_mcp_server SRC perf/mcp_server.c LINK base)
+foreach(noun IN ITEMS spawn_bench call_bench life_bench)
   add_executable(${noun} perf/${noun}.c)
-  target_link_libraries(${noun} PRIVATE base)
+  target_link_libraries(${noun} PRIVATE base perf_mcp_server)
 endforeach()
 if(NOT DT_SANITIZE)
   add_executable(perf_httpd perf/httpd.c)
