@@ -4,8 +4,16 @@
 
 #include "db/migrate.h"
 
+struct dt_db_base {
+    unsigned refs; /* on the loop only */
+    bool failed;   /* on the store's thread only, as the next */
+    struct dt_err err;
+};
+
 struct job {
     struct job *next;
+    struct dt_db_base *own;      /* who rests on this one */
+    struct dt_db_base *rests_on; /* NULL: nobody */
     dt_db_fn *fn;
     dt_db_done *done;
     void *arg;
@@ -26,6 +34,7 @@ struct dt_db {
     pthread_cond_t wake;
     struct queue todo, ready; /* both under the lock */
     size_t waiting;           /* on the loop only: jobs whose `done` has not run */
+    struct dt_db_base *base;  /* on the loop only: what new jobs rest on, or NULL */
     bool stop;
     uv_async_t async;
 };
@@ -45,13 +54,48 @@ static struct job *take_all(struct queue *q)
     return all;
 }
 
-static void run(struct dt_db *db, struct job *j)
+static struct dt_db_base *keep(struct dt_db_base *base)
+{
+    if (base != NULL)
+        base->refs++;
+    return base;
+}
+
+struct dt_db_base *dt_db_base_free(struct dt_db_base *base)
+{
+    if (base != NULL && --base->refs == 0)
+        free(base);
+    return NULL;
+}
+
+static void job_free(struct job *j)
+{
+    (void)dt_db_base_free(j->own);
+    (void)dt_db_base_free(j->rests_on);
+    free(j);
+}
+
+static void run_job(struct dt_db *db, struct job *j)
 {
     j->failed = dt_db_begin(db->conn, j->write, &j->err) < 0;
     if (!j->failed) {
         j->failed = j->fn(db->conn, j->arg, &j->err) < 0 || dt_db_commit(db->conn, &j->err) < 0;
         if (j->failed)
             dt_db_rollback(db->conn);
+    }
+}
+
+static void run(struct dt_db *db, struct job *j)
+{
+    if (j->rests_on != NULL && j->rests_on->failed) {
+        j->failed = true;
+        j->err = j->rests_on->err;
+    } else {
+        run_job(db, j);
+    }
+    if (j->own != NULL) {
+        j->own->failed = j->failed;
+        j->own->err = j->err;
     }
 }
 
@@ -89,7 +133,7 @@ static void deliver(struct dt_db *db)
         db->waiting--;
         if (j->done != NULL)
             j->done(j->arg, j->failed ? &j->err : NULL);
-        free(j);
+        job_free(j);
     }
 }
 
@@ -148,6 +192,8 @@ static int submit(struct dt_db *db, const struct job *like, struct dt_err *err)
     if (j == NULL)
         return dt_err_set(err, DT_E_NOMEM, "store");
     *j = *like;
+    j->own = keep(like->own);
+    j->rests_on = keep(db->base);
     db->waiting++;
     (void)pthread_mutex_lock(&db->lock);
     push(&db->todo, j);
@@ -165,6 +211,25 @@ int dt_db_submit_read(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *don
                       struct dt_err *err)
 {
     return submit(db, &(struct job){.fn = fn, .arg = arg, .done = done}, err);
+}
+
+int dt_db_submit_base(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
+                      struct dt_db_base **ret, struct dt_err *err)
+{
+    DT_AUTO(dt_db_base_free) struct dt_db_base *own = calloc(1, sizeof(*own));
+    if (own == NULL)
+        return dt_err_set(err, DT_E_NOMEM, "store");
+    own->refs = 1;
+    const struct job j = {.own = own, .fn = fn, .arg = arg, .done = done, .write = true};
+    if (submit(db, &j, err) < 0)
+        return -1;
+    *ret = dt_take(own);
+    return 0;
+}
+
+void dt_db_rest_on(struct dt_db *db, struct dt_db_base *base)
+{
+    db->base = base;
 }
 
 size_t dt_db_waiting(const struct dt_db *db)

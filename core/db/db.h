@@ -28,6 +28,18 @@ int dt_db_submit(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
 /* The same for a job that only reads. */
 int dt_db_submit_read(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
                       struct dt_err *err) DT_MUST_CHECK;
+/* A job that others rest on: see dt_db_rest_on(). */
+struct dt_db_base;
+/* The same as dt_db_submit(); *ret is the caller's until dt_db_base_free(). */
+int dt_db_submit_base(struct dt_db *db, dt_db_fn *fn, void *arg, dt_db_done *done,
+                      struct dt_db_base **ret, struct dt_err *err) DT_MUST_CHECK;
+/* Every job that is submitted from now on, until it is called with NULL, is run only if `base` was
+ * committed; else it fails with the error of that. So nobody need wait for the one before the other
+ * is submitted. */
+void dt_db_rest_on(struct dt_db *db, struct dt_db_base *base);
+/* NULL is fine; returns NULL. */
+struct dt_db_base *dt_db_base_free(struct dt_db_base *base);
+DT_DEFINE_AUTO(struct dt_db_base *, dt_db_base_free)
 /* How many jobs wait or run. On the loop. */
 size_t dt_db_waiting(const struct dt_db *db);
 /* Runs the jobs that wait, ends the thread, and calls their `done`s from here. Returns NULL. The

@@ -14,6 +14,7 @@
 struct handler {
     void (*plain)(struct dt_api_req *a);
     void (*with_body)(struct dt_api_req *a, json_t *body);
+    bool stores_first; /* nothing happens before a job of the store, submitted from within */
 };
 
 static const struct handler handlers[DT_REST_OP_COUNT] = {
@@ -35,7 +36,7 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_VOLUME_DELETE] = {.plain = dt_api_volume_delete},
     [DT_REST_SANDBOX_LIST] = {.plain = dt_api_sandbox_list},
     [DT_REST_SANDBOX_PAGINATED] = {.plain = dt_api_sandbox_paginated},
-    [DT_REST_SANDBOX_CREATE] = {.with_body = dt_api_sandbox_create},
+    [DT_REST_SANDBOX_CREATE] = {.with_body = dt_api_sandbox_create, .stores_first = true},
     [DT_REST_SANDBOX_CHANGES] = {.plain = dt_api_sandbox_changes},
     [DT_REST_SANDBOX_GET] = {.plain = dt_api_sandbox_get},
     [DT_REST_SANDBOX_DELETE] = {.plain = dt_api_sandbox_delete},
@@ -168,6 +169,7 @@ void dt_api_unref(struct dt_api_req *a)
     for (size_t i = 0; i < a->nparams; i++)
         free(a->params[i]);
     json_decref(a->body);
+    free(a->refusal);
     free(a);
 }
 
@@ -204,7 +206,12 @@ static void answered(struct dt_api_req *a, int status, const struct dt_err *err,
 {
     log_request(a, status, err);
     dt_metrics_request(&a->rd->metrics, a->op, status, dt_clock_ns() - a->start_ns);
-    dt_api_audit_end(a, status, err != NULL ? err->msg : NULL, reply);
+    if (!a->writing) {
+        dt_api_audit_end(a, status, err != NULL ? err->msg : NULL, reply);
+        return;
+    }
+    a->refused = status;
+    a->refusal = err != NULL ? strdup(err->msg) : NULL;
 }
 
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err)
@@ -415,17 +422,39 @@ static void on_audited(struct dt_api_req *a, const struct dt_err *err)
     dt_api_unref(a);
 }
 
+/* The same for an action that did not wait: what rests on the record has failed with it. */
+static void on_written(struct dt_api_req *a, const struct dt_err *err)
+{
+    a->writing = false;
+    if (err == NULL && a->refused != 0)
+        dt_api_audit_end(a, a->refused, a->refusal, NULL);
+    dt_api_unref(a);
+}
+
+static void run_upon(struct dt_api_req *a, struct dt_db_base *record)
+{
+    a->writing = true;
+    dt_db_rest_on(a->rd->db, record);
+    run(a);
+    dt_db_rest_on(a->rd->db, NULL);
+    (void)dt_db_base_free(record);
+}
+
 /* What is audited is written down before it is done. */
 static void act(struct dt_api_req *a)
 {
     struct dt_err err;
+    struct dt_db_base *record = NULL;
+    bool waits = !handlers[a->op].stores_first;
     if (dt_rest_routes[a->op].audit == NULL || a->rd->config->audit_log_disabled) {
         run(a);
         return;
     }
     (void)dt_api_ref(a);
-    if (dt_api_audit_begin(a, on_audited, &err) < 0)
+    if (dt_api_audit_begin(a, waits ? on_audited : on_written, waits ? NULL : &record, &err) < 0)
         on_audited(a, &err);
+    else if (!waits)
+        run_upon(a, record);
 }
 
 static void on_body(void *ctx, struct dt_str body, const struct dt_err *err)

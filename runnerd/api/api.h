@@ -21,7 +21,10 @@ struct dt_api_req {
     bool waited;                  /* for the access token's issuer or user */
     json_t *body;                 /* of a handler with one */
     struct dt_audit_entry *audit; /* the action's, until it is answered; NULL: it has none */
-    char id[24];                  /* X-Request-Id */
+    bool writing;                 /* that is not there yet, but the action has begun */
+    int refused;                  /* the status, if it was answered meanwhile; else 0 */
+    char *refusal;
+    char id[24]; /* X-Request-Id */
     uint64_t start_ns;
 };
 
@@ -41,10 +44,10 @@ void dt_api_reply_as(struct dt_api_req *a, const char *type, struct dt_str text)
 void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row);
 void dt_api_fail(struct dt_api_req *a, const struct dt_err *err);
 /* Writes the request down in the audit log; `done` then runs once with a->audit set, or the error.
- */
+ * `base`: see dt_audit_begin(). */
 int dt_api_audit_begin(struct dt_api_req *a,
                        void (*done)(struct dt_api_req *a, const struct dt_err *err),
-                       struct dt_err *err) DT_MUST_CHECK;
+                       struct dt_db_base **base, struct dt_err *err) DT_MUST_CHECK;
 /* Completes that, if it was begun. `reply` (may be NULL) may name what was made. */
 void dt_api_audit_end(struct dt_api_req *a, int status, const char *error, const json_t *reply);
 /* The sandbox of that id, if the service that asks may see it: one with a region's key sees that

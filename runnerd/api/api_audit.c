@@ -116,7 +116,7 @@ static void on_begun(void *ctx, struct dt_audit_entry *entry, const struct dt_er
 
 int dt_api_audit_begin(struct dt_api_req *a,
                        void (*done)(struct dt_api_req *a, const struct dt_err *err),
-                       struct dt_err *err)
+                       struct dt_db_base **base, struct dt_err *err)
 {
     const struct dt_route *route = &dt_rest_routes[a->op];
     char address[DT_IP_TEXT_SIZE];
@@ -139,7 +139,7 @@ int dt_api_audit_begin(struct dt_api_req *a,
     if (b == NULL)
         return dt_err_set(err, DT_E_NOMEM, "out of memory");
     *b = (struct begun){a, done};
-    if (dt_audit_begin(a->rd->audit, &r, on_begun, b, err) == 0)
+    if (dt_audit_begin(a->rd->audit, &r, on_begun, b, base, err) == 0)
         return 0;
     free(b);
     return -1;

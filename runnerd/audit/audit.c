@@ -167,7 +167,7 @@ static void begun(void *arg, const struct dt_err *err)
 
 int dt_audit_begin(struct dt_audit *a, const struct dt_audit_record *what,
                    void (*done)(void *ctx, struct dt_audit_entry *entry, const struct dt_err *err),
-                   void *ctx, struct dt_err *err)
+                   void *ctx, struct dt_db_base **base, struct dt_err *err)
 {
     struct job *j = job_new(a, what);
     if (j == NULL || (j->entry = malloc(sizeof(*j->entry))) == NULL) {
@@ -180,7 +180,8 @@ int dt_audit_begin(struct dt_audit *a, const struct dt_audit_record *what,
     j->r.status = -1;
     j->done = done;
     j->ctx = ctx;
-    if (dt_db_submit(a->db, write_job, j, begun, err) == 0)
+    if ((base == NULL ? dt_db_submit(a->db, write_job, j, begun, err)
+                      : dt_db_submit_base(a->db, write_job, j, begun, base, err)) == 0)
         return 0;
     free(j->entry);
     free(j);

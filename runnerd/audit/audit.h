@@ -30,10 +30,11 @@ void dt_audit_start(struct dt_audit *a, struct dt_db *db, int64_t retention_days
 
 /* Writes down an action: what->texts (borrowed for the call) without the id, the rest is set here.
  * `done` comes once, never from inside this call: the entry, which the caller owns until
- * dt_audit_end(), or why it could not be written. */
+ * dt_audit_end(), or why it could not be written. An action that begins with a job of the store
+ * need not wait for it when that job rests on *base (NULL: nothing will). */
 int dt_audit_begin(struct dt_audit *a, const struct dt_audit_record *what,
                    void (*done)(void *ctx, struct dt_audit_entry *entry, const struct dt_err *err),
-                   void *ctx, struct dt_err *err) DT_MUST_CHECK;
+                   void *ctx, struct dt_db_base **base, struct dt_err *err) DT_MUST_CHECK;
 /* Completes it; takes over `entry`. `error` and `target` (its id, when the action made it) may be
  * NULL. Nobody waits for it: what comes after it in the store's queue sees it. */
 void dt_audit_end(struct dt_audit *a, struct dt_audit_entry *entry, int status, const char *error,

@@ -300,6 +300,34 @@ static void test_jobs_run_in_order_and_roll_back(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* Eight that rest on one that works, then eight on one that does not, then two on nobody. */
+static void test_jobs_rest_on_another(void **state)
+{
+    struct place *p = *state;
+    struct dt_err err;
+    struct counter k = {0};
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(dt_db_open(&loop, p->path, &k.db, &err), 0);
+    for (int bad = 0; bad < 2; bad++) {
+        struct dt_db_base *base = NULL;
+        dt_db_fn *job = bad ? add_and_fail_job : add_job;
+        assert_int_equal(dt_db_submit_base(k.db, job, &k, on_done, &base, &err), 0);
+        dt_db_rest_on(k.db, base);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(dt_db_submit(k.db, add_job, &k, on_done, &err), 0);
+        dt_db_rest_on(k.db, NULL);
+        assert_null(dt_db_base_free(base)); /* before any of them is done */
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(dt_db_submit(k.db, add_job, &k, on_done, &err), 0);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(k.done, 20);
+    assert_int_equal(k.failed, 9);
+    assert_int_equal(k.seen, 11);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void only_count(void *arg, const struct dt_err *err)
 {
     struct counter *k = arg;
@@ -354,6 +382,7 @@ int main(void)
         TEST(test_real_migrations_apply),
         TEST(test_the_first_version_migrates),
         TEST(test_jobs_run_in_order_and_roll_back),
+        TEST(test_jobs_rest_on_another),
         TEST(test_close_runs_what_waits),
         TEST(test_queue_is_bounded),
     };
