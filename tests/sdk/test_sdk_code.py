@@ -1,4 +1,5 @@
 """The unmodified SDKs run code in three languages, get its charts, and use the interpreter."""
+import json
 import os
 import pathlib
 import subprocess
@@ -6,6 +7,8 @@ import sys
 
 import backend
 import pytest
+import websockets
+from websockets.sync.client import connect
 
 CLIENTS = pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"])
 HERE = pathlib.Path(__file__).parent
@@ -56,4 +59,22 @@ def test_what_the_default_snapshot_has(server):
     # What of it is compiled fits its sources: none is compiled again.
     loaded = sh("python3 -v -c 'import numpy' 2>&1 | grep 'code object from ./usr/local/'")
     assert "numpy/__pycache__/__init__.cpython" in loaded and ".py'" not in loaded
+    assert server.request("DELETE", f"/sandbox/{made['id']}")[0] == 200
+
+
+def test_4681_the_interpreter_shows_charts(server):
+    """In messages of their own, which no SDK knows yet."""
+    status, made = server.request("POST", "/sandbox", {})
+    assert status == 200, made
+    ws = connect(f"ws://127.0.0.1:{server.proxy_port}/toolbox/{made['id']}/process/interpreter/execute",
+                 additional_headers={"Authorization": f"Bearer {backend.KEY}"}, max_size=None)
+    ws.send(json.dumps({"code": "import matplotlib.pyplot as plt\nprint('before')\nplt.plot([1, 2])\nplt.show()\nprint('behind')"}))
+    frames = []
+    with pytest.raises(websockets.ConnectionClosedOK):
+        while True:
+            frames.append(json.loads(ws.recv(60)))
+    assert [f["type"] for f in frames] == ["stdout", "chart", "stdout", "control"]
+    chart = json.loads(frames[1]["text"])
+    assert chart["type"] == "line" and chart["elements"][0]["points"] == [[0, 1], [1, 2]]
+    assert chart["png"].startswith("iVBOR")
     assert server.request("DELETE", f"/sandbox/{made['id']}")[0] == 200
