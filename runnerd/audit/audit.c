@@ -97,7 +97,8 @@ struct job {
     void *ctx;
     struct dt_audit_entry *entry;
     char id[DT_UUID_SIZE];
-    char room[]; /* the texts */
+    struct dt_err why; /* it cannot be written; for the server's own log */
+    char room[];       /* the texts */
 };
 
 static size_t kept(int text, const char *z)
@@ -140,10 +141,28 @@ static struct job *job_new(struct dt_audit *a, const struct dt_audit_record *wha
     return j;
 }
 
+/* What clients are told. */
+static int cannot_write(struct dt_err *err)
+{
+    return dt_err_set(err, DT_E_SYSTEM,
+                      "the audit log cannot be written, so nothing was done: the server's own log "
+                      "says why");
+}
+
 static int write_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     struct job *j = arg;
     return dt_store_audit_add(c, j->audit->key, &j->r, err);
+}
+
+/* What rests on it fails with it, and says the same. */
+static int begin_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct job *j = arg;
+    if (write_job(c, arg, err) == 0)
+        return 0;
+    j->why = *err;
+    return cannot_write(err);
 }
 
 static void begun(void *arg, const struct dt_err *err)
@@ -152,11 +171,9 @@ static void begun(void *arg, const struct dt_err *err)
     struct dt_err why;
     struct dt_audit_entry *entry = err == NULL ? j->entry : NULL;
     if (err != NULL) {
-        dt_log(DT_LOG_ERROR, "audit log", "action", j->r.texts[DT_AUDIT_ACTION], "err", err->msg,
-               NULL);
-        (void)dt_err_set(&why, DT_E_SYSTEM,
-                         "the audit log cannot be written, so nothing was done: the server's own "
-                         "log says why");
+        dt_log(DT_LOG_ERROR, "audit log", "action", j->r.texts[DT_AUDIT_ACTION], "err",
+               j->why.code != DT_OK ? j->why.msg : err->msg, NULL);
+        (void)cannot_write(&why);
         free(j->entry);
     } else {
         entry->seq = j->r.seq;
@@ -180,8 +197,8 @@ int dt_audit_begin(struct dt_audit *a, const struct dt_audit_record *what,
     j->r.status = -1;
     j->done = done;
     j->ctx = ctx;
-    if ((base == NULL ? dt_db_submit(a->db, write_job, j, begun, err)
-                      : dt_db_submit_base(a->db, write_job, j, begun, base, err)) == 0)
+    if ((base == NULL ? dt_db_submit(a->db, begin_job, j, begun, err)
+                      : dt_db_submit_base(a->db, begin_job, j, begun, base, err)) == 0)
         return 0;
     free(j->entry);
     free(j);

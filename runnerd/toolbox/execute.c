@@ -72,7 +72,7 @@ static void on_end(void *ctx, const struct dt_command_end *end)
     else if (dt_capture_show(end->out, &out, &err) == 0 &&
              dt_capture_show(end->errors, &errors, &err) == 0)
         j = split_reply(end, &out, &errors);
-    if (x->is_raw && j != NULL)
+    if (x->is_raw && !x->split && j != NULL)
         (void)json_object_set_new(j, "code", json_integer(end->exit_code));
     dt_outcome_reply(x->req, end, j);
     dt_capture_view_done(&out);
