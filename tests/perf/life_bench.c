@@ -1,7 +1,7 @@
 /*
  * Times sandboxes as an MCP client sees them. For every line on its input, `life N` or `exec N`, it
  * prints N lines and an empty one, in microseconds:
- *   life: create_sandbox, its first execute_command, destroy_sandbox, with 50 ms between them
+ *   life: create_sandbox, its first execute_command, destroy_sandbox; before each sandbox 50 ms
  *   exec: execute_command in a sandbox that lives as long as this program
  *
  * Usage: life_bench PROGRAM [ARG ...]
@@ -80,10 +80,10 @@ static double destroy(const char *id)
 static void live_once(void)
 {
     char id[ID_MAX];
+    (void)usleep(PAUSE_US);
     double made = create(id);
     double first = execute(id);
     printf("%.1f %.1f %.1f\n", made, first, destroy(id));
-    (void)usleep(PAUSE_US);
 }
 
 int main(int argc, char **argv)

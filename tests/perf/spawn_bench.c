@@ -1,8 +1,8 @@
 /*
- * Times a program from outside, as a peer of the sandboxes: spawns it N times and prints, a line
- * each, the microseconds until its first byte of output and until it was reaped.
+ * Times a program from outside, as a peer of the sandboxes: spawns it N times, each after a pause,
+ * and prints, a line each, the microseconds until its first byte of output and until it was reaped.
  *
- * Usage: spawn_bench N PROGRAM [ARG ...]
+ * Usage: spawn_bench N PAUSE_MS PROGRAM [ARG ...]
  */
 #include <fcntl.h>
 #include <spawn.h>
@@ -46,11 +46,13 @@ static int run_once(char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3)
+    if (argc < 4)
         return 2;
+    useconds_t pause = (useconds_t)strtoul(argv[2], NULL, 10) * 1000;
     for (long n = strtol(argv[1], NULL, 10); n > 0; n--) {
-        if (run_once(argv + 2) < 0) {
-            fprintf(stderr, "spawn_bench: %s failed\n", argv[2]);
+        (void)usleep(pause);
+        if (run_once(argv + 3) < 0) {
+            fprintf(stderr, "spawn_bench: %s failed\n", argv[3]);
             return 1;
         }
     }
