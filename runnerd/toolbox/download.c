@@ -413,7 +413,7 @@ static int plain_error_part(struct download *d, struct dt_buf *out, const char *
 static int error_part(struct download *d, struct dt_buf *out, const char *path,
                       const struct dt_err *why, struct dt_err *err)
 {
-    if (dt_sdk_is_before(d->req, 0, TYPED_ERRORS))
+    if (dt_sdk_is_before(d->req, TYPED_ERRORS))
         return plain_error_part(d, out, path, why, err);
     DT_AUTO_JSON json_t *j = dt_reply_error_json(d->req, why);
     if (j == NULL)

@@ -177,7 +177,7 @@ void dt_op_session_logs(struct dt_toolbox *tb, struct dt_http_req *req,
         return;
     }
     if (dt_str_eq_nocase(dt_http_req_header(req, "Upgrade"), DT_STR("websocket"))) {
-        dt_session_socket(req, job, dt_sdk_gates_of(req).combined, follow);
+        dt_session_socket(tb, req, job, dt_sdk_gates_of(req).combined, follow);
         return;
     }
     struct call *c = call_new(tb, req, segments);

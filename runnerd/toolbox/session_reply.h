@@ -3,7 +3,7 @@
 #define DT_TOOLBOX_SESSION_REPLY_H
 
 #include "toolbox/logtext.h"
-#include "toolbox/sdk_version.h"
+#include "toolbox/sdk.h"
 #include "toolbox/session.h"
 
 enum { DT_SESSION_REPLY_PARTS_MAX = 8 };
@@ -45,6 +45,7 @@ void dt_session_reply_follow(struct dt_session_reply *r, struct dt_job *job);
 
 /* The same over a WebSocket: binary messages, markers unless `combined`; closed with 1000 at the
  * end. Takes over `req`, which has no on_done yet. */
-void dt_session_socket(struct dt_http_req *req, struct dt_job *job, bool combined, bool follow);
+void dt_session_socket(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_job *job,
+                       bool combined, bool follow);
 
 #endif

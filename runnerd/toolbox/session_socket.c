@@ -103,13 +103,15 @@ static const struct dt_ws_events events = {
     .on_close = on_close,
 };
 
-void dt_session_socket(struct dt_http_req *req, struct dt_job *job, bool combined, bool follow)
+void dt_session_socket(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_job *job,
+                       bool combined, bool follow)
 {
     struct dt_err err;
     struct log_socket *s = calloc(1, sizeof(*s));
     const struct dt_ws_opts opts = {
         .events = &events,
         .ctx = s,
+        .group = &tb->sockets,
         .protocol = dt_ws_offered(req, DT_STR("X-Daytona-SDK-Version~")),
     };
     if (s == NULL)

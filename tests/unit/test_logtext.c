@@ -10,7 +10,7 @@
 #include "demux.h"
 #include "json/json.h"
 #include "toolbox/logtext.h"
-#include "toolbox/sdk_version.h"
+#include "toolbox/sdk.h"
 
 static struct dt_journal *journal(void)
 {
