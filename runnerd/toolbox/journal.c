@@ -23,7 +23,9 @@ struct dt_journal {
     int fd;                           /* -1: none. A ring of `cap` bytes */
     uint64_t cap;
     uint64_t start, end;
-    uint64_t dropped; /* bytes of output before `start` */
+    uint64_t dropped;              /* bytes of output before `start` */
+    uint64_t total;                /* bytes of output ever */
+    struct dt_journal_cursor seen; /* where the last search came to */
     const char *home;
     bool sealed;
     bool no_file; /* one was given up, or could not be made or written */
@@ -81,6 +83,11 @@ void dt_journal_seal(struct dt_journal *j)
 uint64_t dt_journal_end(const struct dt_journal *j)
 {
     return j->end;
+}
+
+uint64_t dt_journal_total(const struct dt_journal *j)
+{
+    return j->total;
 }
 
 /* --- the ring --- */
@@ -261,6 +268,7 @@ static void put_memory(struct dt_journal *j, uint32_t head, const char *p, size_
 
 void dt_journal_add(struct dt_journal *j, enum dt_journal_stream stream, const char *p, size_t n)
 {
+    j->total += n;
     while (n > 0) {
         size_t part = n < RECORD_MAX ? n : RECORD_MAX;
         uint32_t head = (uint32_t)part | (stream == DT_JOURNAL_ERR ? STREAM_BIT : 0);
@@ -285,10 +293,18 @@ static uint64_t catch_up(const struct dt_journal *j, struct dt_journal_cursor *c
     return lost;
 }
 
-bool dt_journal_read(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t *lost,
-                     void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p,
-                                   size_t n),
-                     void *ctx)
+static uint32_t open_record(struct dt_journal_cursor *c, const char *p)
+{
+    uint32_t head;
+    memcpy(&head, p, HEAD);
+    c->left = head & ~STREAM_BIT;
+    c->stream = (head & STREAM_BIT) != 0 ? DT_JOURNAL_ERR : DT_JOURNAL_OUT;
+    return HEAD;
+}
+
+bool dt_journal_read_most(
+    struct dt_journal *j, struct dt_journal_cursor *c, size_t most, uint64_t *lost,
+    void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p, size_t n), void *ctx)
 {
     static char block[DT_JOURNAL_BLOCK];
     *lost = catch_up(j, c);
@@ -297,25 +313,43 @@ bool dt_journal_read(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t
         return *lost > 0;
     if (!get(j, c->at, block, n)) {
         forget_all(j); /* the disk fails */
-        return dt_journal_read(j, c, lost, piece, ctx);
+        return dt_journal_read_most(j, c, most, lost, piece, ctx);
     }
-    while (i < n) {
-        uint32_t head;
-        if (c->left == 0) {
-            if (n - i < HEAD)
-                break; /* the next block has it whole */
-            memcpy(&head, block + i, HEAD);
-            i += HEAD;
-            c->left = head & ~STREAM_BIT;
-            c->stream = (head & STREAM_BIT) != 0 ? DT_JOURNAL_ERR : DT_JOURNAL_OUT;
-        }
+    while (i < n && most > 0) {
+        if (c->left == 0 && n - i < HEAD)
+            break; /* the next block has it whole */
+        if (c->left == 0)
+            i += open_record(c, block + i);
         size_t part = c->left < n - i ? c->left : n - i;
-        if (part > 0)
+        part = part < most ? part : most;
+        if (part > 0 && piece != NULL)
             piece(ctx, c->stream, block + i, part);
         i += part;
+        most -= part;
         c->left -= (uint32_t)part;
         c->payload += part;
     }
     c->at += i;
     return true;
+}
+
+bool dt_journal_read(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t *lost,
+                     void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p,
+                                   size_t n),
+                     void *ctx)
+{
+    return dt_journal_read_most(j, c, SIZE_MAX, lost, piece, ctx);
+}
+
+void dt_journal_seek(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t payload)
+{
+    uint64_t lost;
+    *c = (struct dt_journal_cursor){.at = 0};
+    if (j->seen.payload <= payload)
+        *c = j->seen;
+    (void)catch_up(j, c);
+    while (c->payload < payload &&
+           dt_journal_read_most(j, c, payload - c->payload, &lost, NULL, NULL))
+        ;
+    j->seen = *c;
 }

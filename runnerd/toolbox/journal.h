@@ -41,6 +41,8 @@ size_t dt_journal_memory(const struct dt_journal *j);
 
 /* Where a reader is that has read everything until now. */
 uint64_t dt_journal_end(const struct dt_journal *j);
+/* Bytes of output until now, also those that are no longer there. */
+uint64_t dt_journal_total(const struct dt_journal *j);
 
 /* Where a reader is; zeroed at first. */
 struct dt_journal_cursor {
@@ -56,5 +58,13 @@ bool dt_journal_read(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t
                      void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p,
                                    size_t n),
                      void *ctx);
+/* The same, at most `most` bytes (not 0). `piece` NULL passes over them. */
+bool dt_journal_read_most(
+    struct dt_journal *j, struct dt_journal_cursor *c, size_t most, uint64_t *lost,
+    void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p, size_t n), void *ctx);
+/* Puts a reader behind the first `payload` bytes of output: before the oldest that is there when
+ * that was left out, at the end when there is less. Reads what lies between the last place looked
+ * for, if that is before this one, and this one: 64 MiB take some 30 ms. */
+void dt_journal_seek(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t payload);
 
 #endif

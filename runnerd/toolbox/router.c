@@ -10,6 +10,7 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_SESSION_DELETE] = dt_op_session_delete,
     [DT_TB_SESSION_COMMAND] = dt_op_session_command,
     [DT_TB_SESSION_LOGS] = dt_op_session_logs,
+    [DT_TB_SESSION_OUTPUT] = dt_op_session_output,
     [DT_TB_SESSION_EXECUTE] = dt_op_session_execute,
     [DT_TB_SESSION_INPUT] = dt_op_session_input,
     [DT_TB_SESSION_ENTRYPOINT] = dt_op_session_entrypoint,

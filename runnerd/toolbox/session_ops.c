@@ -49,8 +49,8 @@ static struct dt_session *find(struct dt_str session, struct dt_str command, str
     return *job != NULL ? s : NULL;
 }
 
-static struct dt_session *find_raw(const struct dt_str *segments, struct dt_job **job,
-                                   struct dt_err *err)
+struct dt_session *dt_session_find_path(const struct dt_str *segments, struct dt_job **job,
+                                        struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf session;
     DT_AUTO_BUF struct dt_buf command;
@@ -137,7 +137,7 @@ void dt_op_session_get(struct dt_toolbox *tb, struct dt_http_req *req,
 {
     (void)tb;
     struct dt_err err;
-    const struct dt_session *s = find_raw(segments, NULL, &err);
+    const struct dt_session *s = dt_session_find_path(segments, NULL, &err);
     if (s == NULL)
         dt_reply_error(req, &err);
     else
@@ -150,7 +150,7 @@ void dt_op_session_command(struct dt_toolbox *tb, struct dt_http_req *req,
     (void)tb;
     struct dt_err err;
     struct dt_job *job;
-    if (find_raw(segments, &job, &err) == NULL)
+    if (dt_session_find_path(segments, &job, &err) == NULL)
         dt_reply_error(req, &err);
     else
         dt_reply_json(req, 200, show_job(job));
@@ -172,7 +172,7 @@ void dt_op_session_logs(struct dt_toolbox *tb, struct dt_http_req *req,
     struct dt_err err;
     struct dt_job *job;
     bool follow = asks_follow(req);
-    if (find_raw(segments, &job, &err) == NULL) {
+    if (dt_session_find_path(segments, &job, &err) == NULL) {
         dt_reply_error(req, &err);
         return;
     }
@@ -243,7 +243,7 @@ void dt_op_session_delete(struct dt_toolbox *tb, struct dt_http_req *req,
         refuse_entrypoint(req);
         return;
     }
-    struct dt_session *s = find_raw(segments, NULL, &err);
+    struct dt_session *s = dt_session_find_path(segments, NULL, &err);
     if (s == NULL)
         dt_reply_error(req, &err);
     else

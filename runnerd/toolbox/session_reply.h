@@ -32,6 +32,11 @@ struct dt_session_reply {
     struct dt_buf out;
 };
 
+/* What a path names: its session and, unless `job` is NULL, the session's command. NULL: there is
+ * none; says so. */
+struct dt_session *dt_session_find_path(const struct dt_str *segments, struct dt_job **job,
+                                        struct dt_err *err);
+
 /* Zeroed memory. */
 void dt_session_reply_init(struct dt_session_reply *r, struct dt_http_req *req);
 /* In on_done. */

@@ -29,6 +29,7 @@ dt_toolbox_op dt_op_session_get;
 dt_toolbox_op dt_op_session_delete;
 dt_toolbox_op dt_op_session_command;
 dt_toolbox_op dt_op_session_logs;
+dt_toolbox_op dt_op_session_output;
 dt_toolbox_op dt_op_session_execute;
 dt_toolbox_op dt_op_session_input;
 dt_toolbox_op dt_op_session_entrypoint;

@@ -725,3 +725,89 @@ def test_sigkill_to_everybody(box):
     assert s.exec("true").status == 410
     assert s.delete().status == 204
     assert Session(box).out("echo on") == "on\n"
+
+
+# --- what is new since a place in the log ---
+
+def new(session, command, **query):
+    return session.box.get(f"{session.path}/command/{command}/output?{urllib.parse.urlencode(query)}", headers=session.headers)
+
+
+def test_output_since_a_cursor(session):
+    command = session.start("printf 'one\\n'; printf 'two\\n' >&2; exec 3</dev/null; printf three")
+    session.wait(command)
+    whole = new(session, command).json
+    assert whole == {"output": "one\ntwo\nthree", "tail": "", "omitted": 0, "resume": 13, "cursor": 13, "lost": 0, "exitCode": 0}
+    for cursor in range(14):
+        assert new(session, command, cursor=cursor).json["output"] == whole["output"][cursor:]
+    assert new(session, command, cursor=1 << 50).json["cursor"] == 13
+
+
+def test_output_above_the_limit_is_its_two_ends(session):
+    text = "".join(f"{i}\n" for i in range(20000))
+    command = session.start("i=0; seq 0 19999")
+    session.wait(command)
+    for cursor in (0, 7, 50000, len(text) - 1001, len(text) - 1000):
+        got = new(session, command, cursor=cursor, limit=1000).json
+        rest = text[cursor:]
+        cut = len(rest) > 1000
+        assert got["output"] == (rest[:500] if cut else rest) and got["tail"] == (rest[-500:] if cut else "")
+        assert got["omitted"] == max(0, len(rest) - 1000) and got["cursor"] == len(text) and got["lost"] == 0
+        assert got["resume"] == cursor + len(got["output"])
+
+
+def test_output_that_is_no_longer_there(session):
+    """The log keeps 64 MiB; who asks for what came before is told how much is missing."""
+    size = 100 * 1000 * 1000
+    command = session.start(f"head -c {size - 4} /dev/zero | tr '\\0' x; echo end")
+    assert session.wait(command, 60) == 0
+    got = new(session, command, limit=100).json
+    assert got["cursor"] == size and 30 * 1000 * 1000 < got["lost"] < 60 * 1000 * 1000
+    assert got["output"] == "x" * 50 and got["tail"] == "x" * 46 + "end\n"
+    assert got["lost"] + 100 + got["omitted"] == size
+    some = new(session, command, cursor=size - 60, limit=100).json
+    assert some["output"] == "x" * 56 + "end\n" and some["lost"] == 0
+
+
+def test_output_is_waited_for(session):
+    command = session.start("sleep 1; printf a; sleep 1; printf b; sleep 1")
+    assert new(session, command).json["output"] == ""
+    assert new(session, command, wait=0.05).json["output"] == ""
+    first = new(session, command, wait=30).json
+    assert first["output"] == "a" and "exitCode" not in first
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        ends = [pool.submit(new, session, command, cursor=1, wait=30, untilEnd="true") for _ in range(8)]
+        assert [e.result().json["output"] for e in ends] == ["b"] * 8
+        assert ends[0].result().json["exitCode"] == 0
+
+
+def test_those_who_wait_learn_of_the_end_of_the_session(box):
+    s = Session(box)
+    command = s.start("sleep 999")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waits = pool.submit(new, s, command, wait=60)
+        time.sleep(0.3)
+        assert s.delete().status == 204
+        assert waits.result().json["exitCode"] in (-1, 143)  # the shell's last word, if it had one
+
+
+def test_output_goes_to_those_who_stay(session):
+    """Callers that vanish while they wait are forgotten."""
+    command = session.start("sleep 2; echo done")
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.connect(str(session.box.socket))
+            gone.sendall(f"GET {session.path}/command/{command}/output?wait=60 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            time.sleep(0.005)
+    assert new(session, command, wait=60).json["output"] == "done\n"
+
+
+@pytest.mark.parametrize("query", [{"cursor": -1}, {"cursor": "x"}, {"limit": 0}, {"limit": 1 << 30}, {"wait": -1}, {"wait": 1e9}])
+def test_output_asked_for_badly(session, query):
+    command = session.start("true")
+    assert new(session, command, **query).status == 400
+
+
+def test_output_of_what_is_not_there(session):
+    assert new(session, "none").status == 404
+    assert session.box.get("/process/session/none/command/none/output").status == 404
