@@ -26,6 +26,11 @@ static const struct dt_tool *const tools[DT_MCP_TOOL_COUNT] = {
     [DT_MCP_PREVIEW_LINK] = &dt_tool_preview_link,
     [DT_MCP_EDIT_FILE] = &dt_tool_edit_file,
     [DT_MCP_SEARCH_FILES] = &dt_tool_search_files,
+    [DT_MCP_RUN_CODE] = &dt_tool_run_code,
+    [DT_MCP_START_COMMAND] = &dt_tool_start_command,
+    [DT_MCP_READ_COMMAND] = &dt_tool_read_command,
+    [DT_MCP_SEND_INPUT] = &dt_tool_send_input,
+    [DT_MCP_STOP_COMMAND] = &dt_tool_stop_command,
 };
 
 void dt_tools_list(struct dt_call *c)

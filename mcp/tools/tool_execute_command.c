@@ -102,8 +102,8 @@ static void give_timeout(struct dt_call *c, const json_t *reply)
     dt_tool_failf(
         c,
         "The command did not end within %g s and was killed with all it had started. Call "
-        "execute_command again with a greater timeout, or run it in the background: `nohup cmd "
-        ">log 2>&1 &`. What it wrote until then:\nstdout:\n%s",
+        "execute_command again with a greater timeout, or start_command. What it wrote until "
+        "then:\nstdout:\n%s",
         s->in.timeout, text.p);
 }
 

@@ -38,8 +38,8 @@ static void add_check(const struct state *s, json_t *to)
     (void)snprintf(
         hint, sizeof(hint),
         "Nothing listens on port %lld in the sandbox, so the link will not open yet. Start "
-        "the server with execute_command in the background, for example `nohup python3 -m "
-        "http.server %lld >server.log 2>&1 &`, then call preview_link again.",
+        "the server with start_command, for example `python3 -m http.server %lld`, then call "
+        "preview_link again.",
         (long long)s->in.port, (long long)s->in.port);
     (void)json_object_set_new(to, "hint", json_string(hint));
 }

@@ -65,6 +65,10 @@ def test_python(setup):
             assert out["stdout"] == "a branch\n"
             many = await asyncio.gather(*(call("execute_command", id=box, command=f"echo {i}") for i in range(32)))
             assert [m["stdout"] for m in many] == [f"{i}\n" for i in range(32)]
+            assert (await call("run_code", id=box, code="print(6 * 7)"))["output"] == "42\n"
+            begun = await call("start_command", id=box, command="sleep 2; echo over; exit 3")
+            over = await call("read_command", id=box, command_id=begun["commandId"], wait=60, until_end=True)
+            assert over["output"] == "over\n" and over["exitCode"] == 3
             await call("destroy_sandbox", id=box)
 
     asyncio.run(asyncio.wait_for(work(), 120))

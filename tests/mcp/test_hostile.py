@@ -107,7 +107,8 @@ def goes_on(server, client, box):
 TYPES = {"string": [5, True, [], {}, 1.5], "integer": ["1", 1.5, True, [], {}, 1e300],
          "number": ["1", True, [], {}], "boolean": ["true", 1, 0, [], {}], "object": ["x", 1, True, []], "array": ["x", 1, True, {}]}
 GOOD = {"id": "a", "command": "b", "file_path": "c", "content": "d", "folder_path": "e", "source_path": "f", "dest_path": "g",
-        "url": "https://example.com/a.git", "port": 3000, "old_text": "h", "new_text": "i", "query": "j"}
+        "url": "https://example.com/a.git", "port": 3000, "old_text": "h", "new_text": "i", "query": "j",
+        "code": "k", "command_id": "mcp-l:m", "input": "n"}
 
 
 @pytest.fixture(scope="module")

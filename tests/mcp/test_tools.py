@@ -28,11 +28,15 @@ SPELLINGS = {
     "move_file": {"sourcePath": "source_path", "destPath": "dest_path"}, "create_folder": {"folderPath": "folder_path"},
     "preview_link": {"checkServer": "check_server"}, "git_clone": {"commitId": "commit_id"},
     "edit_file": {"filePath": "file_path", "oldText": "old_text", "newText": "new_text", "replaceAll": "replace_all",
-                  "old_string": "old_text", "new_string": "new_text"}}
-READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info", "search_files"}
-DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file", "edit_file"}
-OPEN_WORLD = {"execute_command", "git_clone"}
-NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link", "edit_file"}
+                  "old_string": "old_text", "new_string": "new_text"},
+    "run_code": {"envs": "env"}, "start_command": {"envs": "env"}, "send_input": {"commandId": "command_id"},
+    "read_command": {"commandId": "command_id", "untilEnd": "until_end"}, "stop_command": {"commandId": "command_id"}}
+READ_ONLY = {"list_sandboxes", "get_sandbox", "file_download", "list_files", "get_file_info", "search_files", "read_command"}
+DESTRUCTIVE = {"destroy_sandbox", "stop_sandbox", "execute_command", "file_upload", "move_file", "delete_file", "edit_file",
+               "run_code", "start_command", "send_input", "stop_command"}
+OPEN_WORLD = {"execute_command", "git_clone", "run_code", "start_command", "send_input"}
+NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone", "preview_link", "edit_file",
+                  "run_code", "start_command", "send_input", "stop_command"}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +111,7 @@ def test_results_are_what_the_schemas_say(client, tools, tiny):
         result = client.call(name, **arguments)
         assert not result.get("isError"), result
         got = result["structuredContent"]
-        if name != "file_download":
+        if name not in ("file_download", "run_code"):
             jsonschema.validate(got, tools[name]["outputSchema"])
             assert json.loads(result["content"][0]["text"]) == got
         assert all(b["type"] in ("text", "resource_link") for b in result["content"])
@@ -130,6 +134,11 @@ def test_results_are_what_the_schemas_say(client, tools, tiny):
     assert [(f["name"], f["isDir"]) for f in ok("list_files", id=box, path="/tmp/c")["files"]] == [("d", True), ("e", False)]
     assert ok("execute_command", id=box, command="cat /tmp/c/e; exit 5")["exitCode"] == 5
     assert ok("execute_command", id=box, command="seq 100000")["stdoutUri"]
+    assert ok("run_code", id=box, code="1")["exitCode"] == -1  # an image without python
+    asks = ok("start_command", id=box, command="read x; echo got $x")["commandId"]
+    assert ok("send_input", id=box, command_id=asks, input="it") == {"commandId": asks, "sent": 3}
+    assert ok("read_command", id=box, command_id=asks, wait=60, until_end=True)["output"] == "got it\n"
+    assert ok("stop_command", id=box, command_id=asks)["exitCode"] == 0
     assert ok("delete_file", id=box, file_path="/tmp/c") == {"path": "/tmp/c", "deleted": True}
     assert ok("preview_link", id=box, port=3000, check_server=True)["listening"] is False
     repository = ok("execute_command", id=box, command="mkdir -p /srv/r && cd /srv/r && mkdir objects refs && echo 'ref: refs/heads/main' > HEAD")

@@ -14,7 +14,7 @@ export async function scenario(client, call, { repository, head }) {
   };
   const { tools } = await client.listTools();
   assert.ok(tools.length >= 16);
-  assert.ok(JSON.stringify(tools).length <= 16384);
+  assert.ok(JSON.stringify(tools).length <= 20000);
   for (const name of ['create_sandbox', 'destroy_sandbox', 'execute_command', 'git_clone', 'preview_link'])
     assert.ok(tools.some((t) => t.name === name), name);
 
@@ -72,6 +72,7 @@ async function inside(client, ok, call, id, { repository, head }) {
 
   const many = await ok('execute_command', { id, command: 'seq 1 100000' });
   assert.ok(JSON.stringify(many).length < 20000);
+  await background(ok, call, id);
   await resources(client, id);
   await preview(ok, id);
   await ok('stop_sandbox', { id });
@@ -81,6 +82,34 @@ async function inside(client, ok, call, id, { repository, head }) {
   await ok('start_sandbox', { id });
   const kept = await ok('execute_command', { id, command: 'cat repo/README.md | head -n 1' });
   assert.equal(kept.stdout, '# guestbook\n');
+}
+
+async function background(ok, call, id) {
+  const { commandId, output, running } = await ok('start_command', {
+    id, cwd: 'repo', command: 'echo ready; read answer; echo "got $answer"; sleep 4343' });
+  assert.deepEqual([output, running], ['ready\n', true]);
+  await ok('send_input', { id, command_id: commandId, input: 'grüße' });
+  let text = '';
+  for (let cursor = 0; !text.includes('grüße\n');) {
+    const got = await ok('read_command', { id, command_id: commandId, cursor, wait: 20 });
+    text += got.output;
+    cursor = got.cursor;
+  }
+  assert.equal(text, 'ready\ngot grüße\n');
+  await ok('stop_command', { id, command_id: commandId });
+  const rest = await ok('execute_command', { id, command: 'pgrep -f "sleep 434[3]"' });
+  assert.equal(rest.exitCode, 1);
+
+  const code = 'import matplotlib.pyplot as plt\nplt.plot([1, 2], [3, 4])\nplt.show()\nprint("drawn")';
+  const chart = await call('run_code', { id, code });
+  assert.deepEqual(chart.content.map((c) => c.type), ['text', 'image']);
+  assert.equal(chart.structuredContent, undefined);
+  assert.equal(chart.content[1].mimeType, 'image/png');
+  const png = Buffer.from(chart.content[1].data, 'base64');
+  assert.equal(png.subarray(1, 4).toString(), 'PNG');
+  const told = JSON.parse(chart.content[0].text);
+  assert.equal(told.output, 'drawn\n');
+  assert.deepEqual(told.charts[0].elements[0].points, [[1, 3], [2, 4]]);
 }
 
 async function resources(client, id) {
