@@ -403,7 +403,7 @@ def test_preview_links_say_what_listens(client, box):
     sh(client, box, "nohup python3 -m http.server 3001 >/dev/null 2>&1 & for i in $(seq 100); do curl -sf localhost:3001 >/dev/null && break; sleep 0.05; done")
     wrong = client.tool("preview_link", id=box, port=3000, check_server=True)
     assert wrong["listening"] is False and 3001 in wrong["listeningPorts"]
-    assert "execute_command" in wrong["hint"] and "preview_link" in wrong["hint"]
+    assert "start_command" in wrong["hint"] and "preview_link" in wrong["hint"]
     right = client.tool("preview_link", id=box, port=3001, checkServer=True, description="files")
     assert right["listening"] is True and 3001 in right["listeningPorts"] and "hint" not in right
     client.tool("stop_sandbox", id=box)
