@@ -616,7 +616,7 @@ def test_close_of_the_sandbox():
         create(box, "bye")
         v = connect(box, "bye")
         v.connected().until(PROMPT)
-        v.send(f"trap 'touch {told}' EXIT; echo tra''pped\n")
+        v.send(f"trap ': > {told}' EXIT; echo tra''pped\n")
         v.until(b"trapped\r\n")
         os.kill(box.pid, signal.SIGTERM)
         assert v.ends() == (1001, "the sandbox stops")
