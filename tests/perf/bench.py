@@ -2,8 +2,9 @@
 """Measures the main job, side by side with its peers in the same run. Run it with ./dev bench.
 
 Usage: bench.py [--json FILE] [--live N] [PART ...]
-Parts: create exec session neighbour scale memory start calls proxy transfer pty sdk get list audit. Each figure is the
-median of many runs, taken in turns with its peer's; the last column says whether the bound holds.
+Parts: create exec session neighbour scale memory start calls proxy transfer pty sdk get list audit execute bulk
+folder find toolbox. Each figure is the median of many runs, taken in turns with its peer's; the last column says
+whether the bound holds.
 """
 import argparse
 import contextlib
@@ -27,6 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
 import api_parts  # noqa: E402
+import toolbox_parts  # noqa: E402
 import backend  # noqa: E402
 import mcp_pipe  # noqa: E402
 
@@ -331,22 +333,42 @@ def upload(server, box, path, data):
         assert reply.status < 300
 
 
+PIECE = 65536  # what is read at once
+
+
+def receive(s, target):
+    with open(target, "wb") as f:
+        while chunk := s.recv(PIECE):
+            f.write(chunk)
+
+
+def download(server, path, target):
+    """MB/s of a file of 256 MB that the API answers with; the same reader as the raw copy's, so that it is not measured."""
+    start = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {backend.KEY}\r\nConnection: close\r\n\r\n".encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += s.recv(1)
+        assert b" 200 " in head.split(b"\r\n")[0], head
+        receive(s, target)
+    return 256 / (time.perf_counter() - start)
+
+
 def raw_copy(source, target):
     """MB/s of a file through a unix socket into another file."""
     a, b = socket.socketpair()
 
     def send():
         with open(source, "rb") as f:
-            while chunk := f.read(65536):
+            while chunk := f.read(PIECE):
                 a.sendall(chunk)
         a.close()
 
     start = time.perf_counter()
     thread = threading.Thread(target=send)
     thread.start()
-    with open(target, "wb") as f:
-        while chunk := b.recv(65536):
-            f.write(chunk)
+    receive(b, target)
     thread.join()
     return 256 / (time.perf_counter() - start)
 
@@ -367,9 +389,7 @@ def part_transfer(server, n=5):
             subprocess.run([*curl, "-T", source, "-X", "POST", "-o", "/dev/null",
                             f"{base}/upload-raw?path=/tmp/big&overwrite=true"], check=True)
             up.append(256 / (time.perf_counter() - start))
-            start = time.perf_counter()
-            subprocess.run([*curl, "-o", folder / "back", f"{base}/download?path=/tmp/big"], check=True)
-            down.append(256 / (time.perf_counter() - start))
+            down.append(download(server, f"/api/toolbox/{box}/toolbox/files/download?path=/tmp/big", folder / "back"))
             raw.append(raw_copy(source, folder / "copy"))
         assert subprocess.run(["cmp", source, folder / "back"]).returncode == 0
         client.tool("destroy_sandbox", id=box)
@@ -424,7 +444,8 @@ def part_pty(server, n=500):
 PARTS = {"create": part_create, "exec": part_exec, "session": part_session, "neighbour": part_neighbour,
          "start": part_start, "calls": part_calls, "proxy": part_proxy,
          "transfer": part_transfer, "pty": part_pty, "memory": part_memory, "scale": part_scale,
-         **{name: lambda server, part=part: part(server, report) for name, part in api_parts.PARTS.items()}}
+         **{name: lambda server, part=part: part(server, report) for name, part in api_parts.PARTS.items()},
+         **{name: lambda server, part=part: part(server, report, spawn) for name, part in toolbox_parts.PARTS.items()}}
 
 
 def main():
