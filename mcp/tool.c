@@ -5,7 +5,11 @@
 
 #include "mcp/uri.h"
 
-enum { RESULT_MAX = 64 * 1024 * 1024 };
+enum {
+    RESULT_MAX = 64 * 1024 * 1024,
+    RUN_GRACE_MS = 30000, /* for the answer of what has run its time */
+    DAY_MS = 24 * 60 * 60 * 1000,
+};
 
 static const struct dt_tool *const tools[DT_MCP_TOOL_COUNT] = {
     [DT_MCP_CREATE_SANDBOX] = &dt_tool_create_sandbox,
@@ -328,4 +332,22 @@ void dt_tool_fetch_sandbox(struct dt_call *c, const char *id,
         return;
     }
     dt_call_fetch(c, &r, then);
+}
+
+void dt_tool_post_run(struct dt_call *c, struct dt_api_req *r, const char *id,
+                      const char *operation, json_t *body, double timeout,
+                      void (*then)(struct dt_call *c, const struct dt_api_reply *reply,
+                                   const struct dt_err *err))
+{
+    struct dt_err err;
+    DT_AUTO_JSON json_t *own = body;
+    bool bounded = timeout > 0 && timeout < 1e9;
+    r->total_ms = bounded ? (uint64_t)(timeout * 1000) + RUN_GRACE_MS : DAY_MS;
+    if (dt_api_target(r, &err, "/toolbox/%s/toolbox/process/%s", id, operation) == 0 &&
+        dt_api_json_body(r, dt_take(own), &err) == 0) {
+        dt_call_fetch(c, r, then);
+        return;
+    }
+    dt_api_req_done(r);
+    dt_tool_fail(c, &err, NULL);
 }

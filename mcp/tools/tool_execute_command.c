@@ -1,7 +1,7 @@
 #include "mcp/output.h"
 #include "mcp/tool.h"
 
-enum { DAY_MS = 24 * 60 * 60 * 1000, GRACE_MS = 30000, TEXT_MAX = 1024 * 1024 };
+enum { TEXT_MAX = 1024 * 1024 };
 
 struct state {
     struct dt_mcp_execute_command_in in;
@@ -134,20 +134,10 @@ static json_t *make_body(const struct dt_mcp_execute_command_in *in)
 static void run(struct dt_call *c)
 {
     const struct state *s = c->state;
-    struct dt_err err;
     struct dt_api_req r;
     dt_api_req_init(&r, "POST");
     r.output_limit = DT_OUTPUT_BUDGET;
-    r.total_ms = s->in.timeout > 0 && s->in.timeout < 1e9
-                     ? (uint64_t)(s->in.timeout * 1000) + GRACE_MS
-                     : DAY_MS;
-    if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/process/execute", s->in.id) == 0 &&
-        dt_api_json_body(&r, make_body(&s->in), &err) == 0) {
-        dt_call_fetch(c, &r, on_executed);
-        return;
-    }
-    dt_api_req_done(&r);
-    dt_tool_fail(c, &err, NULL);
+    dt_tool_post_run(c, &r, s->in.id, "execute", make_body(&s->in), s->in.timeout, on_executed);
 }
 
 const struct dt_tool dt_tool_execute_command = {.state_size = sizeof(struct state),

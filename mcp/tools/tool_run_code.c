@@ -5,8 +5,6 @@
 #include "mcp/tool.h"
 
 enum {
-    DAY_MS = 24 * 60 * 60 * 1000,
-    GRACE_MS = 30000,
     REPLY_MAX = 80 * 1024 * 1024,
     TEXT_MAX = 64 * 1024,
     BLOCKS_MAX = 64 * 1024 * 1024,
@@ -193,20 +191,10 @@ static json_t *make_body(const struct dt_mcp_run_code_in *in)
 static void run(struct dt_call *c)
 {
     const struct state *s = c->state;
-    struct dt_err err;
     struct dt_api_req r;
     dt_api_req_init(&r, "POST");
     r.reply_max = REPLY_MAX;
-    r.total_ms = s->in.timeout > 0 && s->in.timeout < 1e9
-                     ? (uint64_t)(s->in.timeout * 1000) + GRACE_MS
-                     : DAY_MS;
-    if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/process/code-run", s->in.id) == 0 &&
-        dt_api_json_body(&r, make_body(&s->in), &err) == 0) {
-        dt_call_fetch(c, &r, on_run);
-        return;
-    }
-    dt_api_req_done(&r);
-    dt_tool_fail(c, &err, NULL);
+    dt_tool_post_run(c, &r, s->in.id, "code-run", make_body(&s->in), s->in.timeout, on_run);
 }
 
 const struct dt_tool dt_tool_run_code = {.state_size = sizeof(struct state),
