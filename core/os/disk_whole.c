@@ -102,8 +102,7 @@ int dt_disk_copy(struct dt_disk_store *s, int from_dirfd, int to_dirfd,
     if (dt_disk_exists(to_dirfd))
         return dt_err_set(err, DT_E_CONFLICT, "the sandbox has a disk already");
     if (is_project(from_dirfd))
-        return dt_err_set(err, DT_E_UNSUPPORTED,
-                          "disks under a project quota cannot be copied yet");
+        return dt_disk_folder_copy(from_dirfd, to_dirfd, pulse, err);
     DT_AUTO_FD int from = open_image(from_dirfd, err);
     if (from < 0 || (fstat(from, &st) < 0 && dt_err_errno(err, "read the size of a disk")) ||
         dt_disk_image_copy(to_dirfd, fresh, from, (uint64_t)st.st_size, pulse, err) < 0)

@@ -169,7 +169,7 @@ def limits(vm, state):
     assert len(limited) >= 2 and set(limited) == {f"{1 << 30} 0 100000 100000 4096"}, groups
     assert vm.run(f"cat {GROUPS}/pids.max") == "max"
     done = sh(vm, box, "python3 -c 'b = [bytearray(1 << 20) for _ in range(2048)]'", timeout=300)
-    assert done["exitCode"] in (137, -9), done
+    assert done["exitCode"] in (137, -1), done  # of a shell, and of what it became
     assert "No space left" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=900, seconds=1000)["stderr"]
     tool(vm, "destroy_sandbox", id=box)
     assert out(vm, state["box"], "echo alive") == "alive"
