@@ -1,40 +1,5 @@
 #include "json/json.h"
 
-static int check_depth(struct dt_str text, size_t max_depth, struct dt_err *err)
-{
-    size_t depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (quoted) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                quoted = false;
-        } else if (c == '"') {
-            quoted = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > max_depth)
-                return dt_err_set(err, DT_E_INVALID, "JSON nested deeper than %zu", max_depth);
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return 0;
-}
-
-json_t *dt_json_parse(struct dt_str text, size_t max_depth, struct dt_err *err)
-{
-    if (check_depth(text, max_depth, err) < 0)
-        return NULL;
-    json_error_t why;
-    json_t *j = json_loadb(text.p != NULL ? text.p : "", text.n,
-                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    if (j == NULL)
-        (void)dt_err_set(err, DT_E_INVALID, "invalid JSON at byte %d: %s", why.position, why.text);
-    return j;
-}
-
 struct sink {
     struct dt_buf *out;
     struct dt_err *err;
