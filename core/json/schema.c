@@ -90,21 +90,27 @@ static const json_t *find(const struct dt_schema_field *f, const json_t *object)
     return json_is_null(j) ? NULL : j;
 }
 
+static void check_field(const struct dt_schema_field *f, const json_t *value, const char *path,
+                        struct report *r)
+{
+    if (value != NULL)
+        check(f->node, value, path, r);
+    else if (f->required)
+        complain(r, "%s is required", path);
+    if (value != NULL && json_is_string(value) && !f->bytes &&
+        strlen(json_string_value(value)) != json_string_length(value))
+        complain(r, "%s must not contain a NUL character", path);
+}
+
 static void check_fields(const struct dt_schema_field *fields, size_t n, const json_t *in,
                          const char *path, struct report *r)
 {
     for (size_t i = 0; i < n; i++) {
         char sub[PATH_MAX_TEXT];
-        (void)snprintf(sub, sizeof(sub), "%s%s%s", path, path[0] != '\0' ? "." : "",
-                       fields[i].name);
         const json_t *value = find(&fields[i], in);
-        if (value != NULL)
-            check(fields[i].node, value, sub, r);
-        else if (fields[i].required)
-            complain(r, "%s is required", sub);
-        if (value != NULL && json_is_string(value) && !fields[i].bytes &&
-            strlen(json_string_value(value)) != json_string_length(value))
-            complain(r, "%s must not contain a NUL character", sub);
+        if (path[0] != '\0')
+            (void)snprintf(sub, sizeof(sub), "%s.%s", path, fields[i].name);
+        check_field(&fields[i], value, path[0] != '\0' ? sub : fields[i].name, r);
     }
 }
 

@@ -131,7 +131,7 @@ int main(int argc, char **argv)
     uint64_t flight = argc > 5 ? strtoull(argv[2], NULL, 10) : 0;
     if (flight < 1 || flight > FLIGHT_MAX)
         return 2;
-    dt_buf_init(&b.requests, 64 * 1024);
+    dt_buf_init(&b.requests, (size_t)64 * 1024);
     dt_buf_init(&b.rest, 4096);
     if (dt_buf_addf(&b.rest, NULL,
                     ",\"method\":\"tools/call\",\"params\":{\"name\":\"%s\",\"arguments\":%s}}\n",
