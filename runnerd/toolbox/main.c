@@ -12,6 +12,7 @@
 #include "toolbox/capture.h"
 #include "toolbox/process.h"
 #include "toolbox/pty.h"
+#include "toolbox/rest.h"
 #include "toolbox/toolbox.h"
 #include "toolbox/work.h"
 
@@ -102,6 +103,7 @@ static int start(uv_loop_t *loop, struct dt_err *err)
 {
     struct dt_http_server *server;
     toolbox.loop = loop;
+    dt_rest_init(loop);
     toolbox.output_dir = DT_CAPTURE_DIR;
     /* Whose the sandbox is may not be known for a while: all else comes before. */
     if (dt_process_init(loop, err) < 0 || dt_work_init(loop, err) < 0 ||
@@ -128,7 +130,6 @@ int main(int argc, char **argv)
     }
     dt_log(DT_LOG_INFO, "ready", "user", toolbox.guest.user.name, "workdir", toolbox.guest.workdir,
            NULL);
-    (void)malloc_trim(0);
     (void)uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     return 0;
 }

@@ -92,6 +92,22 @@ def test_commands_get_nothing_of_ours(box):
     assert box.sh("[ $(ps -o sid= -p $$) = $$ ] && [ $(ps -o pgid= -p $$) = $$ ] && echo own") == "own\n"
 
 
+def program_kb(box):
+    """How much of its program the toolbox has in its page tables."""
+    maps = pathlib.Path(f"/proc/{box.pid}/smaps").read_text()
+    return sum(map(int, re.findall(r"r-xp .*/daytona-toolbox.*\nSize:.*\n(?:\w+PageSize:.*\n)*Rss: +(\d+)", maps)))
+
+
+def test_idle_memory_is_given_back(box):
+    """And what was given back comes again when it is needed."""
+    for _ in range(3):
+        assert box.sh("seq 100000 | tail -n 1") == "100000\n"
+        deadline = time.monotonic() + 60
+        while not 0 < program_kb(box) < 600:
+            assert time.monotonic() < deadline, f"{program_kb(box)} kB of its program are resident"
+            time.sleep(0.1)
+
+
 def test_user_that_is_not_there():
     with Box(user="nobody-here") as b:
         assert b.sh("id -u") == "0\n"
