@@ -163,7 +163,12 @@ do_uninstall() {
         "$PREFIX"/bin/daytona-toolbox
     rm -rf /run/daytona /run/daytona-runnerd
     if [ "${1:-}" = --purge ]; then
-        rm -rf "$DATA"
+        if mountpoint -q "$DATA"; then
+            find "$DATA" -mindepth 1 -delete
+            echo "$DATA is empty and stays: a file system is mounted there"
+        else
+            rm -rf "$DATA"
+        fi
         userdel daytona 2>/dev/null || true
         groupdel daytona 2>/dev/null || true
         echo "removed, with all data"
