@@ -30,8 +30,7 @@ enum {
     FD_CONFIG = 4,
     FD_SOCK = 3, /* until then */
     FD_TOOLBOX = 4,
-    FD_SYSFS = 5,
-    FD_REST = 6,
+    FD_SYSFS = 5, /* and the views of its groups */
     FD_ASIDE = 16,
     NFDS = 2,
 };
@@ -105,18 +104,36 @@ static int set_limits(struct dt_err *err)
 /* Only what this child needs: it may live long, and must keep nothing of others alive. */
 static int keep_own(const struct dt_box_spec *s, int sock, struct dt_err *err)
 {
-    int from[] = {sock, s->toolbox, s->sysfs};
-    for (int i = 0; i < 3; i++) {
-        if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FD_ASIDE)) < 0)
+    int from[3 + DT_CGROUP_VIEWS_MAX] = {sock, s->toolbox, s->sysfs};
+    int n = 2;
+    if (s->sysfs >= 0) {
+        n = 3;
+        for (unsigned i = 0; i < s->ncgroups; i++)
+            from[n++] = s->cgroups[i].mount;
+    }
+    for (int i = 0; i < n; i++) {
+        if ((from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FD_ASIDE)) < 0)
             return dt_err_errno(err, "copy descriptors");
     }
-    for (int i = 0; i < 3; i++) {
-        if (from[i] >= 0 && dup3(from[i], FD_SOCK + i, O_CLOEXEC) < 0)
+    for (int i = 0; i < n; i++) {
+        if (dup3(from[i], FD_SOCK + i, O_CLOEXEC) < 0)
             return dt_err_errno(err, "place descriptors");
     }
-    if (syscall(SYS_close_range, s->sysfs < 0 ? FD_SYSFS : FD_REST, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, FD_SOCK + n, ~0U, 0) < 0)
         return dt_err_errno(err, "close descriptors");
     return 0;
+}
+
+/* With the numbers of keep_own(). */
+static void name_mounts(const struct dt_box_spec *s, struct dt_rootfs *root)
+{
+    *root = (struct dt_rootfs){.sysfs = -1};
+    if (s->sysfs < 0)
+        return;
+    root->sysfs = FD_SYSFS;
+    root->ncgroups = s->ncgroups;
+    for (unsigned i = 0; i < s->ncgroups; i++)
+        root->cgroups[i] = (struct dt_cgroup_view){FD_SYSFS + 1 + (int)i, s->cgroups[i].folder};
 }
 
 /* One message of exactly that size and that many descriptors. */
@@ -191,7 +208,8 @@ static _Noreturn void child(const struct dt_box_spec *s, int from)
     struct order order;
     struct volumes volumes;
     struct dt_err err = {.code = DT_OK};
-    struct dt_rootfs root = {.sysfs = s->sysfs < 0 ? -1 : FD_SYSFS};
+    struct dt_rootfs root;
+    name_mounts(s, &root);
     reset_signals();
     int rc = keep_own(s, from, &err);
     if (rc == 0) {

@@ -31,9 +31,11 @@ struct dt_box_spec {
     uint32_t base; /* host id of its id 0 */
     int host_netns;
     int netns;
-    int cgroup;  /* v2 directory */
-    int sysfs;   /* detached mount, or -1 */
-    int toolbox; /* executable memfd */
+    int cgroup;                                         /* v2 directory */
+    int sysfs;                                          /* detached mount, or -1 */
+    int toolbox;                                        /* executable memfd */
+    struct dt_cgroup_view cgroups[DT_CGROUP_VIEWS_MAX]; /* as it sees itself */
+    unsigned ncgroups;
     const struct sock_fprog *filter;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/mount_api.h"
 
 enum { CPU_PERIOD_USEC = 100000, CPU_USEC_PER_MILLI = CPU_PERIOD_USEC / 1000, FILE_MAX = 64 };
 enum { KNOB_PATH_MAX = DT_CGROUP_NAME_MAX + FILE_MAX };
@@ -352,6 +353,47 @@ int dt_cgroup_remove(struct dt_cgroup_root *r, const char *name, struct dt_err *
         if (remove_group(r->v1[i], name, err) < 0)
             return -1;
     return remove_group(r->tree, name, err);
+}
+
+static int add_view(int dir, const char *name, const char *folder, struct dt_cgroup_view *view,
+                    struct dt_err *err)
+{
+    struct mount_attr set = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                         MOUNT_ATTR_NOEXEC};
+    DT_AUTO_FD int tree = open_tree(dir, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0)
+        return fail(name, "a view", err);
+    *view = (struct dt_cgroup_view){dt_take_fd(&tree), folder};
+    return 0;
+}
+
+int dt_cgroup_views(struct dt_cgroup_root *r, const char *name,
+                    struct dt_cgroup_view views[DT_CGROUP_VIEWS_MAX], unsigned *n,
+                    struct dt_err *err)
+{
+    static const char *const folders[DT_CG_LIMITING] = {
+        [DT_CG_MEMORY] = "memory", [DT_CG_CPU] = "cpu", [DT_CG_PIDS] = "pids"};
+    *n = 0;
+    if (check_name(name, err) < 0)
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < DT_CG_LIMITING; i++) {
+        if (r->v1[i] >= 0 && (rc = add_view(r->v1[i], name, folders[i], &views[*n], err)) == 0)
+            ++*n;
+    }
+    if (rc == 0 && (rc = add_view(r->tree, name, *n > 0 ? "unified" : "", &views[*n], err)) == 0)
+        ++*n;
+    if (rc == 0)
+        return 0;
+    dt_cgroup_views_close(views, *n);
+    *n = 0;
+    return -1;
+}
+
+void dt_cgroup_views_close(struct dt_cgroup_view *views, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        dt_drop_fd(&views[i].mount);
 }
 
 static int each_dir(int dir, int (*each)(void *arg, const char *name), void *arg,

@@ -100,6 +100,20 @@ int dt_cgroup_remove(struct dt_cgroup_root *r, const char *name, struct dt_err *
 int dt_cgroup_list(struct dt_cgroup_root *r, int (*each)(void *arg, const char *name), void *arg,
                    struct dt_err *err) DT_MUST_CHECK;
 
+/* A group as its own processes may see it: a detached read-only mount, and the folder below
+ * /sys/fs/cgroup that it belongs to ("": that folder itself). */
+struct dt_cgroup_view {
+    int mount;
+    const char *folder;
+};
+enum { DT_CGROUP_VIEWS_MAX = 4 };
+/* One view on v2 hosts. On hybrid ones the group of each v1 controller, under the controller's
+ * name, and the v2 one as `unified`. The caller closes them, after a failure nothing. */
+int dt_cgroup_views(struct dt_cgroup_root *r, const char *name,
+                    struct dt_cgroup_view views[DT_CGROUP_VIEWS_MAX], unsigned *n,
+                    struct dt_err *err) DT_MUST_CHECK;
+void dt_cgroup_views_close(struct dt_cgroup_view *views, unsigned n);
+
 struct dt_cgroup_stats {
     uint64_t memory_bytes;
     uint64_t memory_limit; /* UINT64_MAX = none */

@@ -286,6 +286,44 @@ static int attach_sysfs(struct work *w, struct dt_err *err)
     return attach(w->r->sys, target, "sysfs", err);
 }
 
+static int cgroup_view(int dir, const struct dt_cgroup_view *view, struct dt_err *err)
+{
+    DT_AUTO_FD int target = -1;
+    if (folder(dir, view->folder, 0755, &target, err) < 0)
+        return -1;
+    return attach(view->mount, target, view->folder, err);
+}
+
+/* Hybrid hosts have several hierarchies, and folders for them. */
+static int cgroup_views(const struct dt_rootfs *r, int target, struct dt_err *err)
+{
+    static const struct option options[] = {{"size", "4k"}, {"nr_inodes", "16"}, {"mode", "0755"}};
+    static const struct kind folders = {"tmpfs", options, COUNT(options), TIGHT};
+    DT_AUTO_FD int dir = -1;
+    if (new_mount(&folders, &dir, err) < 0 || attach(dir, target, "cgroup", err) < 0)
+        return -1;
+    for (unsigned i = 0; i < r->ncgroups; i++) {
+        if (cgroup_view(dir, &r->cgroups[i], err) < 0)
+            return -1;
+    }
+    struct mount_attr set = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(dir, "", AT_EMPTY_PATH, &set, sizeof(set)) < 0)
+        return dt_err_errno(err, "make /sys/fs/cgroup read-only");
+    return 0;
+}
+
+/* Programs size themselves by the limits that they find there. */
+static int attach_cgroups(const struct dt_rootfs *r, struct dt_err *err)
+{
+    if (r->sys < 0 || r->ncgroups == 0)
+        return 0;
+    DT_AUTO_FD int target = dt_fd_openat2(r->sys, "fs/cgroup", O_PATH | O_DIRECTORY, 0, RESOLVE);
+    if (target < 0)
+        return dt_err_errno(err, "open /sys/fs/cgroup");
+    return r->cgroups[0].folder[0] == '\0' ? attach(r->cgroups[0].mount, target, "cgroup", err)
+                                           : cgroup_views(r, target, err);
+}
+
 /* Covers the host's tree, so that mounts have a place until the real root is there. */
 static int mount_scratch(struct work *w, struct dt_err *err)
 {
@@ -309,7 +347,7 @@ int dt_rootfs_prepare(struct dt_rootfs *r, struct dt_err *err)
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return dt_err_errno(err, "make mounts private");
     if (devices_open(&w, err) < 0 || mount_scratch(&w, err) < 0 || mount_proc(&w, err) < 0 ||
-        attach_sysfs(&w, err) < 0 || make_dev(&w, err) < 0 ||
+        attach_sysfs(&w, err) < 0 || attach_cgroups(r, err) < 0 || make_dev(&w, err) < 0 ||
         mount_on(r->scratch, "empty", &empty, &w.empty, err) < 0 || mask_all(&w, err) < 0)
         return -1;
     return set_counts(r->counts, err);

@@ -12,10 +12,14 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "os/cgroup.h"
 
 /* Descriptors are not closed on failure, and `shm` not at all: they end with exec. */
 struct dt_rootfs {
     int sysfs; /* in: a detached sysfs mount, or -1 */
+    /* in: what is mounted in its fs/cgroup; without a sysfs they are not used */
+    struct dt_cgroup_view cgroups[DT_CGROUP_VIEWS_MAX];
+    unsigned ncgroups;
     int scratch, proc, sys, dev, shm, counts;
 };
 

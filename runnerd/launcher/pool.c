@@ -149,7 +149,7 @@ static int process_new(struct dt_launcher *l, struct dt_kit *k, struct dt_err *e
     DT_AUTO_FD int group = dt_cgroup_dir(l->cgroups, k->cgroup, err);
     if (group < 0)
         return -1;
-    const struct dt_box_spec box = {
+    struct dt_box_spec box = {
         .base = dt_slot_base(l->instance, k->slot),
         .host_netns = l->host_netns,
         .netns = netns,
@@ -159,7 +159,11 @@ static int process_new(struct dt_launcher *l, struct dt_kit *k, struct dt_err *e
         .filter = &l->filter,
     };
     char path[64];
-    if (dt_box_clone(&box, &k->box, err) < 0)
+    if (dt_cgroup_views(l->cgroups, k->cgroup, box.cgroups, &box.ncgroups, err) < 0)
+        return -1;
+    rc = dt_box_clone(&box, &k->box, err);
+    dt_cgroup_views_close(box.cgroups, box.ncgroups);
+    if (rc < 0)
         return -1;
     (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)k->box.pid);
     return dt_fd_put(AT_FDCWD, path, OOM_SCORE, err);

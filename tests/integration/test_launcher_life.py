@@ -140,6 +140,26 @@ def test_memory_and_cpu_change_while_it_runs(host, box):
     assert limit(host, box, "cpu.cfs_quota_us", "cpu.max") == "50000"
 
 
+def test_its_limits_are_seen_inside(host, box):
+    """As on any host, and as they are now; nothing of other groups, and nothing to write to."""
+    files = [("memory/memory.limit_in_bytes", "memory.max"), ("cpu/cpu.cfs_quota_us", "cpu.max"), ("pids/pids.max", "pids.max")]
+
+    def seen():
+        return [host.l.shell(box, f"cat /sys/fs/cgroup/{v1} 2>/dev/null || cat /sys/fs/cgroup/{v2}")[1].split()[0] for v1, v2 in files]
+
+    assert seen() == [str(256 * MIB), "100000", "128"]
+    host.l.expect(RESIZE, box, body=spec(memory=512 * MIB, cpu=2500, layers=host.layers))
+    assert seen() == [str(512 * MIB), "250000", "128"]
+    tops = host.l.shell(box, "cat /proc/self/mountinfo | grep ' - cgroup' | cut -d' ' -f4 | sort -u; find /sys/fs/cgroup -type d | sort")
+    assert tops[1].split()[0] == "/" and set(tops[1].split()[1:]) <= {"/sys/fs/cgroup", *(f"/sys/fs/cgroup/{n}" for n in (
+        "memory", "cpu", "pids", "unified"))}, tops
+    for user in "CU":
+        for v1, v2 in files:
+            assert host.l.shell(box, f"echo 1 > /sys/fs/cgroup/{v1} || echo 1 > /sys/fs/cgroup/{v2}", user)[0] != 0
+    status, procs = host.l.shell(box, "cat /sys/fs/cgroup/unified/cgroup.procs || cat /sys/fs/cgroup/cgroup.procs")
+    assert status == 0 and "1" in procs.split() and "0" not in procs.split(), "processes of others"
+
+
 def test_no_process_is_killed_to_come_below_a_limit(host, box):
     status, out = host.l.shell(box, "(head -c 100000000 /dev/zero | tail -c 100000000 | (sleep 5; wc -c)) >/root/out 2>&1 & sleep 1; "
                                     "echo going")

@@ -250,6 +250,21 @@ static void attempt_cgroup_path(const struct probe *p, struct outcome *out)
     say(out, true, "its own group is the root");
 }
 
+/* The fourth field is what of the file system is mounted, seen from the reader's own group. */
+static void attempt_cgroup_mounts(const struct probe *p, struct outcome *out)
+{
+    (void)p;
+    char line[8192], root[4096];
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (strstr(line, " - cgroup") != NULL &&
+            (sscanf(line, "%*s %*s %*s %4095s", root) != 1 || strcmp(root, "/") != 0)) {
+            say(out, false, "%.150s", line);
+            return;
+        }
+    say(out, f != NULL, f != NULL ? "all begin at its own" : "no mountinfo");
+}
+
 static int connect_in_time(int fd, const struct sockaddr *addr, socklen_t n)
 {
     int e = 0;
@@ -407,7 +422,16 @@ static const struct probe rows[] = {
     WRITE("/sys/fs/cgroup/pids.max"),
     WRITE("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
     WRITE("/sys/fs/cgroup/memory/release_agent"),
+    WRITE("/sys/fs/cgroup/memory/tasks"),
+    WRITE("/sys/fs/cgroup/memory/notify_on_release"),
+    WRITE("/sys/fs/cgroup/memory/cgroup.event_control"),
     WRITE("/sys/fs/cgroup/unified/cgroup.procs"),
+    WRITE("/sys/fs/cgroup/unified/cgroup.kill"),
+    WRITE("/sys/fs/cgroup/cgroup.kill"),
+    WRITE("/sys/fs/cgroup/cgroup.freeze"),
+    WRITE("/sys/fs/cgroup/cpu.max"),
+    WRITE("/sys/fs/cgroup/memory.high"),
+    WRITE("/sys/fs/cgroup/memory.pressure"),
     WRITE("/sys/fs/cgroup/release_agent"),
     WRITE("/sys/fs/cgroup/pids/pids.max"),
     WRITE("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
@@ -516,7 +540,7 @@ static const struct probe rows[] = {
     {.name = "chroot and back", .attempt = attempt_chroot},
     {"mountinfo: sandboxes", attempt_mountinfo, .path = "sandboxes/"},
     {"mountinfo: layers", attempt_mountinfo, .path = "layers/"},
-    {"mountinfo: cgroup", attempt_mountinfo, .path = " - cgroup cgroup"},
+    {.name = "mountinfo: groups but its own", .attempt = attempt_cgroup_mounts},
     {"cgroup of itself", attempt_cgroup_path, .path = "/proc/self/cgroup"},
     {"cloud metadata", attempt_connect_tcp, .path = "169.254.169.254:80"},
     {"docker's socket", attempt_connect_unix, .path = "/var/run/docker.sock"},

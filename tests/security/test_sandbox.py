@@ -174,9 +174,12 @@ def test_mountinfo_names_no_host_path(client, server, make):
     out = sh(client, make(), "cat /proc/self/mountinfo /proc/mounts")
     assert str(server.data) not in out["stdout"] and str(server.data) not in out.get("stdout_tail", "")
 def test_limits_are_seen_inside(client, make):
-    out = sh(client, make(cpu=1, memory=1), "ulimit -c; ulimit -n; nproc; cat /proc/sys/user/max_user_namespaces")
-    core, files, _, namespaces = out["stdout"].split()
+    out = sh(client, make(cpu=0.5, memory=1), "ulimit -c; ulimit -n; cat /proc/sys/user/max_user_namespaces; cd /sys/fs/cgroup; "
+             "cat memory/memory.limit_in_bytes 2>/dev/null || cat memory.max; cat cpu/cpu.cfs_quota_us 2>/dev/null || cat cpu.max; "
+             "node -e 'console.log(process.constrainedMemory())'")
+    core, files, namespaces, memory, cpu, *_, node = out["stdout"].split()
     assert core == "0" and int(files) >= 1024 and namespaces == "0"
+    assert memory == node == str(1 << 30) and cpu == "50000"  # runtimes go by them
 
 
 def test_everyday_tools_work(client, make):

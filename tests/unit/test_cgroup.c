@@ -133,6 +133,47 @@ static void take_memory(struct fixture *f)
     }
 }
 
+static void look_at_view(const struct dt_cgroup_view *view, const char *file, const char *want)
+{
+    char text[64] = "";
+    DT_AUTO_FD int fd = openat(view->mount, file, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+    text[strcspn(text, " \n")] = '\0';
+    assert_string_equal(text, want);
+    assert_int_equal(openat(view->mount, file, O_WRONLY | O_CLOEXEC), -1);
+    assert_int_equal(errno, EROFS);
+    assert_int_equal(mkdirat(view->mount, "below", 0755), -1);
+    assert_int_equal(errno, EROFS);
+}
+
+static void test_views(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    struct dt_cgroup_view views[DT_CGROUP_VIEWS_MAX];
+    unsigned n, seen = 0;
+    make(f, "seen", 64 * MIB, 500, 10);
+    OK(dt_cgroup_views(f->root, "seen", views, &n, &err));
+    bool v2 = strcmp(dt_cgroup_driver(f->root), "v2") == 0;
+    assert_int_equal(n == 1, v2);
+    for (unsigned i = 0; i < n; i++) {
+        const char *folder = views[i].folder;
+        if (v2 || strcmp(folder, "memory") == 0)
+            look_at_view(&views[i], v2 ? "memory.max" : "memory.limit_in_bytes", "67108864");
+        if (v2 || strcmp(folder, "cpu") == 0)
+            look_at_view(&views[i], v2 ? "cpu.max" : "cpu.cfs_quota_us", "50000");
+        if (v2 || strcmp(folder, "pids") == 0)
+            look_at_view(&views[i], "pids.max", "10");
+        seen += strcmp(folder, v2 ? "" : "unified") == 0;
+    }
+    assert_int_equal(seen, 1);
+    dt_cgroup_views_close(views, n);
+    finish(f, "seen");
+    assert_int_equal(dt_cgroup_views(f->root, "seen", views, &n, &err), -1);
+    assert_int_equal(err.code, DT_E_NOT_FOUND);
+    assert_int_equal(n, 0);
+}
+
 static void test_memory_is_limited(void **state)
 {
     struct fixture *f = *state;
@@ -558,6 +599,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_views),
         TEST(test_memory_is_limited),
         TEST(test_processes_are_limited_and_killed),
         TEST(test_cpu_is_limited),
