@@ -1,4 +1,5 @@
 """What one instance (a data directory with its runnerd and launcher) holds of the host."""
+import json
 import os
 import pathlib
 import subprocess
@@ -55,6 +56,35 @@ def leftovers(instance, data):
         ours = {"mounts", "loop devices", "locks", "sandboxes"}
         found = {kind: things for kind, things in found.items() if kind in ours}
     return {kind: sorted(things) for kind, things in found.items() if things}
+
+
+def _nft_elements(table):
+    """How many elements each set of the table has, and how many rules it has."""
+    listed = subprocess.run(["nft", "-j", "list", "table", "inet", table], capture_output=True, text=True, check=True).stdout
+    objects = json.loads(listed)["nftables"]
+    counts = {f"set {o['set']['name']}": len(o["set"].get("elem", [])) for o in objects if "set" in o}
+    counts.pop("set flows", None)  # connections, which end in the kernel's own time
+    return {**counts, "rules": sum("rule" in o for o in objects)}
+
+
+def holdings(instance, data):
+    """Counts of all that a living instance holds of the host. With no sandbox, the same pools and the same work behind
+    it, they are always the same."""
+    names = [line.partition(" ")[0].rsplit("/", 1)[-1] + (" worker" if "--worker" in line else "") for _, line in processes(instance, data)]
+    found = {f"process {name}": names.count(name) for name in names}
+    for at, folders, _ in os.walk("/sys/fs/cgroup"):
+        if os.path.basename(at) == f"daytona-{instance}":
+            found[f"groups in {at}"] = len(folders)
+    found["interfaces"] = sum(name.startswith(f"dt{instance}-") for name in os.listdir("/sys/class/net"))
+    loops = _lines("losetup", "-l", "-n", "-O", "BACK-FILE")
+    found["loop devices"] = sum(str(data) in line for line in loops)
+    found["loop devices of nothing"] = sum(str(data) in line and "(deleted)" in line for line in loops)
+    found.update(_nft_elements(f"daytona{instance}"))
+    for folder in ("sandboxes", "pool", "trash", "run", "objects/archives", "objects/backups"):
+        found[f"entries of {folder}"] = len(list((data / folder).iterdir()))
+    with open("/proc/self/mountinfo") as f:
+        found["mounts"] = sum(str(data) in line for line in f)
+    return found
 
 
 def open_to_all():
