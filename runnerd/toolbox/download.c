@@ -1,6 +1,9 @@
 /* GET /files/download and POST /files/bulk-download. */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #include "base/rand.h"
@@ -12,6 +15,7 @@ enum {
     CHUNK = 128 * 1024,
     PIECE = 512 * 1024, /* that the kernel takes by itself */
     STEP = 4,           /* chunks per turn of the loop */
+    TAKEN_MAX = 1024 * 1024,
     BODY_MAX = 4 * 1024 * 1024,
     NAME_MAX_BYTES = 4096,
     TYPED_ERRORS = 120, /* clients from 0.120 on read JSON in the parts of a bulk download */
@@ -110,6 +114,47 @@ int dt_files_open_regular(const char *path, struct stat *st, struct dt_err *err)
     if (!S_ISREG(st->st_mode))
         return dt_err_set(err, DT_E_INVALID_FILE_PATH, "path must be a file: %.400s changed", path);
     return dt_take_fd(&fd);
+}
+
+/* --- files of the kernel --- */
+
+static bool has_true_size(int fd, const struct stat *st)
+{
+    struct statfs fs;
+    char probe;
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == SYSFS_MAGIC)
+        return false; /* a page, whatever is in it */
+    return st->st_size > 0 || pread(fd, &probe, 1, 0) != 1;
+}
+
+/* Returns how many bytes were copied; more than TAKEN_MAX: not all of it. */
+static ssize_t take(int from, int to)
+{
+    char piece[4096];
+    ssize_t n, taken = 0;
+    while (taken <= TAKEN_MAX && (n = read(from, piece, sizeof(piece))) != 0) {
+        if (n < 0 || write(to, piece, (size_t)n) != n)
+            return -1;
+        taken += n;
+    }
+    return taken;
+}
+
+/* Opens as dt_files_open_regular(). Of what does not tell its size (in /proc and /sys) the content
+ * is taken down, so that it has one and parts of it fit together. */
+static int open_settled(const char *path, struct stat *st, struct dt_err *err)
+{
+    DT_AUTO_FD int fd = dt_files_open_regular(path, st, err);
+    if (fd < 0 || has_true_size(fd, st))
+        return dt_take_fd(&fd);
+    DT_AUTO_FD int copy = memfd_create("download", MFD_CLOEXEC);
+    ssize_t n = copy < 0 ? -1 : take(fd, copy);
+    if (n < 0 || lseek(copy, 0, SEEK_SET) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return dt_reply_file_errno(err, errno, path);
+    if (n > TAKEN_MAX)
+        return dt_take_fd(&fd);
+    st->st_size = n;
+    return dt_take_fd(&copy);
 }
 
 /* --- sending --- */
@@ -320,7 +365,7 @@ static void answer_416(struct dt_http_req *req, uint64_t size)
     dt_reply_json(req, 416, dt_reply_error_json(req, &err));
 }
 
-/* procfs and the like say 0 and have content all the same. */
+/* So large that it was not taken down. */
 static bool has_hidden_content(int fd, const struct stat *st)
 {
     char probe;
@@ -372,7 +417,7 @@ void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req,
     DT_AUTO_FREE char *path = dt_guest_path(&tb->guest, q.path, &err);
     dt_tb_path_query_done(&q);
     struct stat st;
-    DT_AUTO_FD int fd = path != NULL ? dt_files_open_regular(path, &st, &err) : -1;
+    DT_AUTO_FD int fd = path != NULL ? open_settled(path, &st, &err) : -1;
     struct download *d = fd >= 0 ? download_new(tb, req) : NULL;
     if (d == NULL) {
         if (fd >= 0)
@@ -456,7 +501,7 @@ static enum sent next_part(struct download *d)
     DT_AUTO_FREE char *full =
         dt_guest_path(&d->tb->guest, dt_str(path, json_string_length(text)), &why);
     struct stat st;
-    d->fd = full != NULL ? dt_files_open_regular(full, &st, &why) : -1;
+    d->fd = full != NULL ? open_settled(full, &st, &why) : -1;
     int r =
         d->fd >= 0 ? file_part(d, &out, path, &st, &err) : error_part(d, &out, path, &why, &err);
     if (r < 0)

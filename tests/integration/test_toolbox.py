@@ -454,6 +454,17 @@ def test_ranges(box):
     assert download(box, "r", **{"If-Range": "Mon, 01 Jan 2001 00:00:00 GMT", "Range": "bytes=0-0"}).status == 200
 
 
+@pytest.mark.parametrize("path", ["/proc/cpuinfo", "/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/class/net/lo/operstate"])
+def test_files_of_the_kernel(box, path):
+    """They tell no size, or another one than they have."""
+    whole = box.sh(f"cat {path}").encode()
+    answer = download(box, path)
+    assert answer.status == 200 and answer.body == whole != b"" and answer.headers["Content-Length"] == str(len(whole))
+    answer = download(box, path, Range="bytes=1-4")
+    assert (answer.status, answer.body) == (206, whole[1:5])
+    assert answer.headers["Content-Range"] == f"bytes 1-4/{len(whole)}"
+
+
 def test_what_cannot_be_downloaded(box):
     box.sh("mkfifo pipe; mkdir d; ln -sf pipe linked")
     for path in ("pipe", "linked", "/dev/zero", "d"):

@@ -279,6 +279,14 @@ def test_files_come_as_they_are(client, box):
         assert size == len(text.encode())
 
 
+@pytest.mark.parametrize("path", ["/proc/cpuinfo", "/sys/class/net/lo/address"])
+def test_files_of_the_kernel_have_content(client, box, path):
+    whole = sh(client, box, f"cat {path}")["stdout"]
+    assert client.tool("file_download", id=box, file_path=path) == {"path": path, "size": len(whole), "content": whole}
+    read = client.request("resources/read", {"uri": f"sandbox://{box}{path}?offset=2"})["result"]["contents"][0]
+    assert read["text"] == whole[2:] and read["_meta"]["daytona.io/size"] == len(whole)
+
+
 def test_overwrite_is_asked_for(client, box):
     for more in ({}, {"overwrite": False}):
         client.call("delete_file", id=box, file_path="/tmp/once")
