@@ -32,6 +32,12 @@ void dt_resources_templates(struct dt_call *c)
     struct dt_err err;
     DT_AUTO_BUF struct dt_buf out;
     dt_buf_init(&out, OUT_MAX);
+    const json_t *cursor = json_object_get(c->msg.params, "cursor");
+    if (cursor != NULL && !json_is_null(cursor)) {
+        dt_call_rejectf(c, DT_RPC_INVALID_PARAMS,
+                        "params.cursor is not one of ours: the list has one page");
+        return;
+    }
     int ret = add_cache(c, &out, "\"ttlMs\":3600000,\"cacheScope\":\"public\",", &err);
     if (ret == 0)
         ret = dt_buf_addz(

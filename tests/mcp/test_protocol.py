@@ -298,6 +298,9 @@ def test_tools_list(wire):
 def test_cursor(wire):
     assert wire.ask("tools/list", {"cursor": "x"})["error"]["code"] == -32602
     assert wire.ask("resources/list", {"cursor": 5})["error"]["code"] == -32602
+    for method in ("tools/list", "resources/templates/list"):  # they have one page
+        for more in ({}, {"_meta": META}):
+            assert wire.ask(method, {"cursor": "MQ==", **more})["error"]["code"] == -32602
 
 
 @pytest.mark.parametrize("params", [None, {}, {"name": 5}, {"name": "no_such"}, {"name": "list_sandboxes", "arguments": []},
