@@ -273,7 +273,7 @@ const char *dt_tool_hint(const struct dt_err *err)
         return "Call list_sandboxes and destroy_sandbox for what is no longer needed, or try "
                "later.";
     if (err->code == DT_E_UNSUPPORTED)
-        return "Leave this out and call the tool again.";
+        return "Use another tool, or call create_sandbox with a snapshot that has what is missing.";
     if (http == 400 || http == 413)
         return "Correct the arguments and call the tool again.";
     if (err->code == DT_E_UNREACHABLE || http == 503)

@@ -159,8 +159,12 @@ def test_health_and_config(api):
 def test_help_and_version():
     run = backend.program("daytona-runnerd")
     text = subprocess.run([run, "--help"], check=True, capture_output=True, text=True).stdout
-    for name in ("PROXY_DOMAIN", "--data-dir", "DEFAULT_ORG_QUOTA_MAX_CPU_PER_SANDBOX", "ADMIN_API_KEY"):
-        assert name in text
+    schema = json.loads((pathlib.Path(__file__).parents[2] / "schemas/config/runnerd.json").read_text())
+    listed = dict(re.findall(r"^  --([a-z0-9-]+) +([A-Z0-9_]+)$", text, re.M))
+    assert listed == {s["flag"]: s["env"] for s in schema["settings"] if not s.get("hidden")} and len(listed) > 60
+    for flag, variable in (("data-dir", "DAYTONA_DATA_DIR"), ("port", "PORT"), ("proxy-port", "PROXY_PORT"), ("proxy-domain", "PROXY_DOMAIN"),
+                           ("default-snapshot", "DEFAULT_SNAPSHOT"), ("admin-api-key", "ADMIN_API_KEY")):
+        assert listed[flag] == variable
     assert subprocess.run([run, "--version"], check=True, capture_output=True, text=True).stdout.startswith("daytona-runnerd ")
     bad = subprocess.run([run, "--no-such-thing"], capture_output=True, text=True)
     assert bad.returncode == 2 and "--no-such-thing" in bad.stderr

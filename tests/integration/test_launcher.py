@@ -128,6 +128,18 @@ def test_hello_says_instance_and_network(host):
         assert h["base"] & 0xfff == 0
 
 
+def test_the_launcher_keeps_what_it_needs(host):
+    """Not to load modules, program hardware, reboot, set the clock, change security labels, read the kernel's log, trace it."""
+    status = dict(l.split(":\t", 1) for l in pathlib.Path(f"/proc/{host.l.process.pid}/status").read_text().splitlines() if ":\t" in l)
+    # DAC_READ_SEARCH, NET_RAW, IPC_LOCK, SYS_MODULE, SYS_RAWIO, SYS_PACCT, SYS_BOOT, SYS_TIME, SYS_TTY_CONFIG, AUDIT_*, MAC_*,
+    # SYSLOG, WAKE_ALARM, BLOCK_SUSPEND, PERFMON, BPF, CHECKPOINT_RESTORE
+    never = [2, 13, 14, 16, 17, 20, 22, 25, 26, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40]
+    for kind in ("CapPrm", "CapEff", "CapBnd"):
+        held = int(status[kind], 16)
+        assert held != 0 and not [c for c in never if held >> c & 1], (kind, hex(held))
+    assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+
+
 def test_descriptors_and_configuration(host):
     one = host.l.create(layers=[host.box], text=b'{"id":"conf"}')
     lines = dict(l.split(" ", 1) for l in host.l.run(one, "D").splitlines())

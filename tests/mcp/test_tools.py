@@ -2,12 +2,14 @@
 import base64
 import contextlib
 import datetime
+import io
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import tarfile
 import time
 import urllib.request
 
@@ -224,6 +226,27 @@ def test_id_reuses_a_sandbox(client, tiny):
     assert "not found" in text and "list_sandboxes" in text
     with sandbox(client, snapshot=tiny, id="") as fresh:  # models are told to leave it empty
         assert fresh["reused"] is False
+
+
+def test_an_empty_image(client, server, tmp_path):
+    """Nothing but a file: no libc, no shell, no users, no folders. What needs none of them works, the rest says so."""
+    file = tarfile.TarInfo("README")
+    file.size = 6
+    with tarfile.open(tmp_path / "empty.tar", "w") as tar:
+        tar.addfile(file, io.BytesIO(b"empty\n"))
+    server.import_snapshot("empty", tmp_path / "empty.tar")
+    with sandbox(client, snapshot="empty") as made:
+        box = made["id"]
+        for _ in range(2):
+            assert client.tool("file_download", id=box, file_path="/README")["content"] == "empty\n"
+            client.tool("file_upload", id=box, file_path="/a/b", content="x", overwrite=True)
+            assert client.tool("search_files", id=box, path="/a", query="x")["matches"][0]["file"] == "/a/b"
+            for tool in ("execute_command", "start_command"):
+                assert re.search("no shell.*create_sandbox", fails(client, tool, id=box, command="echo hi"))
+            assert "python3" in client.tool("run_code", id=box, code="1")["output"]
+            assert client.tool("preview_link", id=box, port=3000, check_server=True)["listeningPorts"] == []
+            client.tool("stop_sandbox", id=box)
+            client.tool("start_sandbox", id=box)
 
 
 # --- execute_command ---

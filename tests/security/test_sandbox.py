@@ -184,9 +184,26 @@ def test_limits_are_seen_inside(client, make):
 
 def test_everyday_tools_work(client, make):
     box = make()
-    out = sh(client, box, "set -e; locale | head -n 1; date +%Z; git --version; node --version; npm --version; python3 --version; "
-             "pip --version; sudo -n true; python3 -c 'print(\"grüße\")'; strace -V >/dev/null 2>&1 || true; echo all")
+    out = sh(client, box, "set -e; git --version; node --version; npm --version; python3 --version; pip --version; curl --version; sudo -n true; "
+             "echo all")
     assert out["exitCode"] == 0 and out["stdout"].strip().endswith("all"), out
+
+
+def test_the_environment_is_sane(client, make):
+    """Locale, time zone, authorities, names of itself; and nothing that is the host's or ours."""
+    box = make(env={"MINE": "1"})
+    out = sh(client, box, """locale | grep -E '^LANG='; python3 -c 'print("grüße", len("grüße"))'; date +%Z; TZ=Asia/Tokyo date +%Z
+        python3 -c 'import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 100)'
+        node -e 'console.log(require("tls").rootCertificates.length > 100, require("fs").existsSync(process.env.NODE_EXTRA_CA_CERTS))'
+        grep -c BEGIN.CERTIFICATE "$SSL_CERT_FILE"
+        getent hosts localhost | head -n 1; getent hosts $(hostname); echo $HOME $USER $SHELL $MINE; umask""")
+    lines = out["stdout"].split("\n")
+    assert lines[:6] == ["LANG=C.UTF-8", "grüße 5", "UTC", "JST", "True", "true true"], out
+    assert int(lines[6]) > 100 and lines[7].split()[1] == "localhost" and lines[8].split()[1] == box
+    assert lines[9:11] == ["/home/daytona daytona /bin/bash 1", "0022"]
+    names = set(sh(client, box, "env | cut -d= -f1")["stdout"].split())
+    assert names <= {"SHELL", "NODE_EXTRA_CA_CERTS", "PWD", "LOGNAME", "HOME", "LANG", "USER", "SHLVL", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PATH",
+                     "MINE", "_", "DAYTONA_SANDBOX_USER", "DAYTONA_SANDBOX_ID", "DAYTONA_COMMAND_ID", "TERM", "OLDPWD"}, names
 
 
 def test_packages_install_where_a_registry_is_reached(client, make):
