@@ -95,6 +95,8 @@ async def main():
             print(f"  {'connect to daytona mcp start':<44} {(time.monotonic() - begun) * 1000:8.1f} ms")
             await work(Story(session), url)
         print(f"  {'all of it':<44} {(time.monotonic() - begun) * 1000:8.1f} ms")
+        server.stop()
+        server.expect_nothing_left()  # by itself: its end would purge
     print("Nothing is left behind: no process, mount, cgroup, interface, loop device or firewall rule.")
 
 

@@ -22,6 +22,7 @@ import uuid
 
 import backend
 import busybox
+import host
 import pytest
 import websockets.exceptions
 import websockets.sync.client
@@ -59,6 +60,20 @@ def api(rootfs):
         yield b.start()
     finally:
         end(b)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idle(rootfs):
+    """Two that end when nobody needs them, beside all other tests: it takes them a minute. The second has a sandbox that runs."""
+    pair = [make(rootfs, "--idle-exit", "1") for _ in range(2)]
+    try:
+        for b in pair:
+            b.start()
+        assert pair[1].request("POST", "/sandbox", {})[0] == 200
+        yield pair
+    finally:
+        for b in pair:
+            end(b)
 
 
 @pytest.fixture
@@ -1117,6 +1132,17 @@ def test_the_bandwidth_of_a_sandbox(rootfs, setting, queues):
         assert set(re.findall(r"rate \w+", shown)) == queues, shown
     finally:
         end(b)
+
+
+def test_who_is_not_needed_ends(idle):
+    """As the one does that an agent's client started in the background; but not while a sandbox runs."""
+    bored, busy = idle
+    assert bored.process.wait(150) == 0
+    bored.process = None
+    left = host.leftovers(bored.instance, bored.data)
+    assert left == {}, left
+    time.sleep(12)  # it looks every 10 s
+    assert busy.process.poll() is None and busy.request("GET", "/health")[0] == 200
 
 
 def test_two_beside_each_other(api, own):
