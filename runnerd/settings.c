@@ -11,7 +11,7 @@ static int split_words(struct dt_settings *s, int argc, char **argv, int first, 
                        struct dt_err *err)
 {
     int kept = first;
-    memcpy(s->argv, argv, (size_t)first * sizeof(*argv));
+    memcpy(s->options, argv, (size_t)first * sizeof(*argv));
     int i = first;
     for (; i < argc && strncmp(argv[i], "--", 2) != 0; i++) {
         if (s->nwords == DT_WORDS_MAX)
@@ -19,10 +19,50 @@ static int split_words(struct dt_settings *s, int argc, char **argv, int first, 
         s->words[s->nwords++] = argv[i];
     }
     for (; i < argc; i++)
-        s->argv[kept++] = argv[i];
-    s->argv[kept] = NULL;
+        s->options[kept++] = argv[i];
+    s->options[kept] = NULL;
     *n = kept;
     return 0;
+}
+
+static bool is_secret(struct dt_str flag)
+{
+    for (size_t i = 0; i < dt_config_runnerd_spec.nsettings; i++) {
+        const struct dt_config_setting *c = &dt_config_runnerd_spec.settings[i];
+        if (c->secret && (dt_str_eq(flag, dt_str_z(c->flag)) || dt_str_eq(flag, dt_str_z(c->env))))
+            return true;
+    }
+    return false;
+}
+
+static void hide_secrets(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct dt_str rest = dt_str_z(argv[i]), flag;
+        if (!dt_str_starts(rest, DT_STR("--")))
+            continue;
+        rest = dt_str(rest.p + 2, rest.n - 2);
+        if (!dt_str_cut(&rest, '=', &flag) || !is_secret(flag))
+            continue;
+        char *value = strchr(argv[i], '=');
+        if (value != NULL)
+            value++;
+        else if (i + 1 < argc)
+            value = argv[++i];
+        if (value != NULL)
+            memset(value, '*', strlen(value));
+    }
+}
+
+static int copy_arguments(struct dt_settings *s, int argc, char **argv, struct dt_err *err)
+{
+    s->args = calloc((size_t)argc + 1, sizeof(*argv));
+    s->options = calloc((size_t)argc + 1, sizeof(*argv));
+    for (int i = 0; s->args != NULL && i < argc; i++) {
+        if ((s->args[i] = strdup(argv[i])) == NULL)
+            return dt_err_set(err, DT_E_NOMEM, "settings");
+    }
+    return s->args == NULL || s->options == NULL ? dt_err_set(err, DT_E_NOMEM, "settings") : 0;
 }
 
 int dt_settings_data_dir(struct dt_settings *s, struct dt_err *err)
@@ -45,25 +85,28 @@ int dt_settings_load(struct dt_settings *s, int argc, char **argv, struct dt_err
 {
     int rest, n = 0;
     memset(s, 0, sizeof(*s));
-    s->argv = calloc((size_t)argc + 1, sizeof(*argv));
-    if (s->argv == NULL)
-        return dt_err_set(err, DT_E_NOMEM, "settings");
-    if (dt_config_runnerd_load(argc, argv, &s->config, &rest, err) < 0)
+    if (copy_arguments(s, argc, argv, err) < 0)
+        return -1;
+    hide_secrets(argc, argv);
+    if (dt_config_runnerd_load(argc, s->args, &s->config, &rest, err) < 0)
         return -1;
     dt_config_runnerd_done(&s->config);
-    if (split_words(s, argc, argv, rest, &n, err) < 0 ||
-        dt_config_runnerd_load(n, s->argv, &s->config, &rest, err) < 0)
+    if (split_words(s, argc, s->args, rest, &n, err) < 0 ||
+        dt_config_runnerd_load(n, s->options, &s->config, &rest, err) < 0)
         return -1;
     if (rest != n)
         return dt_err_set(err, DT_E_INVALID, "unexpected argument '%s'; --help says more",
-                          s->argv[rest]);
+                          s->options[rest]);
     return 0;
 }
 
 void dt_settings_done(struct dt_settings *s)
 {
     dt_config_runnerd_done(&s->config);
-    free(s->argv);
+    for (int i = 0; s->args != NULL && s->args[i] != NULL; i++)
+        free(s->args[i]);
+    free(s->args);
+    free(s->options);
 }
 
 static bool is_set(const char *z)

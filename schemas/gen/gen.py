@@ -472,16 +472,17 @@ def config(path: pathlib.Path, out: pathlib.Path) -> None:
         f" * *rest is the index of the first argument that is no option. */\n"
         f"int {cname}_load(int argc, char **argv, struct {cname} *out, int *rest, struct dt_err *err)\n"
         f"    DT_MUST_CHECK;\nvoid {cname}_done(struct {cname} *c);\n"
-        f"/* The --help text; free() it. */\nchar *{cname}_help(void);\n")
+        f"/* The --help text; free() it. */\nchar *{cname}_help(void);\n"
+        f"/* The table itself. */\nextern const struct dt_config_spec {cname}_spec;\n")
     source = (
         f"static const struct dt_config_setting settings[] = {{\n" + "\n".join(rows) + "\n};\n"
-        f"static const struct dt_config_spec spec = {{{quote(spec['program'])}, {quote(spec.get('usage', ''))}, "
+        f"const struct dt_config_spec {cname}_spec = {{{quote(spec['program'])}, {quote(spec.get('usage', ''))}, "
         f"settings, sizeof(settings) / sizeof(settings[0]), offsetof(struct {cname}, common), "
         f"sizeof(struct {cname})}};\n"
         f"int {cname}_load(int argc, char **argv, struct {cname} *out, int *rest, struct dt_err *err)\n"
-        f"{{\n    return dt_config_load(&spec, argc, argv, out, rest, err);\n}}\n"
+        f"{{\n    return dt_config_load(&{cname}_spec, argc, argv, out, rest, err);\n}}\n"
         f"void {cname}_done(struct {cname} *c)\n{{\n    dt_config_done(&c->common);\n}}\n"
-        f"char *{cname}_help(void)\n{{\n    return dt_config_help(&spec);\n}}\n")
+        f"char *{cname}_help(void)\n{{\n    return dt_config_help(&{cname}_spec);\n}}\n")
     pair(out, f"config_{name}", header, source)
 
 

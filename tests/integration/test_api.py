@@ -204,6 +204,20 @@ def test_its_key_is_for_no_other_eyes(api):
     delete(api, box)
 
 
+def test_secret_flags_are_for_no_other_eyes(rootfs):
+    """Everybody on the host can read the arguments of its processes."""
+    key, other = "dtn_" + "f" * 64, "5ecret-of-a-proxy"
+    b = make(rootfs, "--admin-api-key", key, f"--proxy-api-key={other}", "--SMTP_PASSWORD", other)
+    try:
+        b.start()
+        assert b.request("GET", "/sandbox", key=key)[0] == 200 and b.request("GET", "/sandbox")[0] == 401
+        words = pathlib.Path(f"/proc/{b.process.pid}/cmdline").read_bytes().decode().split("\0")
+        assert str(b.data) in words and "--admin-api-key" in words
+        assert key not in words and not [w for w in words if other in w], words
+    finally:
+        b.__exit__()
+
+
 def test_it_says_what_the_kernel_cannot(api):
     create_ruleset, version = 444, 1
     landlock = ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), version)
