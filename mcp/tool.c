@@ -299,6 +299,14 @@ json_t *dt_tool_pick(const json_t *from, const char *const *names)
     return to;
 }
 
+const char *dt_tool_path(const char *path)
+{
+    if (path[0] != '~' || (path[1] != '/' && path[1] != '\0'))
+        return path;
+    path += 1 + strspn(path + 1, "/");
+    return path[0] != '\0' ? path : ".";
+}
+
 int dt_tool_uri(struct dt_buf *out, const char *id, const char *path, struct dt_err *err)
 {
     return dt_uri_print(out, id, path, err);

@@ -59,6 +59,9 @@ void dt_tool_failf(struct dt_call *c, const char *fmt, ...) DT_PRINTF(2, 3);
 /* --- shared by tools --- */
 /* Members `names` (ended by NULL) of `from`, without nulls; a new object. */
 json_t *dt_tool_pick(const json_t *from, const char *const *names);
+/* What the server takes for a path: `~` and what is below it are of the home folder, where relative
+ * paths begin. Borrowed from `path`. */
+const char *dt_tool_path(const char *path);
 /* `sandbox://{id}/{+path}`; relative paths and queries get no special treatment. */
 int dt_tool_uri(struct dt_buf *out, const char *id, const char *path,
                 struct dt_err *err) DT_MUST_CHECK;

@@ -23,7 +23,7 @@ static void run(struct dt_call *c)
     struct dt_api_req r;
     dt_api_req_init(&r, "POST");
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/folder?path=%s&mode=%s", s->in.id,
-                      s->in.folder_path, s->in.mode) == 0) {
+                      dt_tool_path(s->in.folder_path), s->in.mode) == 0) {
         dt_call_fetch(c, &r, on_made);
         return;
     }

@@ -33,9 +33,9 @@ static void run(struct dt_call *c)
     struct dt_err err;
     struct dt_api_req r;
     dt_api_req_init(&r, "POST");
-    json_t *body =
-        json_pack("{s:s,s:o,s:o,s:b}", "path", s->in.file_path, "oldText", text(s->in.old_text),
-                  "newText", text(s->in.new_text), "replaceAll", s->in.replace_all);
+    json_t *body = json_pack("{s:s,s:o,s:o,s:b}", "path", dt_tool_path(s->in.file_path), "oldText",
+                             text(s->in.old_text), "newText", text(s->in.new_text), "replaceAll",
+                             s->in.replace_all);
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/edit", s->in.id) < 0) {
         json_decref(body);
     } else if (dt_api_json_body(&r, body, &err) == 0) {

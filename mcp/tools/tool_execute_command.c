@@ -123,7 +123,7 @@ static json_t *make_body(const struct dt_mcp_execute_command_in *in)
 {
     json_t *b = json_pack("{s:s}", "command", in->command);
     if (b != NULL && in->cwd != NULL && in->cwd[0] != '\0')
-        (void)json_object_set_new(b, "cwd", json_string(in->cwd));
+        (void)json_object_set_new(b, "cwd", json_string(dt_tool_path(in->cwd)));
     if (b != NULL && in->env != NULL)
         (void)json_object_set(b, "envs", in->env);
     if (b != NULL && in->timeout > 0)

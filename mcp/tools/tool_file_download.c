@@ -104,7 +104,7 @@ static void give_binary(struct dt_call *c, struct dt_str bytes, uint64_t size)
     DT_AUTO_BUF struct dt_buf uri, out;
     dt_buf_init(&uri, BLOCKS_MAX);
     dt_buf_init(&out, BLOCKS_MAX);
-    int ret = dt_tool_uri(&uri, s->in.id, s->in.file_path, &err);
+    int ret = dt_tool_uri(&uri, s->in.id, dt_tool_path(s->in.file_path), &err);
     bool whole = size <= BLOB_MAX && bytes.n == size;
     if (ret == 0 && (whole || !dt_era_has_links(c->era))) {
         size_t n = whole ? bytes.n : bytes.n < DT_URI_PAGE ? bytes.n : DT_URI_PAGE;
@@ -166,7 +166,7 @@ static void run(struct dt_call *c)
     r.reply_max = FETCH_MAX;
     r.total_ms = TOTAL_MS;
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/download?path=%s", s->in.id,
-                      s->in.file_path) == 0) {
+                      dt_tool_path(s->in.file_path)) == 0) {
         dt_call_fetch(c, &r, on_bytes);
         return;
     }

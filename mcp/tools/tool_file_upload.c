@@ -24,7 +24,7 @@ static void on_uploaded(struct dt_call *c, const struct dt_api_reply *reply,
     }
     DT_AUTO_BUF struct dt_buf uri;
     dt_buf_init(&uri, URI_MAX);
-    if (err == NULL && dt_tool_uri(&uri, s->in.id, s->in.file_path, &why) < 0)
+    if (err == NULL && dt_tool_uri(&uri, s->in.id, dt_tool_path(s->in.file_path), &why) < 0)
         err = &why;
     if (err != NULL) {
         dt_tool_fail(c, err, NULL);
@@ -63,7 +63,8 @@ static void run(struct dt_call *c)
     r.total_ms = TOTAL_MS;
     if (add_content(s, &r, &err) == 0 &&
         dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/upload-raw?path=%s&overwrite=%s",
-                      s->in.id, s->in.file_path, s->in.overwrite ? "true" : "false") == 0) {
+                      s->in.id, dt_tool_path(s->in.file_path),
+                      s->in.overwrite ? "true" : "false") == 0) {
         dt_call_fetch(c, &r, on_uploaded);
         return;
     }

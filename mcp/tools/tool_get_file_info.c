@@ -29,7 +29,7 @@ static void run(struct dt_call *c)
     struct dt_api_req r;
     dt_api_req_init(&r, "GET");
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/info?path=%s", s->in.id,
-                      s->in.file_path) == 0) {
+                      dt_tool_path(s->in.file_path)) == 0) {
         dt_call_fetch(c, &r, on_info);
         return;
     }

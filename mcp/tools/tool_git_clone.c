@@ -86,7 +86,8 @@ static void run(struct dt_call *c)
     dt_api_req_init(&r, "POST");
     r.total_ms = TOTAL_MS;
     if (dt_giturl_parse(s->in.url, &s->url, &err) == 0) {
-        s->path = s->in.path != NULL && s->in.path[0] != '\0' ? s->in.path : s->url.folder;
+        s->path =
+            s->in.path != NULL && s->in.path[0] != '\0' ? dt_tool_path(s->in.path) : s->url.folder;
         if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/git/clone", s->in.id) == 0 &&
             dt_api_json_body(&r, make_body(s), &err) == 0) {
             dt_call_fetch(c, &r, on_cloned);

@@ -38,7 +38,7 @@ static void run(struct dt_call *c)
     struct dt_api_req r;
     dt_api_req_init(&r, "GET");
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files?path=%s", s->in.id,
-                      s->in.path[0] != '\0' ? s->in.path : ".") == 0) {
+                      s->in.path[0] != '\0' ? dt_tool_path(s->in.path) : ".") == 0) {
         dt_call_fetch(c, &r, on_list);
         return;
     }

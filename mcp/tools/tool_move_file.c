@@ -26,7 +26,7 @@ static void run(struct dt_call *c)
     struct dt_api_req r;
     dt_api_req_init(&r, "POST");
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/move?source=%s&destination=%s", s->in.id,
-                      s->in.source_path, s->in.dest_path) == 0) {
+                      dt_tool_path(s->in.source_path), dt_tool_path(s->in.dest_path)) == 0) {
         dt_call_fetch(c, &r, on_moved);
         return;
     }

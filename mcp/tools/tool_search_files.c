@@ -54,7 +54,7 @@ static void run(struct dt_call *c)
     /* One more than is shown tells whether there are more. */
     if (dt_api_target(&r, &err, "/toolbox/%s/toolbox/files/%s?path=%s&pattern=%s&limit=%d",
                       s->in.id, s->in.names ? "search" : "find",
-                      s->in.path[0] != '\0' ? s->in.path : ".", s->in.query,
+                      s->in.path[0] != '\0' ? dt_tool_path(s->in.path) : ".", s->in.query,
                       (long long)s->in.limit + 1) == 0) {
         dt_call_fetch(c, &r, on_found);
         return;

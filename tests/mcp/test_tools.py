@@ -310,6 +310,30 @@ def test_files_of_the_kernel_have_content(client, box, path):
     assert read["text"] == whole[2:] and read["_meta"]["daytona.io/size"] == len(whole)
 
 
+def test_a_tilde_is_the_home_folder(client, box):
+    """In every tool that takes a path. A file of that name is still reached."""
+    made = client.tool("file_upload", id=box, file_path="~/til/de/a", content="needle")
+    assert client.request("resources/read", {"uri": made["uri"]})["result"]["contents"][0]["text"] == "needle"
+    assert client.tool("file_download", id=box, file_path="~/til/de/a")["content"] == "needle"
+    assert client.tool("get_file_info", id=box, file_path="/home/daytona/til/de/a")["size"] == 6
+    assert client.tool("get_file_info", id=box, file_path="~//til/de/a")["size"] == 6
+    client.tool("create_folder", id=box, folder_path="~/til/folder")
+    client.tool("move_file", id=box, source_path="~/til/de/a", dest_path="~/til/folder/b")
+    client.tool("edit_file", id=box, file_path="~/til/folder/b", old_text="needle", new_text="needles")
+    assert [f["name"] for f in client.tool("list_files", id=box, path="~/til/folder")["files"]] == ["b"]
+    assert "til" in [f["name"] for f in client.tool("list_files", id=box, path="~")["files"]]
+    assert client.tool("search_files", id=box, path="~/til", query="needles")["matches"][0]["line"] == 1
+    assert sh(client, box, "pwd", cwd="~/til")["stdout"] == "/home/daytona/til\n" and sh(client, box, "pwd", cwd="~")["stdout"] == "/home/daytona\n"
+    sh(client, box, "git init -q ~/til/from && cd ~/til/from && git -c user.name=a -c user.email=b commit -q --allow-empty -m x")
+    client.tool("git_clone", id=box, url="file:///home/daytona/til/from", path="~/til/to")
+    assert sh(client, box, "ls ~/til; ls -d ~/'~' ~/til/'~'")["stdout"].split() == ["de", "folder", "from", "to"]
+    client.tool("file_upload", id=box, file_path="./~", content="odd")
+    assert client.tool("file_download", id=box, file_path="/home/daytona/~")["content"] == "odd"
+    for path in ("./~", "~/til"):
+        client.tool("delete_file", id=box, file_path=path)
+    assert "cannot be deleted" in fails(client, "delete_file", id=box, file_path="~")
+
+
 def test_overwrite_is_asked_for(client, box):
     for more in ({}, {"overwrite": False}):
         client.call("delete_file", id=box, file_path="/tmp/once")
