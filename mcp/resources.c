@@ -247,7 +247,7 @@ static void on_bytes(struct dt_call *c, const struct dt_api_reply *reply, const 
     why.code = DT_E_SYSTEM;
     bool past = reply != NULL && reply->status == RANGE_NOT_SATISFIABLE;
     if (err != NULL && reply != NULL && reply->status == 400 &&
-        strstr(err->msg, "must be a file")) {
+        strstr(err->msg, "points to a directory")) {
         fetch_listing(c);
         return;
     }

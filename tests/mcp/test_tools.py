@@ -432,6 +432,13 @@ def test_resources_that_are_not_there(client, box, uri):
     assert client.request("resources/list", {"cursor": "nonsense"})["error"]["code"] == -32602
 
 
+@pytest.mark.parametrize("path", ["/dev/zero", "/tmp/a-pipe"])
+def test_resources_that_are_no_files(client, box, path):
+    sh(client, box, "mkfifo /tmp/a-pipe 2>/dev/null; true")
+    error = client.request("resources/read", {"uri": f"sandbox://{box}{path}"})["error"]
+    assert error["code"] == -32602 and "device, pipe or socket" in error["message"]
+
+
 def test_modern_results_say_how_long_they_hold(client, box):
     for method, params in (("resources/list", {}), ("resources/read", {"uri": f"sandbox://{box}/etc/passwd"}), ("resources/read", {"uri": f"sandbox://{box}/etc"})):
         result = client.request(method, {**params, **MODERN})["result"]
