@@ -1159,6 +1159,38 @@ def test_who_is_not_needed_ends(idle):
     assert busy.process.poll() is None and busy.request("GET", "/health")[0] == 200
 
 
+def test_logs_are_lines_of_json(api):
+    """Of both daemons, whatever the tests before have made them say."""
+    assert api.request("GET", "/sandbox/%0A%1B%5B31m%22", key="dtn_wrong\"")[0] == 401
+    said = (api.data / "runnerd.log").read_bytes().splitlines()
+    lines = [json.loads(line) for line in said if not line.startswith((b"# API port ", b"export DAYTONA_API_"))]  # these on stdout
+    assert {line["program"] for line in lines} == {"daytona-runnerd", "daytona-launcher"}
+    assert all(line["time"] and line["level"] in ("debug", "info", "warn", "error") and line["msg"] for line in lines)
+
+
+def test_settings_of_a_file(rootfs):
+    """A flag comes before the environment, and that before the file; what is none is named with its file."""
+    b = make(rootfs)
+    try:
+        file = b.data / "settings.yaml"
+        file.write_text("# ours\nDEFAULT_SNAPSHOT: of-the-file\nBILLING_API_URL: of-the-file\nANALYTICS_API_URL: of-the-file\nENVIRONMENT: 'of-the-file'\n")
+        b.settings += ["--config", str(file), "--billing-api-url", "of-the-flag"]
+        os.environ.update(BILLING_API_URL="of-the-environment", ENVIRONMENT="of-the-environment")
+        b.start()
+        told = b.request("GET", "/config", key=None)[1]
+        assert told["defaultSnapshot"] == "busybox"  # the flag of make()
+        assert told["environment"] == "of-the-environment"
+        assert (told["billingApiUrl"], told["analyticsApiUrl"]) == ("of-the-flag", "of-the-file")
+        b.stop()
+        file.write_text("NO_SUCH_SETTING: 1\n")
+        run = subprocess.run([backend.program("daytona-runnerd"), "--data-dir", b.data, "--config", file], capture_output=True, text=True)
+        assert run.returncode == 2 and str(file) in run.stderr and "NO_SUCH_SETTING" in run.stderr
+    finally:
+        for name in ("BILLING_API_URL", "ENVIRONMENT"):
+            os.environ.pop(name, None)
+        b.__exit__()
+
+
 def test_two_beside_each_other(api, own):
     a = api.request("POST", "/sandbox", {"name": "same"})[1]["id"]
     b = own.request("POST", "/sandbox", {"name": "same"})[1]["id"]
