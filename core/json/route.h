@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 /* Who must ask. Each but OPEN and SERVICE also names what the user must be. */
 enum dt_route_access {
     DT_ACCESS_MEMBER,  /* of the organization that the call is about */
@@ -47,5 +49,15 @@ struct dt_route {
     int target_param;       /* which parameter of the path names that; -1: none does */
     const char *target_key; /* which member of the answer names what it made */
 };
+
+enum { DT_ROUTE_SEGMENTS_MAX = 2 };
+
+/* The first route of a toolbox's table that a request fits: HEAD counts as GET, and a slash at the
+ * end of the path (without a query) does not count. The texts of the route's {names} go to
+ * `segments`, as they were sent. NULL: none. Whoever must know what a toolbox will do with a request
+ * asks here, as the toolbox does. */
+const struct dt_route *dt_route_find(const struct dt_route *routes, size_t n, struct dt_str method,
+                                     struct dt_str path,
+                                     struct dt_str segments[DT_ROUTE_SEGMENTS_MAX]);
 
 #endif

@@ -82,51 +82,22 @@ static dt_toolbox_op *const handlers[DT_TB_OP_COUNT] = {
     [DT_TB_PORT_IN_USE] = dt_op_port_in_use,
 };
 
-/* Whether `path` is the route's; its {name}s go to `segments`. */
-static bool matches(const char *route, struct dt_str path,
-                    struct dt_str segments[DT_TOOLBOX_SEGMENTS_MAX])
-{
-    struct dt_str want = dt_str_z(route), a, b;
-    size_t n = 0;
-    while (dt_str_cut(&want, '/', &a)) {
-        if (!dt_str_cut(&path, '/', &b))
-            return false;
-        if (a.n > 0 && a.p[0] == '{' && b.n > 0 && n < DT_TOOLBOX_SEGMENTS_MAX)
-            segments[n++] = b;
-        else if (!dt_str_eq(a, b))
-            return false;
-    }
-    return path.p == NULL;
-}
-
-static bool method_fits(const char *want, struct dt_str method)
-{
-    return dt_str_eq(method, dt_str_z(want)) ||
-           (strcmp(want, "GET") == 0 && dt_str_eq(method, DT_STR("HEAD")));
-}
-
 void dt_toolbox_handle(void *ctx, struct dt_http_req *req)
 {
     struct dt_toolbox *tb = ctx;
     struct dt_err err;
+    struct dt_str segments[DT_ROUTE_SEGMENTS_MAX];
     struct dt_str path = dt_http_req_path(req), method = dt_http_req_method(req);
-    if (path.n > 1 && path.p[path.n - 1] == '/')
-        path.n--;
-    for (size_t i = 0; i < DT_TB_OP_COUNT; i++) {
-        struct dt_str segments[DT_TOOLBOX_SEGMENTS_MAX] = {{NULL, 0}};
-        if (!method_fits(dt_tb_routes[i].method, method) ||
-            !matches(dt_tb_routes[i].path, path, segments))
-            continue;
-        if (handlers[i] != NULL) {
-            handlers[i](tb, req, segments);
-            return;
-        }
-        (void)dt_err_set(&err, DT_E_UNSUPPORTED, "%s", dt_tb_routes[i].unserved);
-        dt_reply_error(req, &err);
+    const struct dt_route *r = dt_route_find(dt_tb_routes, DT_TB_OP_COUNT, method, path, segments);
+    if (r != NULL && handlers[r - dt_tb_routes] != NULL) {
+        handlers[r - dt_tb_routes](tb, req, segments);
         return;
     }
-    (void)dt_err_set(&err, DT_E_NOT_FOUND, "the toolbox has no operation %.*s %.*s",
-                     (int)(method.n < 32 ? method.n : 32), method.p,
-                     (int)(path.n < 300 ? path.n : 300), path.p);
+    if (r != NULL)
+        (void)dt_err_set(&err, DT_E_UNSUPPORTED, "%s", r->unserved);
+    else
+        (void)dt_err_set(&err, DT_E_NOT_FOUND, "the toolbox has no operation %.*s %.*s",
+                         (int)(method.n < 32 ? method.n : 32), method.p,
+                         (int)(path.n < 300 ? path.n : 300), path.p);
     dt_reply_error(req, &err);
 }
