@@ -16,7 +16,9 @@ struct dt_proxy {
     uv_loop_t *loop;
     uint64_t sent;
     uint64_t received;
-    bool begun; /* the answer's head is out */
+    bool begun;    /* the answer's head is out */
+    bool answered; /* the upstream's answer came to its end */
+    bool got;      /* the client has the whole answer */
     bool upgrade;
     bool upgraded; /* the tunnel outlives request and call */
     bool starting;
@@ -60,7 +62,7 @@ static void end_if_over(struct dt_proxy *p)
         return;
     group_leave(p);
     if (p->opts.on_done != NULL)
-        p->opts.on_done(p->opts.ctx, p->sent, p->received);
+        p->opts.on_done(p->opts.ctx, p->sent, p->received, p->answered && p->got);
     free(p);
 }
 
@@ -201,6 +203,8 @@ static void on_answer_data(void *ctx, const char *bytes, size_t n)
 {
     struct dt_proxy *p = ctx;
     p->received += n;
+    if (p->opts.on_data != NULL)
+        p->opts.on_data(p->opts.ctx, bytes, n);
     if (p->req != NULL && !dt_http_req_write(p->req, bytes, n))
         dt_http_call_pause(p->call);
 }
@@ -242,6 +246,7 @@ static void on_call_done(void *ctx, const struct dt_err *err)
 {
     struct dt_proxy *p = ctx;
     p->call = NULL;
+    p->answered = err == NULL;
     if (err != NULL)
         fail(p, err);
     else if (p->req != NULL)
@@ -275,9 +280,9 @@ static void on_upstream_drain(void *ctx)
 
 static void on_req_done(void *ctx, bool complete)
 {
-    (void)complete;
     struct dt_proxy *p = ctx;
     p->req = NULL;
+    p->got = complete;
     if (p->call != NULL && !p->upgraded)
         dt_http_call_cancel(p->call); /* the client is gone */
     end_if_over(p);
@@ -301,7 +306,8 @@ static int start_call(struct dt_proxy *p, const struct dt_proxy_opts *opts, stru
         .host = opts->host != NULL ? opts->host : host_z,
         .headers = headers,
         .nheaders = request_headers(p, opts, headers),
-        .stream_body = length > 0,
+        .body = opts->body,
+        .stream_body = length > 0 && opts->body.p == NULL,
         .body_length = length,
         .connect_ms = opts->connect_ms,
         .total_ms = opts->total_ms,
@@ -340,7 +346,7 @@ void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
     if (p == NULL) {
         dt_http_req_reply(req, 503, "text/plain", "out of memory\n", 14);
         if (opts->on_done != NULL)
-            opts->on_done(opts->ctx, 0, 0);
+            opts->on_done(opts->ctx, 0, 0, false);
         return;
     }
     *p = (struct dt_proxy){
@@ -348,6 +354,7 @@ void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
         .opts = {.on_fail = opts->on_fail,
                  .keep_reply = opts->keep_reply,
                  .on_head = opts->on_head,
+                 .on_data = opts->on_data,
                  .on_done = opts->on_done},
         .loop = dt_http_req_loop(req),
         .upgrade = may_upgrade(req),
@@ -361,7 +368,7 @@ void dt_proxy_start(struct dt_http_req *req, const struct dt_proxy_opts *opts)
     dt_http_req_on_drain(req, on_client_drain, p);
     if (start_call(p, opts, &err) < 0)
         fail(p, &err);
-    else if (dt_http_req_content_length(req) > 0)
+    else if (opts->body.p == NULL && dt_http_req_content_length(req) > 0)
         dt_http_req_stream(req, on_request_data, on_request_end, p);
     p->starting = false;
     end_if_over(p);

@@ -22,6 +22,7 @@ struct dt_proxy_opts {
     const char *const *drop_reply;    /* the same for the answer */
     const struct dt_http_header *add; /* request headers to add */
     size_t nadd;
+    struct dt_str body;   /* of a request whose body was read before; NULL p = it streams */
     uint64_t connect_ms; /* 0 = 10,000 */
     uint64_t total_ms;   /* 0 = no limit */
     /* When the upstream cannot be reached or breaks before its head: write the answer here. NULL
@@ -32,8 +33,11 @@ struct dt_proxy_opts {
     bool (*keep_reply)(void *ctx, struct dt_str name, struct dt_str value);
     /* May add answer headers through dt_http_req_add_header(). May be NULL. */
     void (*on_head)(void *ctx, struct dt_http_req *req, int status);
-    /* The exchange or tunnel is over; both directions' bytes. Exactly once. May be NULL. */
-    void (*on_done)(void *ctx, uint64_t sent, uint64_t received);
+    /* Sees the bytes of the answer's body as they come. May be NULL. */
+    void (*on_data)(void *ctx, const char *bytes, size_t n);
+    /* The exchange or tunnel is over; both directions' bytes, and whether the client got a whole
+     * answer of the upstream. Exactly once. May be NULL. */
+    void (*on_done)(void *ctx, uint64_t sent, uint64_t received, bool whole);
     void *ctx;
 };
 

@@ -16,6 +16,9 @@ static struct {
     unsigned heads;
     bool one_done;
     bool one_started;
+    bool whole;
+    bool reads_first;
+    struct dt_buf seen;
     enum dt_err_code code;
     uint64_t sent;
     uint64_t received;
@@ -37,13 +40,36 @@ static void on_proxy_head(void *ctx, struct dt_http_req *req, int status)
     dt_http_req_add_header(req, "X-Proxy", DT_STR("seen"));
 }
 
-static void on_proxy_done(void *ctx, uint64_t sent, uint64_t received)
+static void on_proxy_done(void *ctx, uint64_t sent, uint64_t received, bool whole)
 {
     (void)ctx;
+    px.whole = whole;
     px.done++;
     px.one_done = true;
     px.sent += sent;
     px.received += received;
+}
+
+static void on_proxy_data(void *ctx, const char *bytes, size_t n)
+{
+    (void)ctx;
+    assert_int_equal(dt_buf_add(&px.seen, bytes, n, NULL), 0);
+}
+
+static void start(struct dt_http_req *req)
+{
+    px.opts.upstream = px.upstream;
+    px.opts.on_fail = on_fail;
+    px.opts.on_head = on_proxy_head;
+    px.opts.on_done = on_proxy_done;
+    dt_proxy_start(req, &px.opts);
+}
+
+static void on_body(void *ctx, struct dt_str body, const struct dt_err *err)
+{
+    assert_null(err);
+    px.opts.body = body;
+    start(ctx);
 }
 
 static void forward(void *ctx, struct dt_http_req *req)
@@ -51,11 +77,10 @@ static void forward(void *ctx, struct dt_http_req *req)
     (void)ctx;
     px.started++;
     px.one_started = true;
-    px.opts.upstream = px.upstream;
-    px.opts.on_fail = on_fail;
-    px.opts.on_head = on_proxy_head;
-    px.opts.on_done = on_proxy_done;
-    dt_proxy_start(req, &px.opts);
+    if (px.reads_first)
+        dt_http_req_collect(req, 4096, on_body, req);
+    else
+        start(req);
 }
 
 static void setup(struct fixture *f, uint16_t upstream_port)
@@ -138,6 +163,42 @@ static void test_target_and_host(void **state)
     fixture_done(&f);
 }
 
+/* Its body was read before it was known that it goes on, and the answer is looked at. */
+static void test_body_read_before(void **state)
+{
+    (void)state;
+    static const char *const sends[] = {
+        "POST / HTTP/1.1\r\n" H "Connection: close\r\nContent-Length: 3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\n" H
+        "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    };
+    static const char answer[] = OK "Content-Length: 5\r\n\r\nhello";
+    for (size_t i = 0; i < 4; i++) {
+        struct fixture f;
+        struct canned s = {.slow = i >= 2};
+        struct raw r = {.slow = i >= 2};
+        reset();
+        px.reads_first = true;
+        px.opts.on_data = on_proxy_data;
+        dt_buf_init(&px.seen, 64);
+        fixture_init(&f, NULL, forward);
+        canned_start(&s, &f.loop, answer, strlen(answer));
+        setup(&f, s.port);
+        raw_start(&r, &f, sends[i % 2], strlen(sends[i % 2]));
+        fixture_until(&f, &r.closed);
+        fixture_until(&f, &px.one_done);
+        assert_string_equal(s.in.p, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+        assert_true(raw_has(&r, "\r\n\r\nhello"));
+        assert_string_equal(px.seen.p, "hello");
+        assert_true(px.whole);
+        dt_buf_done(&px.seen);
+        dt_buf_done(&r.in);
+        (void)dt_http_client_free(px.upstream);
+        canned_done(&s);
+        fixture_done(&f);
+    }
+}
+
 /* --- answers, good and bad --- */
 
 static const struct {
@@ -196,6 +257,7 @@ static void run_case(size_t i, bool slow)
     assert_false(raw_has(&r, "Injected"));
     assert_int_equal(px.failed, cases[i].failed);
     assert_int_equal(px.done, 1);
+    assert_int_equal(px.whole, cases[i].failed == 0 && strstr(cases[i].answer, "cut") == NULL);
     if (!r.closed)
         dt_conn_close(r.conn);
     fixture_until(&f, &r.closed);
@@ -255,6 +317,7 @@ static void test_client_leaves(void **state)
     fixture_until(&f, &s.closed); /* the upstream hears of it */
     fixture_until(&f, &px.one_done);
     assert_int_equal(px.failed, 0);
+    assert_false(px.whole);
     dt_buf_done(&r.in);
     (void)dt_http_client_free(px.upstream);
     canned_done(&s);
@@ -562,7 +625,7 @@ int main(void)
         cmocka_unit_test(test_unreachable),  cmocka_unit_test(test_client_leaves),
         cmocka_unit_test(test_tunnel),       cmocka_unit_test(test_h2c_is_no_tunnel),
         cmocka_unit_test(test_group_cancel), cmocka_unit_test(test_down),
-        cmocka_unit_test(test_up),
+        cmocka_unit_test(test_up),           cmocka_unit_test(test_body_read_before),
     };
     return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }
