@@ -6,6 +6,7 @@
 #include "gen/rest_api.h"
 #include "model/preview.h"
 #include "net/proxy.h"
+#include "runnerd/audit/deed.h"
 #include "runnerd/vitals.h"
 
 enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024, ADDED_MAX = 5 };
@@ -13,10 +14,15 @@ enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024, ADDED_
 /* Lives until the exchange or tunnel is over. */
 struct forward {
     struct dt_runnerd *rd;
+    struct dt_http_req *req;  /* until the exchange begins */
     struct dt_upstream *port; /* NULL = the toolbox */
-    char id[DT_UUID_SIZE];
+    struct dt_deed *deed;     /* NULL: it is not written down */
+    char id[DT_UUID_SIZE];    /* empty: there is no such sandbox */
+    uint16_t number;          /* of the port; 0 = the toolbox */
+    struct dt_buf target;
     const char *source;
-    char *prefix, *cors, *cookie;
+    void (*refuse)(struct dt_http_req *req, const struct dt_live *l, struct dt_err *why);
+    char *prefix, *cors, *cookie, *request_id;
     struct dt_buf location;
     bool cors_credentials, is_page, quiet;
     bool is_api;
@@ -150,7 +156,8 @@ static bool keep_reply(void *ctx, struct dt_str name, struct dt_str value)
 static void on_head(void *ctx, struct dt_http_req *req, int status)
 {
     struct forward *f = ctx;
-    (void)status;
+    if (f->deed != NULL)
+        dt_deed_answer(f->deed, status);
     if (f->location.n > 0)
         dt_http_req_add_header(req, "Location", dt_buf_str(&f->location));
     if (f->cors != NULL && !f->own_cors) {
@@ -207,7 +214,15 @@ static void on_fail(void *ctx, struct dt_http_req *req, const struct dt_err *err
     const struct forward *f = ctx;
     struct dt_err why;
     say_why(f, err, &why);
+    if (f->deed != NULL)
+        dt_deed_fail(f->deed, &why);
     dt_reply_error(req, &why, f->source);
+}
+
+static void on_data(void *ctx, const char *bytes, size_t n)
+{
+    const struct forward *f = ctx;
+    dt_deed_data(f->deed, bytes, n);
 }
 
 static void forward_free(struct forward *f)
@@ -216,13 +231,15 @@ static void forward_free(struct forward *f)
         return;
     dt_upstream_unref(f->port);
     dt_buf_done(&f->location);
+    dt_buf_done(&f->target);
+    free(f->request_id);
     free(f->prefix);
     free(f->cors);
     free(f->cookie);
     free(f);
 }
 
-static void on_done(void *ctx, uint64_t sent, uint64_t received)
+static void on_done(void *ctx, uint64_t sent, uint64_t received, bool whole)
 {
     struct forward *f = ctx;
     (void)sent;
@@ -235,6 +252,7 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received)
         dt_live_touch(l);
     }
     f->rd->last_request_ms = dt_clock_ms();
+    dt_deed_end(f->deed, whole);
     forward_free(f);
 }
 
@@ -278,24 +296,20 @@ static char *copy_or_null(const char *z)
 }
 
 /* `/proxy/{port}/path` of the toolbox's API is the same as the path at that port. */
-static int split_port(struct dt_str *target, struct dt_buf *room, uint16_t *port,
-                      struct dt_err *err)
+static int split_port(struct dt_str target, struct forward *f, struct dt_err *err)
 {
     const struct dt_str proxy = DT_STR("/proxy/");
-    if (!dt_str_starts(*target, proxy))
-        return 0;
-    size_t n = proxy.n;
-    while (n < target->n && target->p[n] != '/' && target->p[n] != '?')
-        n++;
-    if (dt_port_parse(dt_str(target->p + proxy.n, n - proxy.n), port, err) < 0)
-        return -1;
-    *target = dt_str(target->p + n, target->n - n);
-    if (target->n > 0 && target->p[0] == '/')
-        return 0;
-    if (dt_buf_addz(room, "/", err) < 0 || dt_buf_adds(room, *target, err) < 0)
-        return -1;
-    *target = dt_buf_str(room);
-    return 0;
+    if (f->number == 0 && dt_str_starts(target, proxy)) {
+        size_t n = proxy.n;
+        while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
+            n++;
+        if (dt_port_parse(dt_str(target.p + proxy.n, n - proxy.n), &f->number, err) < 0)
+            return -1;
+        target = dt_str(target.p + n, target.n - n);
+        if ((target.n == 0 || target.p[0] != '/') && dt_buf_addz(&f->target, "/", err) < 0)
+            return -1;
+    }
+    return dt_buf_adds(&f->target, target, err);
 }
 
 /* One that never answers must not take all the connections that a server has. */
@@ -309,39 +323,45 @@ static int check_open(const struct dt_live *l, struct dt_err *err)
                       DT_FORWARD_OPEN_MAX);
 }
 
-static struct forward *forward_new(struct dt_runnerd *rd, const struct dt_live *l,
-                                   const struct dt_forward *in)
+static struct forward *forward_new(struct dt_runnerd *rd, struct dt_http_req *req,
+                                   const struct dt_live *l, const struct dt_forward *in)
 {
     struct forward *f = calloc(1, sizeof(*f));
     if (f == NULL)
         return NULL;
     f->rd = rd;
+    f->req = req;
     f->source = in->source;
-    memcpy(f->id, l->id, sizeof(f->id));
+    f->refuse = in->refuse;
+    f->number = in->port;
+    if (l != NULL)
+        memcpy(f->id, l->id, sizeof(f->id));
     f->prefix = copy_or_null(in->prefix);
     f->cors = copy_or_null(in->cors);
     f->cookie = copy_or_null(in->cookie);
+    f->request_id = copy_or_null(in->request_id);
     f->cors_credentials = in->cors_credentials;
     f->is_page = in->is_page;
     f->quiet = in->quiet;
     f->is_api = in->is_api;
     dt_buf_init(&f->location, (size_t)8 << 10);
+    dt_buf_init(&f->target, DT_HTTP_HEAD_MAX + 64);
     return f;
 }
 
 /* The port or the toolbox; `host` is what a port gets as its Host. */
-static int find_upstream(struct forward *f, struct dt_live *l, uint16_t port, char host[32],
+static int find_upstream(struct forward *f, struct dt_live *l, char host[32],
                          struct dt_proxy_opts *opts, struct dt_err *err)
 {
-    if (port == 0) {
+    if (f->number == 0) {
         if (dt_forward_toolbox(f->rd, l, err) < 0)
             return -1;
         opts->upstream = l->toolbox;
         return 0;
     }
-    if (dt_upstream_get(f->rd, l, port, &f->port, err) < 0)
+    if (dt_upstream_get(f->rd, l, f->number, &f->port, err) < 0)
         return -1;
-    (void)snprintf(host, 32, "localhost:%u", port);
+    (void)snprintf(host, 32, "localhost:%u", f->number);
     opts->upstream = dt_upstream_client(f->port);
     opts->group = dt_upstream_group(l);
     opts->host = host;
@@ -367,9 +387,9 @@ static size_t added_headers(const struct forward *f, struct dt_http_req *req,
     return n;
 }
 
-static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
-                  struct dt_proxy_opts *opts)
+static void start(struct forward *f, struct dt_live *l, struct dt_proxy_opts *opts)
 {
+    struct dt_http_req *req = dt_take(f->req);
     struct dt_http_header add[ADDED_MAX];
     DT_AUTO_BUF struct dt_buf cookies;
     dt_buf_init(&cookies, COOKIES_MAX);
@@ -383,46 +403,110 @@ static void start(struct forward *f, struct dt_http_req *req, struct dt_live *l,
     dt_proxy_start(req, opts);
 }
 
-void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
-                const struct dt_forward *in)
+static void fail(struct forward *f, const struct dt_err *err)
+{
+    if (f->deed != NULL)
+        dt_deed_fail(f->deed, err);
+    dt_reply_error(f->req, err, f->source);
+    dt_deed_end(f->deed, true);
+    forward_free(f);
+}
+
+static void refuse(struct forward *f, const struct dt_live *l)
+{
+    struct dt_err why;
+    f->refuse(f->req, l, &why);
+    if (f->deed != NULL)
+        dt_deed_fail(f->deed, &why);
+    dt_deed_end(f->deed, true);
+    forward_free(f);
+}
+
+static void serve_vitals(struct forward *f, struct dt_live *l)
+{
+    if (!f->quiet)
+        dt_live_touch(l);
+    dt_vitals_serve(f->rd, f->req, l, f->source);
+    forward_free(f);
+}
+
+/* Nothing was done yet. `body`: that of the request, if it was read. */
+static void go(struct forward *f, struct dt_str body)
 {
     struct dt_err err;
     char host[32];
-    uint16_t port = in->port;
+    struct dt_live *l = dt_live_by_id(&f->rd->live, f->id);
     struct dt_proxy_opts opts = {
-        .target = in->target,
+        .target = dt_buf_str(&f->target),
+        .body = body,
         .drop = drop_request,
         .drop_reply = drop_reply,
         .connect_ms = CONNECT_MS,
         .on_fail = on_fail,
         .keep_reply = keep_reply,
         .on_head = on_head,
+        .on_data = f->deed != NULL ? on_data : NULL,
         .on_done = on_done,
+        .ctx = f,
     };
-    DT_AUTO_BUF struct dt_buf target;
-    dt_buf_init(&target, DT_HTTP_HEAD_MAX);
-    if (check_open(l, &err) < 0 ||
-        (port == 0 && split_port(&opts.target, &target, &port, &err) < 0)) {
-        dt_reply_error(req, &err, in->source);
+    if (l == NULL || l->state != DT_SANDBOX_STARTED) {
+        refuse(f, l);
         return;
     }
-    if (port == 0 && dt_vitals_asked(req, opts.target)) {
-        if (in->request_id != NULL)
-            dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
-        if (!in->quiet)
-            dt_live_touch(l);
-        dt_vitals_serve(rd, req, l, in->source);
+    if (check_open(l, &err) < 0) {
+        fail(f, &err);
         return;
     }
-    struct forward *f = forward_new(rd, l, in);
-    if (f == NULL || find_upstream(f, l, port, host, &opts, &err) < 0) {
-        forward_free(f);
+    if (f->request_id != NULL)
+        dt_http_req_add_header(f->req, "X-Request-Id", dt_str_z(f->request_id));
+    if (f->number == 0 && dt_vitals_asked(f->req, opts.target))
+        serve_vitals(f, l);
+    else if (find_upstream(f, l, host, &opts, &err) < 0)
+        fail(f, &err);
+    else
+        start(f, l, &opts);
+}
+
+static void on_ready(void *ctx, struct dt_deed *deed, struct dt_str body, const struct dt_err *err)
+{
+    struct forward *f = ctx;
+    f->deed = deed;
+    if (deed != NULL)
+        go(f, body);
+    else if (err != NULL)
+        fail(f, err);
+    else
+        forward_free(f); /* the client is gone */
+}
+
+void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, const struct dt_live *l,
+                const struct dt_forward *in)
+{
+    struct dt_err err;
+    struct forward *f = forward_new(rd, req, l, in);
+    if (f == NULL) {
         (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
         dt_reply_error(req, &err, in->source);
         return;
     }
-    opts.ctx = f;
-    if (in->request_id != NULL)
-        dt_http_req_add_header(req, "X-Request-Id", dt_str_z(in->request_id));
-    start(f, req, l, &opts);
+    if (split_port(in->target, f, &err) < 0) {
+        fail(f, &err);
+        return;
+    }
+    const struct dt_deed_opts deed = {
+        .rd = rd,
+        .req = req,
+        .route = f->number == 0 ? dt_deed_route(rd, req, dt_buf_str(&f->target)) : NULL,
+        .target = dt_buf_str(&f->target),
+        .who = in->who,
+        .actor = in->actor,
+        .org = l != NULL ? l->org : in->who->org,
+        .sandbox = l != NULL ? l->id : in->sandbox,
+        .ready = on_ready,
+        .ctx = f,
+    };
+    if (deed.route == NULL)
+        go(f, dt_str(NULL, 0));
+    else if (dt_deed_begin(&deed, &err) < 0)
+        fail(f, &err);
 }

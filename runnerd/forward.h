@@ -21,12 +21,19 @@ struct dt_forward {
     const char *source;     /* DAYTONA_API or DAYTONA_PROXY, in errors */
     const char *request_id; /* X-Request-Id of the answer; NULL = none */
     bool quiet;             /* does not count as activity */
+    /* Who asks, for the audit log. NULL: nobody with a name, but `actor` (a literal) let them in. */
+    const struct dt_principal *who;
+    const char *actor;
+    const char *sandbox; /* when there is none: what it was called; needs `who` then */
+    /* Answers the request, and says why, when the sandbox is not started, or there is none. */
+    void (*refuse)(struct dt_http_req *req, const struct dt_live *l, struct dt_err *why);
     bool is_api; /* the API's path: the toolbox does what that path does for old clients */
 };
 
-/* Takes over `req`. Texts are copied. The sandbox must be started. Above DT_FORWARD_OPEN_MAX the
- * answer is LIMIT_EXCEEDED. */
-void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_live *l,
+/* Takes over `req`. Texts are copied. `l` NULL: there is no such sandbox, and the request is
+ * refused. Above DT_FORWARD_OPEN_MAX the answer is LIMIT_EXCEEDED. What the audit log is to have
+ * is written down before it goes on. */
+void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, const struct dt_live *l,
                 const struct dt_forward *in);
 
 /* Makes l->toolbox, the client of a sandbox's toolbox, if there is none yet. */

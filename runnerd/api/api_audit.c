@@ -3,30 +3,11 @@
 
 #include "base/clock.h"
 #include "runnerd/api/api.h"
+#include "runnerd/audit/about.h"
 #include "runnerd/audit/audit.h"
 #include "runnerd/audit/store_audit.h"
-#include "runnerd/client.h"
 
 /* --- what is written down --- */
-
-static const char *const services[] = {"proxy", "ssh-gateway", "health-check", "runner"};
-
-static void set_actor(const struct dt_api_req *a, struct dt_audit_record *r)
-{
-    const struct dt_directory *d = &a->rd->directory;
-    const struct dt_user *u = dt_directory_user(d, a->who.user);
-    const struct dt_key *k = a->who.kind == DT_BY_KEY ? dt_directory_key(d, a->who.key) : NULL;
-    r->texts[DT_AUDIT_ACTOR] = a->who.user;
-    r->texts[DT_AUDIT_EMAIL] = u != NULL ? u->email : "";
-    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
-        if (a->who.kind == DT_BY_SERVICE && a->who.service == 1u << i)
-            r->texts[DT_AUDIT_ACTOR] = services[i];
-    }
-    if (k != NULL) {
-        r->texts[DT_AUDIT_KEY_PREFIX] = k->prefix;
-        r->texts[DT_AUDIT_KEY_SUFFIX] = k->suffix;
-    }
-}
 
 static const char *org_of(const struct dt_api_req *a)
 {
@@ -53,52 +34,16 @@ static const char *target_of(const struct dt_api_req *a)
     return l != NULL ? l->id : name;
 }
 
-/* The parameters of the path that are said nowhere else. */
-static json_t *other_params(const struct dt_api_req *a)
-{
-    const struct dt_route *route = &dt_rest_routes[a->op];
-    struct dt_str path = dt_str_z(route->path), segment;
-    json_t *all = json_object();
-    int i = 0;
-    while (dt_str_cut(&path, '/', &segment) && (size_t)i < a->nparams) {
-        if (segment.n < 2 || segment.p[0] != '{')
-            continue;
-        if (i != route->org_param && i != route->target_param)
-            (void)json_object_setn_new(all, segment.p + 1, segment.n - 2,
-                                       json_string(a->params[i]));
-        i++;
-    }
-    return all;
-}
-
-static void add_part(json_t *all, const char *name, json_t *part)
-{
-    if (json_object_size(part) > 0)
-        (void)json_object_set(all, name, part);
-    json_decref(part);
-}
-
 static int print_metadata(const struct dt_api_req *a, struct dt_buf *out)
 {
     const struct dt_route *route = &dt_rest_routes[a->op];
     DT_AUTO_JSON json_t *all = json_object();
     if (route->body != NULL)
-        add_part(all, "body", dt_schema_shown(route->body, a->body));
+        dt_about_add(all, "body", dt_schema_shown(route->body, a->body));
     if (route->query != NULL)
-        add_part(all, "query", dt_schema_shown_query(route->query, dt_http_req_query(a->http)));
-    add_part(all, "params", other_params(a));
+        dt_about_add(all, "query", dt_schema_shown_query(route->query, dt_http_req_query(a->http)));
+    dt_about_add(all, "params", dt_about_params(route, a->params, a->nparams));
     return json_object_size(all) > 0 ? dt_json_write(all, out, NULL) : -1;
-}
-
-static char *header_text(const struct dt_api_req *a, const char *name)
-{
-    struct dt_str v = dt_http_req_header(a->http, name);
-    char *z = v.n > 0 ? malloc(v.n + 1) : NULL;
-    for (size_t i = 0; z != NULL && i < v.n; i++)
-        z[i] = (unsigned char)v.p[i] < 0x80 ? v.p[i] : '?'; /* it need not be UTF-8 */
-    if (z != NULL)
-        z[v.n] = '\0';
-    return z;
 }
 
 struct begun {
@@ -119,30 +64,25 @@ int dt_api_audit_begin(struct dt_api_req *a,
                        struct dt_db_base **base, struct dt_err *err)
 {
     const struct dt_route *route = &dt_rest_routes[a->op];
-    char address[DT_IP_TEXT_SIZE];
-    DT_AUTO_FREE char *agent = header_text(a, "User-Agent");
-    DT_AUTO_FREE char *source = header_text(a, "X-Daytona-Source");
+    struct dt_about about;
     DT_AUTO_BUF struct dt_buf metadata;
     struct dt_audit_record r = {.status = -1};
-    (void)dt_client_address(&a->rd->trusted, a->http, NULL, address);
     dt_buf_init(&metadata, DT_AUDIT_METADATA_MAX);
-    set_actor(a, &r);
-    r.texts[DT_AUDIT_ORG] = org_of(a);
-    r.texts[DT_AUDIT_ACTION] = route->audit;
-    r.texts[DT_AUDIT_TARGET_TYPE] = route->target;
-    r.texts[DT_AUDIT_TARGET] = target_of(a);
-    r.texts[DT_AUDIT_ADDRESS] = address;
-    r.texts[DT_AUDIT_AGENT] = agent;
-    r.texts[DT_AUDIT_SOURCE] = source;
-    r.texts[DT_AUDIT_METADATA] = print_metadata(a, &metadata) == 0 ? metadata.p : NULL;
     struct begun *b = malloc(sizeof(*b));
     if (b == NULL)
         return dt_err_set(err, DT_E_NOMEM, "out of memory");
     *b = (struct begun){a, done};
-    if (dt_audit_begin(a->rd->audit, &r, on_begun, b, base, err) == 0)
-        return 0;
-    free(b);
-    return -1;
+    dt_about_init(&about, a->rd, a->http, &a->who, &r);
+    r.texts[DT_AUDIT_ORG] = org_of(a);
+    r.texts[DT_AUDIT_ACTION] = route->audit;
+    r.texts[DT_AUDIT_TARGET_TYPE] = route->target;
+    r.texts[DT_AUDIT_TARGET] = target_of(a);
+    r.texts[DT_AUDIT_METADATA] = print_metadata(a, &metadata) == 0 ? metadata.p : NULL;
+    int begun = dt_audit_begin(a->rd->audit, &r, on_begun, b, base, err);
+    dt_about_done(&about);
+    if (begun < 0)
+        free(b);
+    return begun;
 }
 
 void dt_api_audit_end(struct dt_api_req *a, int status, const char *error, const json_t *reply)

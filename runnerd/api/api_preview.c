@@ -154,8 +154,9 @@ void dt_api_signed_url_expire(struct dt_api_req *a)
 /* --- the toolbox --- */
 
 /* Clients read .message; the rest is how the original prints its exception. */
-static void refuse(struct dt_http_req *req, const char *message)
+static void refuse(struct dt_http_req *req, const struct dt_live *l, struct dt_err *why)
 {
+    const char *message = l == NULL ? "Sandbox not found" : "Sandbox is not running";
     DT_AUTO_BUF struct dt_buf b;
     dt_buf_init(&b, 4096);
     DT_AUTO_JSON json_t *j =
@@ -163,6 +164,7 @@ static void refuse(struct dt_http_req *req, const char *message)
                   message, "error", "Bad Request", "statusCode", 400, "status", 400, "options",
                   "message", message, "name", "BadRequestException", "statusCode", 400, "code",
                   "BAD_REQUEST", "source", "DAYTONA_API");
+    (void)dt_err_set(why, DT_E_BAD_REQUEST, "%s", message);
     if (j == NULL || dt_json_write(j, &b, NULL) < 0)
         dt_http_req_reply(req, 503, NULL, NULL, 0);
     else
@@ -172,29 +174,21 @@ static void refuse(struct dt_http_req *req, const char *message)
 void dt_api_toolbox(struct dt_api_req *a)
 {
     struct dt_err err;
-    char message[160];
     DT_AUTO_BUF struct dt_buf target;
     dt_buf_init(&target, DT_HTTP_HEAD_MAX);
     struct dt_str query = dt_http_req_query(a->http);
-    struct dt_live *l = dt_live_find(&a->rd->live, a->who.org, a->params[0]);
-    if (l == NULL) {
-        refuse(a->http, "Sandbox not found");
-        return;
-    }
-    if (l->state != DT_SANDBOX_STARTED) {
-        (void)snprintf(message, sizeof(message), "Sandbox is not running");
-        refuse(a->http, message);
-        return;
-    }
     if (dt_buf_addz(&target, "/", &err) < 0 || dt_buf_adds(&target, a->rest, &err) < 0 ||
         (query.n > 0 &&
          (dt_buf_addz(&target, "?", &err) < 0 || dt_buf_adds(&target, query, &err) < 0))) {
         dt_reply_error(a->http, &err, "DAYTONA_API");
         return;
     }
-    dt_forward(a->rd, a->http, l,
+    dt_forward(a->rd, a->http, dt_live_find(&a->rd->live, a->who.org, a->params[0]),
                &(struct dt_forward){.target = dt_buf_str(&target),
                                     .source = "DAYTONA_API",
                                     .request_id = a->id,
+                                    .who = &a->who,
+                                    .sandbox = a->params[0],
+                                    .refuse = refuse,
                                     .is_api = true});
 }

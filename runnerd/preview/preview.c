@@ -42,14 +42,16 @@ static void answer_preflight(struct dt_http_req *req)
 
 /* --- forwarding --- */
 
-static void not_running(struct dt_http_req *req, const struct dt_live *l)
+static void not_running(struct dt_http_req *req, const struct dt_live *l, struct dt_err *why)
 {
-    struct dt_err err;
-    (void)dt_err_set(&err, DT_E_BAD_REQUEST,
-                     "the sandbox is %s: start it with POST /api/sandbox/%s/start and open this "
-                     "again",
-                     dt_sandbox_state_text(dt_sandbox_shown(l->state, l->desired)), l->id);
-    dt_reply_error(req, &err, source);
+    if (l == NULL)
+        (void)dt_err_set(why, DT_E_BAD_REQUEST, "the sandbox is gone");
+    else
+        (void)dt_err_set(
+            why, DT_E_BAD_REQUEST,
+            "the sandbox is %s: start it with POST /api/sandbox/%s/start and open this again",
+            dt_sandbox_state_text(dt_sandbox_shown(l->state, l->desired)), l->id);
+    dt_reply_error(req, why, source);
 }
 
 static void forward(const struct dt_preview_ask *ask, struct dt_live *l,
@@ -70,6 +72,9 @@ static void forward(const struct dt_preview_ask *ask, struct dt_live *l,
                    .is_page = port != 0,
                    .cookie = pass->set_cookie[0] != '\0' ? pass->set_cookie : NULL,
                    .source = source,
+                   .who = pass->who.kind != DT_BY_NOTHING ? &pass->who : NULL,
+                   .actor = pass->actor,
+                   .refuse = not_running,
                    .quiet = is_true(ask->req, "X-Daytona-Skip-Last-Activity-Update"),
                });
 }
@@ -139,16 +144,14 @@ static void serve(const struct dt_preview_ask *ask, struct dt_live *l, struct dt
     if (got == 1 && (got = wait_for_login(ask, &err)) == 0)
         return;
     int found = -1;
-    if (got == 0)
+    if (got == 0) {
         found = find_target(ask, path, &room, &target, &err);
-    else if (dt_file_url_is_signed(ask, path))
+    } else if (dt_file_url_is_signed(ask, path)) {
         found = dt_file_url_open(ask, path, &room, &target, &err);
+        pass.actor = DT_ACTOR_SIGNED;
+    }
     if (found < 0) {
         dt_reply_error(ask->req, &err, source);
-        return;
-    }
-    if (l->state != DT_SANDBOX_STARTED) {
-        not_running(ask->req, l);
         return;
     }
     forward(ask, l, &pass, target, prefix);

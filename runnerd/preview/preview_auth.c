@@ -13,7 +13,7 @@ static bool is_token(const struct dt_preview_ask *ask, struct dt_str given)
 }
 
 /* 1: yes, 0: no, -1: an access token that cannot be checked yet. */
-static int by_bearer(const struct dt_preview_ask *ask)
+static int by_bearer(const struct dt_preview_ask *ask, struct dt_preview_pass *pass)
 {
     struct dt_principal who;
     struct dt_str token = dt_principal_bearer(ask->req);
@@ -23,9 +23,12 @@ static int by_bearer(const struct dt_preview_ask *ask)
     int got = dt_principal_read_bearer(ask->rd, token, &who, NULL);
     if (got == 1 && !ask->waited)
         return -1;
-    return (got == 0 && dt_principal_enter(ask->rd, &who, ask->sandbox->org, NULL) == 0 &&
-            dt_permissions_allow(who.permissions, needed)) ||
-           is_token(ask, token);
+    if (got == 0 && dt_principal_enter(ask->rd, &who, ask->sandbox->org, NULL) == 0 &&
+        dt_permissions_allow(who.permissions, needed)) {
+        pass->who = who;
+        return 1;
+    }
+    return is_token(ask, token);
 }
 
 /* One spelling, the one that is taken out before the application sees the query. */
@@ -110,9 +113,9 @@ static void remember(const struct dt_preview_ask *ask, struct dt_preview_pass *p
 int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pass,
                     struct dt_err *err)
 {
-    *pass = (struct dt_preview_pass){0};
+    *pass = (struct dt_preview_pass){.actor = DT_ACTOR_TOKEN};
     bool open = !ask->toolbox && ask->sandbox->is_public && !dt_preview_port_internal(ask->port);
-    int bearer = open ? 1 : by_bearer(ask);
+    int bearer = open ? 1 : by_bearer(ask, pass);
     if (bearer != 0)
         return bearer > 0 ? 0 : 1;
     if (is_token(ask, dt_http_req_header(ask->req, "X-Daytona-Preview-Token")))
@@ -127,8 +130,10 @@ int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pa
         return 0;
     }
     /* The host itself is the secret: no cookie, which could outlive it. */
-    if (ask->signed_host)
+    if (ask->signed_host) {
+        pass->actor = DT_ACTOR_SIGNED;
         return 0;
+    }
     return dt_err_set(err, DT_E_UNAUTHORIZED,
                       "unauthorized: this sandbox is private. Open a signed link (GET "
                       "/api/sandbox/<id>/ports/%u/signed-preview-url), or send the token of GET "

@@ -17,7 +17,13 @@ struct dt_preview_ask {
     struct dt_str query;
 };
 
+/* How those are called in the audit log whose credentials name no user. */
+#define DT_ACTOR_TOKEN  "preview-token" /* the sandbox's, or a cookie that was got for it */
+#define DT_ACTOR_SIGNED "signed-url"
+
 struct dt_preview_pass {
+    struct dt_principal who; /* BY_NOTHING: see `actor` */
+    const char *actor;
     bool by_cookie;
     char set_cookie[DT_COOKIE_TEXT_MAX]; /* to remember it by; empty = none */
 };

@@ -173,13 +173,13 @@ def part_list(server, report, count=10000, n=200):
 
 
 def part_audit(server, report, rounds=6, each=15):
-    """Two servers on the same data in turns: one writes the audit log, the other does not."""
+    """Two servers on the same data in turns: one writes the audit log, with what is done in sandboxes, the other does not."""
     times = {(on, what): [] for on in (True, False) for what in ("create", "exec")}
     settings = list(server.settings)
     for r in range(rounds):
         for on in (True, False) if r % 2 == 0 else (False, True):
             server.stop()
-            server.settings = settings + ([] if on else ["--no-audit"])
+            server.settings = settings + ["--audit-toolbox" if on else "--no-audit"]
             server.start()
             ask = Api(server)
             for i in range(5 + each):

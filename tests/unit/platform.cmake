@@ -1,6 +1,8 @@
 dt_unit(ip model)
 dt_unit(audit runnerd_parts)
+dt_unit(mask runnerd_parts)
 dt_pytest(platform.audit platform/test_audit.py 600)
+dt_pytest(platform.audit_toolbox platform/test_audit_toolbox.py 600)
 dt_pytest(platform.operations platform/test_operations.py 300)
 dt_unit(vault runnerd_parts)
 dt_pytest(platform.resources platform/test_resources.py 600)
