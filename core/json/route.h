@@ -24,6 +24,7 @@ enum dt_service {
     DT_SERVICE_SSH_GATEWAY = 1 << 1,
     DT_SERVICE_HEALTH_CHECK = 1 << 2,
     DT_SERVICE_RUNNER = 1 << 3,
+    DT_SERVICE_OTEL_COLLECTOR = 1 << 4,
 };
 
 /* What counts besides for the limits of requests. */

@@ -60,8 +60,30 @@ json_t *dt_api_user_json(const struct dt_user *u)
     return dt_rest_user_print(&out);
 }
 
-json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o)
+bool dt_api_owns(const struct dt_api_req *a, const struct dt_org *o)
 {
+    const struct dt_member *m = a->who.user[0] != '\0' ? dt_org_member(o, a->who.user) : NULL;
+    return m != NULL && m->owner;
+}
+
+/* The names of headers may be known, their values are keys. */
+static json_t *shown_otel(const struct dt_runnerd *rd, const struct dt_org *o, bool owner)
+{
+    json_t *all = dt_api_org_otel(rd, o);
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(all, "headers"), name, value)
+    {
+        if (!owner)
+            (void)json_string_set(value, "********");
+    }
+    return all;
+}
+
+json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o, bool owner)
+{
+    DT_AUTO_JSON json_t *otel = shown_otel(rd, o, owner);
+    DT_AUTO_JSON json_t *experimental = owner ? dt_api_org_experimental(rd, o) : NULL;
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE];
     char since[DT_CLOCK_ISO_SIZE], until[DT_CLOCK_ISO_SIZE];
     int64_t quotas[DT_QUOTAS];
@@ -86,6 +108,8 @@ json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o)
         SET(max_memory_per_sandbox, quotas[DT_QUOTA_MAX_MEMORY]),
         SET(max_disk_per_sandbox, quotas[DT_QUOTA_MAX_DISK]),
         SET(sandbox_limited_network_egress, o->limited_egress),
+        .experimental_config = experimental,
+        .otel_config = otel,
         .default_region_id = o->default_region,
         SET(snapshot_deactivation_timeout_minutes, 20160),
         OWN(authenticated_rate_limit, DT_QUOTA_AUTHENTICATED_RATE),

@@ -11,7 +11,13 @@ uint32_t dt_api_permissions(const json_t *list);
 
 json_t *dt_api_key_json(const struct dt_key *k);
 json_t *dt_api_user_json(const struct dt_user *u);
-json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o);
+/* As its owners see it, or as all others do: they learn no values of its configurations. */
+json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o, bool owner);
+/* Whether that is who asks. */
+bool dt_api_owns(const struct dt_api_req *a, const struct dt_org *o);
+/* Its configurations, opened. NULL: there is none, or it cannot be opened. */
+json_t *dt_api_org_otel(const struct dt_runnerd *rd, const struct dt_org *o);
+json_t *dt_api_org_experimental(const struct dt_runnerd *rd, const struct dt_org *o);
 json_t *dt_api_role_json(const struct dt_role *r, bool global);
 /* All that are there of these ids, built in or of `o`. */
 json_t *dt_api_roles_json(const struct dt_runnerd *rd, const struct dt_org *o,

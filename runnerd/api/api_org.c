@@ -18,7 +18,7 @@ void dt_api_org_list(struct dt_api_req *a)
     int got = dt_directory_orgs_of(&a->rd->directory, a->who.user, &all, &n);
     json_t *list = got == 0 ? json_array() : NULL;
     for (size_t i = 0; list != NULL && i < n; i++)
-        (void)json_array_append_new(list, dt_api_org_json(a->rd, all[i]));
+        (void)json_array_append_new(list, dt_api_org_json(a->rd, all[i], dt_api_owns(a, all[i])));
     dt_api_reply_object(a, list);
 }
 
@@ -26,7 +26,7 @@ void dt_api_org_get(struct dt_api_req *a)
 {
     const struct dt_org *o = dt_api_org(a);
     if (o != NULL)
-        dt_api_reply_object(a, dt_api_org_json(a->rd, o));
+        dt_api_reply_object(a, dt_api_org_json(a->rd, o, dt_api_owns(a, o)));
 }
 
 void dt_api_org_by_sandbox(struct dt_api_req *a)
@@ -35,7 +35,7 @@ void dt_api_org_by_sandbox(struct dt_api_req *a)
     const struct dt_live *l = dt_api_live(a, a->params[0]);
     const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
     if (o != NULL) {
-        dt_api_reply_object(a, dt_api_org_json(a->rd, o));
+        dt_api_reply_object(a, dt_api_org_json(a->rd, o, false));
         return;
     }
     (void)dt_err_set(&err, DT_E_NOT_FOUND, "Organization with sandbox ID %.64s not found",

@@ -87,7 +87,7 @@ static int quota_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_
 static void reply_org(struct dt_api_change *ch)
 {
     const struct dt_org *o = dt_directory_org(&ch->a->rd->directory, ch->org);
-    dt_api_reply_object(ch->a, o != NULL ? dt_api_org_json(ch->a->rd, o) : NULL);
+    dt_api_reply_object(ch->a, o != NULL ? dt_api_org_json(ch->a->rd, o, false) : NULL);
 }
 
 #define ASKED(in, name) ((in)->has_##name ? (in)->name : -1)
@@ -208,7 +208,7 @@ void dt_api_org_of_sandbox(struct dt_api_req *a)
     const struct dt_live *l = dt_api_sandbox(a);
     const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
     if (l != NULL)
-        dt_api_reply_object(a, o != NULL ? dt_api_org_json(a->rd, o) : NULL);
+        dt_api_reply_object(a, o != NULL ? dt_api_org_json(a->rd, o, false) : NULL);
 }
 
 void dt_api_region_quota_of_sandbox(struct dt_api_req *a)

@@ -1,6 +1,6 @@
 #include "runnerd/audit/about.h"
 
-static const char *const services[] = {"proxy", "ssh-gateway", "health-check", "runner"};
+static const char *const services[] = {"proxy", "ssh-gateway", "health-check", "runner", "otel-collector"};
 
 static void set_actor(const struct dt_directory *d, const struct dt_principal *who,
                       struct dt_audit_record *r)

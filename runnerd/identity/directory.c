@@ -20,6 +20,8 @@ struct dt_org *dt_org_free(struct dt_org *o)
 {
     if (o == NULL)
         return NULL;
+    free(o->otel.p);
+    free(o->experimental.p);
     for (size_t i = 0; i < o->nroles; i++) {
         free(o->roles[i].name);
         free(o->roles[i].description);

@@ -70,6 +70,12 @@ enum dt_quota {
     DT_QUOTAS,
 };
 
+/* What the vault opens; .p NULL: there is none. */
+struct dt_sealed {
+    char *p;
+    size_t n;
+};
+
 struct dt_org {
     struct dt_org *next; /* in its bucket */
     char id[DT_UUID_SIZE];
@@ -83,6 +89,7 @@ struct dt_org {
     int64_t quotas[DT_QUOTAS]; /* -1: what the server's settings say */
     char *default_region;      /* may be NULL */
     bool limited_egress;
+    struct dt_sealed otel, experimental; /* its configurations, in JSON */
     int64_t created_ms, updated_ms;
     struct dt_role *roles; /* its own, in the order of their making */
     size_t nroles;

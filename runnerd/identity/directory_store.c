@@ -9,9 +9,9 @@
     "suspension_grace_hours, default_region, limited_egress, created_ms, updated_ms, total_cpu, "  \
     "total_memory, total_disk, max_cpu, max_memory, max_disk, snapshot_quota, max_snapshot_size, " \
     "volume_quota, rate_authenticated, rate_authenticated_s, rate_create, rate_create_s, "         \
-    "rate_lifecycle, rate_lifecycle_s"
+    "rate_lifecycle, rate_lifecycle_s, otel_config, experimental_config"
 
-enum { FIRST_QUOTA_COLUMN = 12 };
+enum { FIRST_QUOTA_COLUMN = 12, FIRST_SEALED_COLUMN = FIRST_QUOTA_COLUMN + DT_QUOTAS };
 
 static int no_memory(struct dt_err *err)
 {
@@ -32,6 +32,19 @@ static int copy(struct dt_db_rows *q, int column, char **at)
     const char *z = dt_db_text(q, column);
     *at = z != NULL ? strdup(z) : NULL;
     return z != NULL && *at == NULL ? -1 : 0;
+}
+
+static int copy_sealed(struct dt_db_rows *q, int column, struct dt_sealed *out)
+{
+    struct dt_str b = dt_db_blob(q, column);
+    if (b.n == 0)
+        return 0;
+    out->p = malloc(b.n);
+    if (out->p == NULL)
+        return -1;
+    memcpy(out->p, b.p, b.n);
+    out->n = b.n;
+    return 0;
 }
 
 static void copy_id(struct dt_db_rows *q, int column, char out[DT_UUID_SIZE])
@@ -106,7 +119,9 @@ static int fill_org(struct dt_db_rows *q, struct dt_org *o)
         o->quotas[i] =
             dt_db_is_null(q, FIRST_QUOTA_COLUMN + i) ? -1 : dt_db_int(q, FIRST_QUOTA_COLUMN + i);
     return copy(q, 1, &o->name) < 0 || copy(q, 2, &o->created_by) < 0 ||
-                   copy(q, 6, &o->suspension_reason) < 0 || copy(q, 8, &o->default_region) < 0
+                   copy(q, 6, &o->suspension_reason) < 0 || copy(q, 8, &o->default_region) < 0 ||
+                   copy_sealed(q, FIRST_SEALED_COLUMN, &o->otel) < 0 ||
+                   copy_sealed(q, FIRST_SEALED_COLUMN + 1, &o->experimental) < 0
                ? -1
                : 0;
 }

@@ -69,6 +69,11 @@ int dt_store_org_quotas_reset(struct dt_db_conn *c, const char *id,
                               struct dt_err *err) DT_MUST_CHECK;
 int dt_store_org_region(struct dt_db_conn *c, const char *id, const char *region,
                         struct dt_err *err) DT_MUST_CHECK;
+/* Sealed, with .n == 0 for none. */
+int dt_store_org_otel(struct dt_db_conn *c, const char *id, struct dt_str sealed,
+                      struct dt_err *err) DT_MUST_CHECK;
+int dt_store_org_experimental(struct dt_db_conn *c, const char *id, struct dt_str sealed,
+                              struct dt_err *err) DT_MUST_CHECK;
 int dt_store_org_egress(struct dt_db_conn *c, const char *id, bool limited,
                         struct dt_err *err) DT_MUST_CHECK;
 

@@ -34,7 +34,9 @@ int dt_services_load(struct dt_services *s, const struct dt_config_runnerd *conf
         add(s, DT_SERVICE_HEALTH_CHECK, "HEALTH_CHECK_API_KEY", config->health_check_api_key, err) <
             0 ||
         add(s, DT_SERVICE_RUNNER, "DEFAULT_RUNNER_API_KEY", config->default_runner_api_key, err) <
-            0)
+            0 ||
+        add(s, DT_SERVICE_OTEL_COLLECTOR, "OTEL_COLLECTOR_API_KEY", config->otel_collector_api_key,
+            err) < 0)
         return -1;
     return 0;
 }

@@ -6,7 +6,7 @@
 #include "json/route.h"
 #include "model/token.h"
 
-enum { DT_SERVICES_MAX = 4 };
+enum { DT_SERVICES_MAX = 5 };
 
 struct dt_services {
     struct {

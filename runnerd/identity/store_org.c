@@ -173,3 +173,28 @@ int dt_store_org_egress(struct dt_db_conn *c, const char *id, bool limited, stru
         DT_DB_ARGS(dt_db_t(id), dt_db_i(limited), dt_db_i(dt_clock_real_ms())), &changed, err);
     return must_be_one(run, changed, id, err);
 }
+
+static struct dt_db_arg blob_or_null(struct dt_str s)
+{
+    return s.n > 0 ? dt_db_b(s.p, s.n) : dt_db_null();
+}
+
+int dt_store_org_otel(struct dt_db_conn *c, const char *id, struct dt_str sealed,
+                      struct dt_err *err)
+{
+    int64_t changed = 0;
+    int run = dt_db_run(
+        c, "UPDATE organization SET otel_config = ?2, updated_ms = ?3 WHERE id = ?1",
+        DT_DB_ARGS(dt_db_t(id), blob_or_null(sealed), dt_db_i(dt_clock_real_ms())), &changed, err);
+    return must_be_one(run, changed, id, err);
+}
+
+int dt_store_org_experimental(struct dt_db_conn *c, const char *id, struct dt_str sealed,
+                              struct dt_err *err)
+{
+    int64_t changed = 0;
+    int run = dt_db_run(
+        c, "UPDATE organization SET experimental_config = ?2, updated_ms = ?3 WHERE id = ?1",
+        DT_DB_ARGS(dt_db_t(id), blob_or_null(sealed), dt_db_i(dt_clock_real_ms())), &changed, err);
+    return must_be_one(run, changed, id, err);
+}

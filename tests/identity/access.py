@@ -181,7 +181,7 @@ POST   /jobs/{jobId}/status                                     none +runner
 
 GET    /object-storage/push-access                              member
 
-GET    /organizations/otel-config/by-sandbox-auth-token/{authToken} none
+GET    /organizations/otel-config/by-sandbox-auth-token/{authToken} none +otel-collector
 
 GET    /regions                                                 member
 POST   /regions                                                 member write:regions active

@@ -17,7 +17,8 @@ import people
 import pytest
 
 SERVICES = {"proxy": "--proxy-api-key", "ssh-gateway": "--ssh-gateway-api-key",
-            "health-check": "--health-check-api-key", "runner": "--default-runner-api-key"}
+            "health-check": "--health-check-api-key", "runner": "--default-runner-api-key",
+            "otel-collector": "--otel-collector-api-key"}
 SCHEMAS = pathlib.Path(__file__).parents[2] / "schemas" / "rest"
 
 
@@ -273,6 +274,8 @@ def test_another_organization_is_a_closed_book(world):
         "/organizations/{organizationId}/invitations": {"email": "x@example.com", "assignedRoleIds": [role]},
         "/organizations/{organizationId}/invitations/{invitationId}": {"role": "owner", "assignedRoleIds": [role]},
         "/organizations/{organizationId}/default-region": {"defaultRegionId": "eu"},
+        "/organizations/{organizationId}/otel-config": {"endpoint": "http://x"},
+        "/organizations/{organizationId}/experimental-config": {"x": "y"},
         "/organizations/{organizationId}/quota": {"totalCpuQuota": 1},
         "/organizations/{organizationId}/quota/{regionId}": {"totalCpuQuota": 1},
         "/organizations/{organizationId}/suspend": {"reason": "x"},

@@ -10,9 +10,11 @@ import re
 import socket
 import sqlite3
 import time
+import urllib.request
 import uuid
 
 import backend
+import busybox
 import issuer
 import people
 import pytest
@@ -30,8 +32,9 @@ ORGANIZATION = {
 
 
 @pytest.fixture(scope="module")
-def crowd():
-    with people.gathered() as p:
+def crowd(tmp_path_factory):
+    with people.gathered("--default-snapshot", "busybox", "--otel-collector-api-key", "collector-key-of-this-test") as p:
+        p.api.import_snapshot("busybox", busybox.make(tmp_path_factory.mktemp("tar") / "busybox.tar"))
         yield p
 
 
@@ -106,10 +109,67 @@ def test_usage(crowd, org):
     assert region["regionId"] == "us" and region["sandboxClass"] == "container" and region["totalCpuQuota"] == 10000
 
 
-def test_telemetry_is_not_there_yet(crowd, org):
-    for method in ("GET", "PUT", "DELETE"):
-        status, e = crowd.ask("olga", method, f"/organizations/{org}/otel-config", {} if method == "PUT" else None)
-        assert status == 501 and "OpenTelemetry" in e["message"]
+def test_telemetry_settings(crowd, org):
+    path, config = f"/organizations/{org}/otel-config", {"endpoint": "https://otel.example.com:4318/v1", "headers": {"x-api-key": "hush-otel"}}
+    whole = lambda who: crowd.ask(who, "GET", f"/organizations/{org}")[1]["otelConfig"]  # noqa: E731
+    assert crowd.ask("olga", "GET", path)[0] == 404 and whole("olga") is None
+    assert crowd.ask("olga", "PUT", path, config) == (204, None)
+    assert crowd.ask("olga", "GET", path) == (200, config) and whole("olga") == config
+    # Its keys are the owners': other members learn their names.
+    crowd.join("olga", org, "max")
+    assert crowd.ask("max", "GET", path)[0] == crowd.ask("max", "PUT", path, config)[0] == crowd.ask("max", "DELETE", path)[0] == 403
+    hidden = {**config, "headers": {"x-api-key": "********"}}
+    assert whole("max") == hidden
+    assert next(o for o in crowd.ask("max", "GET", "/organizations")[1] if o["id"] == org)["otelConfig"] == hidden
+    assert next(o for o in crowd.ask("olga", "GET", "/organizations")[1] if o["id"] == org)["otelConfig"] == config
+    # The collector asks with what a sandbox has.
+    box = crowd.ask("olga", "POST", "/sandbox", {}, org=org)[1]["id"]
+    token = crowd.ask("olga", "GET", f"/sandbox/{box}/ports/3000/preview-url", org=org)[1]["token"]
+    by_token, key = f"/organizations/otel-config/by-sandbox-auth-token/{token}", "collector-key-of-this-test"
+    assert crowd.api.request("GET", by_token, key=key) == (200, config)
+    assert crowd.api.request("GET", by_token[:-1] + "-", key=key)[0] == crowd.api.request("GET", by_token + "x", key=key)[0] == 404
+    assert crowd.api.request("GET", by_token)[0] == crowd.ask("olga", "GET", by_token)[0] == 403
+    assert crowd.ask("olga", "DELETE", f"/sandbox/{box}", org=org)[0] == 200
+    # Without headers, and what is none.
+    for given in ({"endpoint": "http://c:4317"}, {"endpoint": "http://c:4317", "headers": None}, {"endpoint": "http://c:4317", "unknown": 1}):
+        assert crowd.ask("olga", "PUT", path, given)[0] == 204
+        assert crowd.ask("olga", "GET", path)[1] == {"endpoint": "http://c:4317"}
+    for bad in ({}, {"endpoint": ""}, {"endpoint": 1}, {"endpoint": "ftp://x"}, {"endpoint": "http://u:p@x"}, {"endpoint": "http://x?y"},
+                {"endpoint": "http://x", "headers": ["a"]}, {"endpoint": "http://x", "headers": {"a": 1}},
+                {"endpoint": "http://x", "headers": {"a b": "c"}}, {"endpoint": "http://x", "headers": {"a": "b\r\nc: d"}},
+                {"endpoint": "http://x", "headers": {"": "c"}}, {"endpoint": "http://x", "headers": {f"h{i}": "" for i in range(51)}},
+                {"endpoint": "http://x", "headers": {f"h{i}": "x" * 8000 for i in range(50)}}):
+        status, e = crowd.ask("olga", "PUT", path, bad)
+        assert status in (400, 413) and e["message"], (bad, status, e)
+    assert crowd.ask("olga", "GET", path)[1] == {"endpoint": "http://c:4317"}
+    assert crowd.ask("olga", "PUT", path, config)[0] == 204
+    # It is there after a restart, and nowhere as it is.
+    crowd.api.stop()
+    assert all(b"hush-otel" not in f.read_bytes() for f in (crowd.api.data / "state").iterdir())
+    crowd.api.start()
+    assert crowd.ask("olga", "GET", path) == (200, config)
+    assert crowd.ask("olga", "DELETE", path) == (204, None) == crowd.ask("olga", "DELETE", path)
+    assert crowd.ask("olga", "GET", path)[0] == 404 and whole("olga") is None
+
+
+def test_experimental_settings(crowd, org):
+    path, config = f"/organizations/{org}/experimental-config", {"otel": {"endpoint": "http://otel-collector:4317", "headers": {"api-key": "hush-exp"}}, "n": [1, None]}
+    whole = lambda who: crowd.ask(who, "GET", f"/organizations/{org}")[1]["experimentalConfig"]  # noqa: E731
+    crowd.join("olga", org, "max")
+    assert whole("olga") == {}
+    assert crowd.ask("olga", "PUT", path, config)[0] == 200
+    assert whole("olga") == config and whole("max") == {}
+    assert crowd.ask("max", "PUT", path, {})[0] == 403
+    for bad in ([1], "x", 1, {"a": "x" * 70000}):
+        status, e = crowd.ask("olga", "PUT", path, bad)
+        assert status in (400, 413) and e["message"], bad
+    assert whole("olga") == config
+    entry = next(e for e in crowd.api.request("GET", "/audit")[1]["items"] if e["action"] == "update" and e["targetId"] == org)
+    assert "metadata" not in entry or "hush" not in str(entry["metadata"])
+    request = urllib.request.Request(crowd.api.url + path, b"null", {"Authorization": f"Bearer {crowd.token('olga')}"}, method="PUT")
+    with urllib.request.urlopen(request) as reply:
+        assert (reply.status, reply.read()) == (200, b"")
+    assert whole("olga") == {}
 
 
 # --- what administrators do ---
