@@ -176,11 +176,39 @@ static int fill_layers(struct dt_lw_spec *spec, const char *layers, struct dt_er
     return 0;
 }
 
-int dt_boot_request(const struct dt_sandbox_row *row, uint32_t op, struct dt_lw_request *r,
-                    struct dt_err *err)
+static void set_allowed(struct dt_lw_spec *spec, const struct dt_cidr *cidrs, int n)
+{
+    spec->net = n > 0 ? DT_LW_NET_ALLOW : DT_LW_NET_NONE;
+    spec->ncidrs = (uint32_t)n;
+    for (int i = 0; i < n; i++)
+        spec->cidrs[i] = (struct dt_lw_cidr){cidrs[i].addr, cidrs[i].prefix};
+}
+
+static int fill_network(struct dt_lw_spec *spec, const struct dt_sandbox_row *row,
+                        const char *limit, struct dt_err *err)
+{
+    struct dt_cidr own[DT_CIDRS_MAX], most[DT_CIDRS_MAX], both[DT_CIDRS_MAX];
+    int nown = dt_cidr_list(dt_str_z(row->allow_list), own, err);
+    int nmost = nown < 0 ? -1 : dt_cidr_list(dt_str_z(limit), most, err);
+    if (nmost < 0)
+        return -1;
+    if (row->block_all)
+        set_allowed(spec, NULL, 0);
+    else if (limit != NULL && nown > 0)
+        set_allowed(spec, both, dt_cidr_meet(own, nown, most, nmost, both));
+    else if (limit != NULL)
+        set_allowed(spec, most, nmost);
+    else if (nown > 0)
+        set_allowed(spec, own, nown);
+    else
+        spec->net = DT_LW_NET_FULL;
+    return 0;
+}
+
+int dt_boot_request(const struct dt_sandbox_row *row, const char *limit, uint32_t op,
+                    struct dt_lw_request *r, struct dt_err *err)
 {
     enum { PIDS = 4096 };
-    struct dt_cidr cidrs[DT_CIDRS_MAX];
     memset(r, 0, sizeof(*r));
     r->op = op;
     if (dt_uuid_bytes(row->id, r->id) < 0)
@@ -190,19 +218,10 @@ int dt_boot_request(const struct dt_sandbox_row *row, uint32_t op, struct dt_lw_
     spec->disk_bytes = (uint64_t)row->res.disk_mib << 20;
     spec->cpu_millis = (uint32_t)row->res.cpu_millis;
     spec->pids = PIDS;
-    spec->net = row->block_all ? DT_LW_NET_NONE : DT_LW_NET_FULL;
-    if (!row->block_all && row->allow_list != NULL) {
-        int n = dt_cidr_list(dt_str_z(row->allow_list), cidrs, err);
-        if (n < 0)
-            return -1;
-        spec->net = n > 0 ? DT_LW_NET_ALLOW : DT_LW_NET_FULL;
-        spec->ncidrs = (uint32_t)n;
-        for (int i = 0; i < n; i++)
-            spec->cidrs[i] = (struct dt_lw_cidr){cidrs[i].addr, cidrs[i].prefix};
-    }
     (void)snprintf(spec->hostname, sizeof(spec->hostname), "%s", row->id);
-    return fill_layers(spec, row->layers, err) < 0 ? -1
-                                                   : dt_mounts_request(row->volumes, spec, err);
+    if (fill_network(spec, row, limit, err) < 0 || fill_layers(spec, row->layers, err) < 0)
+        return -1;
+    return dt_mounts_request(row->volumes, spec, err);
 }
 
 int dt_boot_memfd(const struct dt_sandbox_row *row, uint32_t resolver, struct dt_err *err)

@@ -17,9 +17,10 @@ int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snaps
  * parent has it. */
 int dt_boot_fork(struct dt_sandbox_row *row, const struct dt_sandbox_row *parent,
                  struct dt_err *err) DT_MUST_CHECK;
-/* The launcher's request for a row, with all that it has. */
-int dt_boot_request(const struct dt_sandbox_row *row, uint32_t op, struct dt_lw_request *r,
-                    struct dt_err *err) DT_MUST_CHECK;
+/* The launcher's request for a row, with all that it has. `limit`: the only networks that its
+ * organization's sandboxes may reach, whatever the row says; NULL: all. */
+int dt_boot_request(const struct dt_sandbox_row *row, const char *limit, uint32_t op,
+                    struct dt_lw_request *r, struct dt_err *err) DT_MUST_CHECK;
 /* The toolbox's configuration as a sealed memfd, with what is known at the start only: the resolver
  * (host byte order, 0 = none). Returns the descriptor. */
 int dt_boot_memfd(const struct dt_sandbox_row *row, uint32_t resolver, struct dt_err *err);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "runnerd/boot.h"
 #include "runnerd/named_user.h"
+#include "runnerd/network.h"
 
 /* Where it is when what is wanted is so. */
 static enum dt_sandbox_state resting(enum dt_sandbox_desired d)
@@ -173,7 +174,7 @@ static int call_launcher(struct dt_op *op, struct dt_err *err)
             return -1;
     }
     if ((flags & DT_OP_SPEC) != 0) {
-        if (dt_boot_request(&op->row, r.op, &r, err) < 0)
+        if (dt_boot_request(&op->row, dt_network_limit(rd, op->row.org), r.op, &r, err) < 0)
             return -1;
     } else {
         (void)dt_uuid_bytes(op->row.id, r.id);

@@ -23,6 +23,7 @@
 #include "runnerd/identity/bootstrap.h"
 #include "runnerd/identity/directory_store.h"
 #include "runnerd/keyfile.h"
+#include "runnerd/network.h"
 #include "runnerd/preview/preview.h"
 #include "runnerd/privilege.h"
 #include "runnerd/settings.h"
@@ -391,6 +392,7 @@ static int start(struct program *p, struct dt_err *err)
     dt_dns_enable();
     if (dt_services_load(&rd->services, rd->config, err) < 0 ||
         dt_trusted_load(&rd->trusted, rd->config->trusted_proxies, err) < 0 ||
+        dt_network_check(rd->config, err) < 0 ||
         dt_oidc_new(rd->loop, rd->config, &rd->oidc, err) < 0 ||
         dt_mail_new(rd->loop, rd->config, &rd->mail, err) < 0 ||
         dt_holdings_new(&rd->holdings, err) < 0 ||

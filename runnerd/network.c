@@ -109,12 +109,13 @@ static void write_done(void *arg, const struct dt_err *err)
     const struct dt_live *l = dt_lifecycle_show(ch->rd, &ch->row);
     if (l == NULL || (l->state != DT_SANDBOX_STARTED && l->state != DT_SANDBOX_PAUSED))
         over(ch, NULL);
-    else if (dt_boot_request(&ch->row, DT_LW_NETWORK, &r, &why) < 0 ||
+    else if (dt_boot_request(&ch->row, dt_network_limit(ch->rd, ch->row.org), DT_LW_NETWORK, &r,
+                             &why) < 0 ||
              dt_launcher_client_call(ch->rd->launcher, &r, -1, CALL_MS, on_launcher, ch, &why) < 0)
         take_back(ch, &why);
 }
 
-static int check(const struct dt_live *l, const struct dt_network_ask *ask, struct dt_err *err)
+static int check(const struct dt_runnerd *rd, const struct dt_live *l, const struct dt_network_ask *ask, struct dt_err *err)
 {
     struct dt_cidr cidrs[DT_CIDRS_MAX];
     if (!ask->has_block_all && ask->allow_list == NULL)
@@ -122,6 +123,10 @@ static int check(const struct dt_live *l, const struct dt_network_ask *ask, stru
                           "At least one of networkBlockAll and networkAllowList must be given");
     if (ask->allow_list != NULL && dt_cidr_list(dt_str_z(ask->allow_list), cidrs, err) < 0)
         return -1;
+    if (dt_network_limit(rd, l->org) != NULL)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "the network of this organization's sandboxes is limited by an "
+                          "administrator: their own settings cannot be changed");
     if (l->busy)
         return dt_err_set(err, DT_E_CONFLICT,
                           "Sandbox state change in progress: try again in a moment");
@@ -131,7 +136,7 @@ static int check(const struct dt_live *l, const struct dt_network_ask *ask, stru
 int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_network_ask *ask,
                    dt_lifecycle_done *done, void *ctx, struct dt_err *err)
 {
-    if (check(l, ask, err) < 0)
+    if (check(rd, l, ask, err) < 0)
         return -1;
     struct change *ch = calloc(1, sizeof(*ch));
     if (ch == NULL)
@@ -149,4 +154,86 @@ int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_net
     }
     l->busy = true;
     return 0;
+}
+
+/* --- limited organizations --- */
+
+int dt_network_check(const struct dt_config_runnerd *config, struct dt_err *err)
+{
+    struct dt_cidr cidrs[DT_CIDRS_MAX];
+    if (dt_cidr_list(dt_str_z(config->limited_egress_allow_list), cidrs, err) < 0)
+        return dt_err_wrap(err, "LIMITED_EGRESS_ALLOW_LIST");
+    return 0;
+}
+
+const char *dt_network_limit(const struct dt_runnerd *rd, const char *org)
+{
+    const struct dt_org *o = dt_directory_org(&rd->directory, org);
+    const char *list = rd->config->limited_egress_allow_list;
+    if (o == NULL || !o->limited_egress)
+        return NULL;
+    return list != NULL ? list : "";
+}
+
+struct limiting {
+    struct dt_runnerd *rd;
+    struct dt_sandbox_row row;
+};
+
+static void limiting_end(struct limiting *g, const struct dt_err *err)
+{
+    if (err != NULL)
+        dt_log(DT_LOG_ERROR, "network limit", "sandbox", g->row.id, "err", err->msg, NULL);
+    dt_sandbox_row_done(&g->row);
+    free(g);
+}
+
+static void on_limited(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
+{
+    struct dt_err why;
+    bool failed =
+        a == NULL || (a->result != DT_LW_NOT_FOUND && dt_launcher_result(a, &why) < 0);
+    limiting_end(ctx, !failed ? NULL : a != NULL ? &why : err);
+}
+
+static int read_row(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    struct limiting *g = arg;
+    char id[DT_UUID_SIZE];
+    memcpy(id, g->row.id, sizeof(id));
+    return dt_store_sandbox_get(c, id, &g->row, err);
+}
+
+static void row_read(void *arg, const struct dt_err *err)
+{
+    struct limiting *g = arg;
+    struct dt_lw_request r;
+    struct dt_err why;
+    if (err != NULL)
+        limiting_end(g, err);
+    else if (dt_boot_request(&g->row, dt_network_limit(g->rd, g->row.org), DT_LW_NETWORK, &r,
+                             &why) < 0 ||
+             dt_launcher_client_call(g->rd->launcher, &r, -1, CALL_MS, on_limited, g, &why) < 0)
+        limiting_end(g, &why);
+}
+
+void dt_network_limit_changed(struct dt_runnerd *rd, const char *org)
+{
+    struct dt_err err;
+    for (const struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
+         l = dt_live_next(&rd->live, l)) {
+        if (strcmp(l->org, org) != 0 ||
+            (l->state != DT_SANDBOX_STARTED && l->state != DT_SANDBOX_PAUSED))
+            continue;
+        struct limiting *g = calloc(1, sizeof(*g));
+        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
+        if (g != NULL) {
+            g->rd = rd;
+            memcpy(g->row.id, l->id, sizeof(g->row.id));
+        }
+        if (g == NULL || dt_db_submit_read(rd->db, read_row, g, row_read, &err) < 0) {
+            dt_log(DT_LOG_ERROR, "network limit", "sandbox", l->id, "err", err.msg, NULL);
+            free(g);
+        }
+    }
 }

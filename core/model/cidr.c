@@ -79,3 +79,35 @@ int dt_cidr_list(struct dt_str text, struct dt_cidr out[DT_CIDRS_MAX], struct dt
     }
     return n;
 }
+
+static bool holds(const struct dt_cidr *outer, const struct dt_cidr *inner)
+{
+    uint32_t mask = outer->prefix == 0 ? 0 : UINT32_MAX << (32 - outer->prefix);
+    return outer->prefix <= inner->prefix && (inner->addr & mask) == outer->addr;
+}
+
+static int add_new(const struct dt_cidr *c, struct dt_cidr out[DT_CIDRS_MAX], int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (holds(&out[i], c))
+            return n;
+    }
+    if (n < DT_CIDRS_MAX)
+        out[n++] = *c;
+    return n;
+}
+
+int dt_cidr_meet(const struct dt_cidr *a, int na, const struct dt_cidr *b, int nb,
+                 struct dt_cidr out[DT_CIDRS_MAX])
+{
+    int n = 0;
+    for (int i = 0; i < na; i++) {
+        for (int k = 0; k < nb; k++) {
+            if (holds(&b[k], &a[i]))
+                n = add_new(&a[i], out, n);
+            else if (holds(&a[i], &b[k]))
+                n = add_new(&b[k], out, n);
+        }
+    }
+    return n;
+}

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "runnerd/api/api_change.h"
 #include "runnerd/api/api_object.h"
+#include "runnerd/network.h"
 
 /* Fills in the organization; -1 when it was answered 404. */
 static int begin(struct dt_api_change *ch)
@@ -69,9 +70,15 @@ static int egress_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt
                                err);
 }
 
+static void reply_egress(struct dt_api_change *ch)
+{
+    dt_network_limit_changed(ch->a->rd, ch->org);
+    dt_api_reply(ch->a, NULL);
+}
+
 void dt_api_org_egress(struct dt_api_req *a, json_t *body)
 {
-    struct dt_api_change ch = {.a = a, .work = egress_work};
+    struct dt_api_change ch = {.a = a, .work = egress_work, .reply = reply_egress};
     struct dt_err err;
     int parsed = dt_rest_sandbox_default_limited_network_egress_parse(body, &ch.in.egress, &err);
     start_or_fail(&ch, parsed, &err);

@@ -1,7 +1,11 @@
 """Where a sandbox's packets come to, and where they do not: the host, neighbours, what a policy refuses. Everything that is
 refused in one sandbox is reached from another one, so that a test does not pass because nobody listens."""
+import contextlib
 import sys
+import time
 
+import backend
+import mcp_pipe
 import pytest
 
 from inside import sh
@@ -141,3 +145,61 @@ def test_allow_list(client, net, make):
     for bad in ("nonsense", "10.0.0.0", "1.2.3.4/33", "1.2.3.4/32,1.2.3.5/32,1.2.3.6/32,1.2.3.7/32,1.2.3.8/32,1.2.3.9/32"):
         result = client.call("create_sandbox", network_allow_list=bad)
         assert result["isError"], bad
+
+
+@contextlib.contextmanager
+def limited(server):
+    """The local organization's egress is limited."""
+    path = f"/organizations/{server.as_local_user('GET', '/organizations')[1][0]['id']}/sandbox-default-limited-network-egress"
+    assert server.request("POST", path, {"sandboxDefaultLimitedNetworkEgress": True})[0] == 201
+    yield
+    assert server.request("POST", path, {"sandboxDefaultLimitedNetworkEgress": False})[0] == 201
+
+
+def reaches(client, box, address):
+    return sh(client, box, f"curl -s --max-time 3 -o /dev/null http://{address}/; echo $?")["stdout"] == "0\n"
+
+
+def becomes(client, box, address, wanted):
+    end = time.monotonic() + 30
+    while reaches(client, box, address) != wanted:
+        assert time.monotonic() < end
+    return True
+
+
+def test_a_limited_organization(server, client, net, make):
+    """It reaches nothing, whatever its sandboxes say, those that run already included."""
+    running = make()
+    assert reaches(client, running, net.address)
+    with limited(server):
+        assert becomes(client, running, net.address, False)
+        assert not reaches(client, make(), net.address)
+        assert not reaches(client, make(network_allow_list=f"{net.address}/32"), net.address)
+        for ask in ({"networkBlockAll": False}, {"networkAllowList": f"{net.address}/32"}):
+            status, e = server.request("POST", f"/sandbox/{running}/network-settings", ask)
+            assert status == 400 and "limited" in e["message"]
+        client.tool("stop_sandbox", id=running)
+        client.tool("start_sandbox", id=running)
+        assert not reaches(client, running, net.address)
+        for who in ("", "sudo "):
+            assert sh(client, running, f"{who}python3 -c 'import socket; socket.getaddrinfo(\"example.com\", 80)'", timeout=60)["exitCode"] != 0
+    assert becomes(client, running, net.address, True)
+    assert server.request("POST", f"/sandbox/{running}/network-settings", {"networkBlockAll": True})[0] == 200
+    assert not reaches(client, running, net.address)
+
+
+def test_what_a_limited_organization_may_reach(net):
+    """The setting's networks, and of those what a sandbox's own list names."""
+    with backend.Backend(settings=("--limited-egress-allow-list", f"{net.address}/32, 198.51.100.0/24")) as b:
+        b.import_default()
+        b.start()
+        with mcp_pipe.Client(b) as c, limited(b):
+            boxes = [(c.tool("create_sandbox", **own)["id"], wanted) for own, wanted in (
+                ({}, True), ({"network_allow_list": f"{net.address}/32"}, True), ({"network_allow_list": "0.0.0.0/0"}, True),
+                ({"network_allow_list": "198.51.100.7/32"}, False), ({"network_allow_list": "192.0.2.0/24"}, False),
+                ({"network_block_all": True}, False))]
+            for box, wanted in boxes:
+                assert reaches(c, box, net.address) == wanted, (box, wanted)
+                c.tool("destroy_sandbox", id=box)
+    with pytest.raises(RuntimeError, match="LIMITED_EGRESS_ALLOW_LIST"), backend.Backend(settings=("--limited-egress-allow-list", "here")) as b:
+        b.start()

@@ -60,6 +60,38 @@ static void test_cidr_lists(void **state)
     }
 }
 
+static void test_cidr_meet(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b, *both;
+    } rows[] = {
+        {"", "", ""},
+        {"10.0.0.0/8", "", ""},
+        {"", "10.0.0.0/8", ""},
+        {"10.0.0.0/8", "10.0.0.0/8", "10.0.0.0/8"},
+        {"10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/16"},
+        {"10.1.0.0/16", "10.0.0.0/8", "10.1.0.0/16"},
+        {"10.0.0.0/9", "10.128.0.0/9", ""},
+        {"0.0.0.0/0", "192.0.2.1/32, 198.51.100.0/24", "192.0.2.1/32, 198.51.100.0/24"},
+        {"192.0.2.1/32, 198.51.100.0/24", "0.0.0.0/0", "192.0.2.1/32, 198.51.100.0/24"},
+        {"10.0.0.0/8, 10.1.0.0/16", "10.0.0.0/7", "10.0.0.0/8"},
+        {"1.0.0.0/8, 2.0.0.0/8, 3.0.0.0/8", "2.2.0.0/16, 3.3.0.0/16, 3.4.0.0/16",
+         "2.2.0.0/16, 3.3.0.0/16, 3.4.0.0/16"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct dt_cidr a[DT_CIDRS_MAX], b[DT_CIDRS_MAX], want[DT_CIDRS_MAX], got[DT_CIDRS_MAX];
+        int na = dt_cidr_list(dt_str_z(rows[i].a), a, NULL);
+        int nb = dt_cidr_list(dt_str_z(rows[i].b), b, NULL);
+        int n = dt_cidr_list(dt_str_z(rows[i].both), want, NULL);
+        assert_int_equal(dt_cidr_meet(a, na, b, nb, got), n);
+        for (int k = 0; k < n; k++) {
+            assert_int_equal(got[k].addr, want[k].addr);
+            assert_int_equal(got[k].prefix, want[k].prefix);
+        }
+    }
+}
+
 #define ID "0123abcd-0000-4000-8000-00000000000f"
 
 static void test_preview_hosts(void **state)
@@ -726,6 +758,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cidr_lists),
+        cmocka_unit_test(test_cidr_meet),
         cmocka_unit_test(test_preview_hosts),
         cmocka_unit_test(test_ports_have_one_spelling),
         cmocka_unit_test(test_names),
