@@ -182,6 +182,8 @@ void dt_api_region_key(struct dt_api_req *a);
 void dt_api_shared_region_list(struct dt_api_req *a);
 void dt_api_runner_list(struct dt_api_req *a);
 void dt_api_runner_get(struct dt_api_req *a);
+void dt_api_runner_delete(struct dt_api_req *a);
+void dt_api_sandbox_state(struct dt_api_req *a, json_t *body);
 void dt_api_runner_by_sandbox(struct dt_api_req *a);
 void dt_api_runner_by_snapshot(struct dt_api_req *a);
 void dt_api_runner_scheduling(struct dt_api_req *a, json_t *body);

@@ -126,6 +126,43 @@ void dt_api_runner_get(struct dt_api_req *a)
         dt_api_reply_object(a, runner_json(a->rd, shows_key(a)));
 }
 
+void dt_api_runner_delete(struct dt_api_req *a)
+{
+    struct dt_err err;
+    if (!is_ours(a))
+        return;
+    (void)dt_err_set(&err, DT_E_CONFLICT,
+                     "Runner with ID %.64s cannot be deleted: it is this machine, the only one of "
+                     "this server",
+                     a->params[0]);
+    dt_api_fail(a, &err);
+}
+
+/* This server runs its sandboxes itself and knows how they are: who reports the same is right. */
+void dt_api_sandbox_state(struct dt_api_req *a, json_t *body)
+{
+    struct dt_rest_update_sandbox_state in;
+    struct dt_err err;
+    const struct dt_live *l = dt_api_sandbox(a);
+    if (l == NULL)
+        return;
+    if (dt_rest_update_sandbox_state_parse(body, &in, &err) < 0) {
+        dt_api_fail(a, &err);
+        return;
+    }
+    bool rests = l->state == DT_SANDBOX_STARTED || l->state == DT_SANDBOX_STOPPED;
+    if (rests && strcmp(dt_sandbox_state_text(l->state), in.state) == 0) {
+        dt_api_reply(a, NULL);
+    } else {
+        (void)dt_err_set(&err, DT_E_BAD_REQUEST,
+                         "Sandbox is not in a valid state to be updated: it is %s, as this server "
+                         "sees itself",
+                         dt_sandbox_state_text(l->state));
+        dt_api_fail(a, &err);
+    }
+    dt_rest_update_sandbox_state_done(&in);
+}
+
 void dt_api_runner_by_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;

@@ -1,5 +1,6 @@
 """Docker registries, regions, this machine as a runner, what administrators may do besides, and /config."""
 import sqlite3
+import time
 import uuid
 
 import backend
@@ -266,6 +267,31 @@ def test_this_machine_is_the_runner(crowd, org):
     assert ids("?states=stopped") == [] == ids("?states=archived")
     assert service(crowd, "runner", "GET", "/sandbox/for-runner?states=started,flying")[0] == 400
     destroy(crowd, box["id"], "olga", org)
+    for path in ("/runners", "/admin/runners"):
+        status, e = api.request("DELETE", f"{path}/{one['id']}")
+        assert status == 409 and "this machine" in e["message"]
+        assert api.request("DELETE", f"{path}/{uuid.uuid4()}")[0] == 404
+    assert len(api.request("GET", "/runners")[1]) == 1
+
+
+def test_what_a_runner_reports_of_a_sandbox(crowd, org):
+    box = crowd.ask("olga", "POST", "/sandbox", {}, org=org)[1]["id"]
+
+    def report(state, **more):
+        return service(crowd, "runner", "PUT", f"/sandbox/{box}/state", {"state": state, **more})
+    assert report("started") == (200, None) == report("started", errorReason="x", recoverable=True)
+    for other in ("stopped", "error", "archived"):
+        status, e = report(other)
+        assert status == 400 and e["message"].startswith("Sandbox is not in a valid state to be updated: it is started"), e
+    assert crowd.ask("olga", "GET", f"/sandbox/{box}", org=org)[1]["state"] == "started"
+    assert report("flying")[0] == 400 == service(crowd, "runner", "PUT", f"/sandbox/{box}/state", {})[0]
+    assert crowd.ask("olga", "POST", f"/sandbox/{box}/stop", org=org)[0] == 200
+    end = time.monotonic() + 30
+    while crowd.ask("olga", "GET", f"/sandbox/{box}", org=org)[1]["state"] != "stopped":
+        assert time.monotonic() < end
+    assert report("stopped") == (200, None) and report("started")[0] == 400
+    destroy(crowd, box, "olga", org)
+    assert report("stopped")[0] == 404
 
 
 def test_scheduling(crowd, org):
