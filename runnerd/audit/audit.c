@@ -15,12 +15,32 @@ struct dt_audit {
     uint8_t key[DT_SECRET_SIZE];
     struct dt_db *db;
     int64_t retention_days;
-    bool tending; /* a job of dt_audit_tick() waits or runs */
+    struct dt_audit_entry *open; /* all that are under way */
+    bool tending;                /* a job of dt_audit_tick() waits or runs */
 };
 
 struct dt_audit_entry {
+    struct dt_audit_entry *next;
+    struct dt_audit_entry **prev; /* what points here */
     int64_t seq;
 };
+
+static void enter(struct dt_audit *a, struct dt_audit_entry *e, int64_t seq)
+{
+    e->seq = seq;
+    e->prev = &a->open;
+    e->next = a->open;
+    if (e->next != NULL)
+        e->next->prev = &e->next;
+    a->open = e;
+}
+
+static void leave(struct dt_audit_entry *e)
+{
+    *e->prev = e->next;
+    if (e->next != NULL)
+        e->next->prev = e->prev;
+}
 
 /* --- life --- */
 
@@ -176,7 +196,7 @@ static void begun(void *arg, const struct dt_err *err)
         (void)cannot_write(&why);
         free(j->entry);
     } else {
-        entry->seq = j->r.seq;
+        enter(j->audit, entry, j->r.seq);
     }
     j->done(j->ctx, entry, err != NULL ? &why : NULL);
     free(j);
@@ -223,6 +243,7 @@ void dt_audit_end(struct dt_audit *a, struct dt_audit_entry *entry, int status, 
         .texts = {[DT_AUDIT_ERROR] = error, [DT_AUDIT_TARGET] = target},
     };
     struct job *j = job_new(a, &r);
+    leave(entry);
     free(entry);
     if (j == NULL)
         (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
@@ -232,10 +253,36 @@ void dt_audit_end(struct dt_audit *a, struct dt_audit_entry *entry, int status, 
 
 /* --- by the clock --- */
 
+struct tending {
+    struct dt_audit *audit;
+    size_t n;
+    int64_t open[]; /* what is under way is not lost, however long it takes */
+};
+
+static struct tending *tending_new(struct dt_audit *a)
+{
+    size_t n = 0;
+    for (const struct dt_audit_entry *e = a->open; e != NULL; e = e->next)
+        n++;
+    struct tending *t = malloc(sizeof(*t) + n * sizeof(t->open[0]));
+    if (t == NULL)
+        return NULL;
+    t->audit = a;
+    t->n = 0;
+    for (const struct dt_audit_entry *e = a->open; e != NULL; e = e->next)
+        t->open[t->n++] = e->seq;
+    return t;
+}
+
 static int tend_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
-    const struct dt_audit *a = arg;
+    const struct tending *t = arg;
+    const struct dt_audit *a = t->audit;
     int64_t now = dt_clock_real_ms();
+    for (size_t i = 0; i < t->n; i++) {
+        if (dt_store_audit_keep_open(c, t->open[i], now, err) < 0)
+            return -1;
+    }
     if (dt_store_audit_give_up(c, a->key, now - DT_AUDIT_GIVE_UP_MS, err) < 0)
         return -1;
     if (a->retention_days == 0)
@@ -245,8 +292,9 @@ static int tend_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 
 static void tended(void *arg, const struct dt_err *err)
 {
-    struct dt_audit *a = arg;
-    a->tending = false;
+    struct tending *t = arg;
+    t->audit->tending = false;
+    free(t);
     if (err != NULL)
         dt_log(DT_LOG_WARN, "audit log", "err", err->msg, NULL);
 }
@@ -254,9 +302,10 @@ static void tended(void *arg, const struct dt_err *err)
 void dt_audit_tick(struct dt_audit *a)
 {
     struct dt_err err;
-    if (a->tending)
-        return;
+    struct tending *t = a->tending ? NULL : tending_new(a);
+    if (t == NULL)
+        return; /* or without memory: the next time */
     a->tending = true;
-    if (dt_db_submit(a->db, tend_job, a, tended, &err) < 0)
-        tended(a, &err);
+    if (dt_db_submit(a->db, tend_job, t, tended, &err) < 0)
+        tended(t, &err);
 }

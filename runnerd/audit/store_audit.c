@@ -186,6 +186,12 @@ static int next_open(struct dt_db_conn *c, int64_t before_ms, int64_t *seq, stru
     return got;
 }
 
+int dt_store_audit_keep_open(struct dt_db_conn *c, int64_t seq, int64_t now_ms, struct dt_err *err)
+{
+    return dt_db_run(c, "UPDATE audit_open SET at_ms = ?2 WHERE seq = ?1",
+                     DT_DB_ARGS(dt_db_i(seq), dt_db_i(now_ms)), NULL, err);
+}
+
 int dt_store_audit_give_up(struct dt_db_conn *c, const uint8_t key[DT_SECRET_SIZE],
                            int64_t before_ms, struct dt_err *err)
 {

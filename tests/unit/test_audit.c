@@ -341,6 +341,71 @@ static void test_pruning(void **state)
 }
 
 /* The start: a key without seals means that somebody took the seals away. */
+/* --- while it is under way --- */
+
+static void on_begun(void *ctx, struct dt_audit_entry *entry, const struct dt_err *err)
+{
+    assert_null(err);
+    *(struct dt_audit_entry **)ctx = entry;
+}
+
+static struct dt_audit_entry *begin_live(struct dt_audit *a, uv_loop_t *loop)
+{
+    const struct dt_audit_record what = {
+        .texts = {[DT_AUDIT_ACTOR] = "u", [DT_AUDIT_EMAIL] = "", [DT_AUDIT_ACTION] = "wait"}};
+    struct dt_audit_entry *entry = NULL;
+    struct dt_err err;
+    assert_int_equal(dt_audit_begin(a, &what, on_begun, &entry, NULL, &err), 0);
+    while (entry == NULL)
+        (void)uv_run(loop, UV_RUN_ONCE);
+    return entry;
+}
+
+static void settle(struct dt_db *db, uv_loop_t *loop)
+{
+    while (dt_db_waiting(db) > 0)
+        (void)uv_run(loop, UV_RUN_ONCE);
+}
+
+/* What takes long is not lost; what nobody knows of is. */
+static void test_long_actions(void **state)
+{
+    struct place *p = *state;
+    struct dt_audit *here = NULL, *gone = NULL;
+    struct dt_db *db = NULL;
+    struct dt_err err;
+    struct page page;
+    uv_loop_t loop;
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/state/a.db", p->folder);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(dt_audit_new(p->folder, p->c, &here, &err), 0);
+    assert_int_equal(dt_audit_new(p->folder, p->c, &gone, &err), 0);
+    assert_int_equal(dt_db_open(&loop, path, &db, &err), 0);
+    dt_audit_start(here, db, 0);
+    dt_audit_start(gone, db, 0);
+    struct dt_audit_entry *lost = begin_live(gone, &loop);
+    struct dt_audit_entry *one = begin_live(here, &loop), *two = begin_live(here, &loop);
+    dt_audit_end(here, begin_live(here, &loop), 201, NULL, NULL);
+    settle(db, &loop);
+    run(p, "UPDATE audit_open SET at_ms = 1");
+    dt_audit_tick(here);
+    settle(db, &loop);
+    assert_int_equal(list(p, (struct dt_audit_filter){.limit = 9}, &page), 4);
+    assert_memory_equal(page.statuses, ((int64_t[]){201, -1, -1, 0}), 4 * sizeof(int64_t));
+    dt_audit_end(here, two, 200, NULL, NULL);
+    dt_audit_end(here, one, 499, "gone", NULL);
+    dt_audit_end(gone, lost, 200, NULL, NULL);
+    settle(db, &loop);
+    (void)list(p, (struct dt_audit_filter){.limit = 9}, &page);
+    assert_memory_equal(page.statuses, ((int64_t[]){201, 200, 499, 0}), 4 * sizeof(int64_t));
+    (void)dt_db_close(db);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    (void)dt_audit_free(here);
+    (void)dt_audit_free(gone);
+}
+
 static void test_the_key(void **state)
 {
     struct place *p = *state;
@@ -379,6 +444,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ends, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_pages, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_pruning, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_long_actions, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_the_key, make_place, remove_place),
     };
     return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
