@@ -1,9 +1,7 @@
 #include "toolbox/lsp_server.h"
 
-#include <limits.h>
-#include <stdio.h>
-
 #include "toolbox/lsp_uri.h"
+#include "toolbox/program.h"
 
 enum { START_MS = 60 * 1000 };
 
@@ -327,27 +325,16 @@ static json_t *greeting(const struct dt_lsp_server *s)
                      "hierarchicalDocumentSymbolSupport", 0);
 }
 
-/* As a shell would find it. */
 static char *find_program(const struct dt_guest *g, const struct dt_lsp_language *language,
                           struct dt_err *err)
 {
-    const char *path = "/usr/local/bin:/usr/bin:/bin";
-    for (size_t i = 0; g->env[i] != NULL; i++) {
-        if (strncmp(g->env[i], "PATH=", 5) == 0)
-            path = g->env[i] + 5;
-    }
-    struct dt_str rest = dt_str_z(path), dir;
-    while (dt_str_cut(&rest, ':', &dir)) {
-        char file[PATH_MAX];
-        int n = snprintf(file, sizeof(file), "%.*s/%s", (int)dir.n, dir.p, language->argv[0]);
-        if (dir.n > 0 && dir.p[0] == '/' && n < (int)sizeof(file) && access(file, X_OK) == 0)
-            return strdup(file);
-    }
-    (void)dt_err_set(err, DT_E_SYSTEM,
-                     "error starting LSP server: there is no %s in the sandbox's PATH; install it "
-                     "(%s) or use a snapshot that has it",
-                     language->argv[0], language->install);
-    return NULL;
+    char *program = dt_program_find(g->env, language->argv[0], err);
+    if (program == NULL && err->code == DT_E_FILE_NOT_FOUND)
+        (void)dt_err_set(err, DT_E_SYSTEM,
+                         "error starting LSP server: there is no %s in the sandbox's PATH; install "
+                         "it (%s) or use a snapshot that has it",
+                         language->argv[0], language->install);
+    return program;
 }
 
 static int start_peer(struct dt_lsp_server *s, struct dt_err *err)
