@@ -60,15 +60,41 @@ static int merge_env(json_t *into, const json_t *env, struct dt_err *err)
     return 0;
 }
 
+/* What nearly every base image names. Without anybody to type it would end at once. */
+static bool is_lone_shell(const json_t *words)
+{
+    static const char *const shells[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", "fish"};
+    const char *word = json_string_value(json_array_get(words, 0));
+    if (json_array_size(words) != 1 || word == NULL)
+        return false;
+    const char *slash = strrchr(word, '/');
+    for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++) {
+        if (strcmp(slash != NULL ? slash + 1 : word, shells[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+json_t *dt_boot_entrypoint(const json_t *image)
+{
+    json_t *words = json_array();
+    (void)json_array_extend(words, json_object_get(image, "entrypoint"));
+    (void)json_array_extend(words, json_object_get(image, "cmd"));
+    if (is_lone_shell(words))
+        (void)json_array_clear(words);
+    return words;
+}
+
 static json_t *make_boot(const struct dt_sandbox_row *row, const json_t *image, const json_t *env,
                          bool user_required, struct dt_err *err)
 {
     DT_AUTO_JSON json_t *all = json_object();
     if (merge_env(all, json_object_get(image, "env"), err) < 0 || merge_env(all, env, err) < 0)
         return NULL;
-    json_t *boot = json_pack("{s:s, s:s, s:b, s:O, s:s, s:s}", "id", row->id, "user", row->user,
-                             "userRequired", user_required, "env", all, "workdir",
-                             dt_json_text(image, "workdir", ""), "hostname", row->id);
+    json_t *boot = json_pack("{s:s, s:s, s:b, s:O, s:s, s:o, s:s}", "id", row->id, "user",
+                             row->user, "userRequired", user_required, "env", all, "workdir",
+                             dt_json_text(image, "workdir", ""), "entrypoint",
+                             dt_boot_entrypoint(image), "hostname", row->id);
     if (boot == NULL)
         (void)dt_err_set(err, DT_E_NOMEM, "sandbox");
     return boot;
@@ -118,9 +144,11 @@ int dt_boot_make(struct dt_sandbox_row *row, const struct dt_snapshot_row *snaps
     row->boot = write_json(boot, DT_BOOT_MAX - 4096, err);
     if (row->boot == NULL)
         return err->code == DT_E_TOO_LARGE
-                   ? dt_err_set(err, DT_E_BAD_REQUEST,
-                                "env: all variables together must stay below %d KiB",
-                                DT_BOOT_MAX / 1024 - 4)
+                   ? dt_err_set(
+                         err, DT_E_BAD_REQUEST,
+                         "env: all variables, with the image's own and its entrypoint, must stay "
+                         "below %d KiB together",
+                         DT_BOOT_MAX / 1024 - 4)
                    : -1;
     return 0;
 }

@@ -7,6 +7,10 @@
 
 enum { DT_BOOT_MAX = 256 * 1024 };
 
+/* What an image runs by itself, its ENTRYPOINT and then its CMD: a new array of strings, empty when
+ * it has neither, and when they are a shell alone; NULL without memory. `image` is the config of a
+ * snapshot. */
+struct json_t *dt_boot_entrypoint(const struct json_t *image);
 /* Fills row->layers, boot, user and workdir of a new sandbox. `user` may be NULL (the image's); one
  * that is given must be there (named_user.h); `env` (an object of strings, may be NULL) goes over
  * the image's. `tools` (may be NULL) is the snapshot of layers that lie below every image. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "runnerd/api/api.h"
+#include "runnerd/boot.h"
 
 enum { PAGE_MAX = 200 };
 
@@ -26,7 +27,7 @@ json_t *dt_api_snapshot_json(const struct dt_snapshot_row *r)
 {
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], used[DT_CLOCK_ISO_SIZE];
     DT_AUTO_JSON json_t *config = dt_json_parse(dt_str_z(r->config), 8, NULL);
-    json_t *entrypoint = json_object_get(config, "entrypoint");
+    DT_AUTO_JSON json_t *entrypoint = dt_boot_entrypoint(config);
     const struct dt_resources *d = &dt_resources_default;
     const struct dt_resources *res = &r->res;
     const struct dt_rest_snapshot s = {

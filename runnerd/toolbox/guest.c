@@ -386,6 +386,7 @@ int dt_guest_init(struct dt_guest *g, int config_fd, struct dt_err *err)
         r = make_env(g, &c, err);
     if (r == 0)
         r = make_workdir(g, c.workdir, err);
+    g->entrypoint = json_incref(c.entrypoint);
     dt_tb_config_done(&c);
     if (r < 0)
         dt_guest_done(g);
@@ -397,6 +398,7 @@ void dt_guest_done(struct dt_guest *g)
     free(g->id);
     free(g->workdir);
     free(g->env);
+    json_decref(g->entrypoint);
     if (g->oom_fd >= 0)
         (void)close(g->oom_fd);
     if (g->exe_fd >= 0)

@@ -4,12 +4,15 @@
 
 #include "toolbox/user.h"
 
+struct json_t;
+
 enum { DT_GUEST_CONFIG_MAX = 512 * 1024, DT_GUEST_ENV_MAX = 1024 * 1024 };
 
 struct dt_guest {
     char *id;
-    char *workdir; /* absolute; where relative paths and commands without cwd begin */
-    char **env;    /* of commands, ended by NULL */
+    char *workdir;             /* absolute; where relative paths and commands without cwd begin */
+    char **env;                /* of commands, ended by NULL */
+    struct json_t *entrypoint; /* the image's program and its arguments; NULL or empty: none */
     struct dt_user user;
     bool no_user; /* dt_guest_init() failed because the image has not got the user */
     /* Opened while that was allowed; -1 if it was not. */
@@ -30,7 +33,6 @@ void dt_guest_done(struct dt_guest *g);
 
 /* The environment of a command: the guest's, then `extra` (an object of strings, or NULL) over it,
  * then the pairs of `more` ("A=b", ended by NULL, or NULL). One block: free() it. */
-struct json_t;
 char **dt_guest_env(const struct dt_guest *g, const struct json_t *extra, const char *const *more,
                     struct dt_err *err);
 /* Changes what dt_guest_env() gives from now on: variables go whose value begins with

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "toolbox/askpass.h"
 #include "toolbox/capture.h"
+#include "toolbox/entrypoint.h"
 #include "toolbox/process.h"
 #include "toolbox/pty.h"
 #include "toolbox/rest.h"
@@ -113,7 +114,10 @@ static int start(uv_loop_t *loop, struct dt_err *err)
     dt_guest_prepare();
     if (dt_guest_init(&toolbox.guest, CONFIG_FD, err) < 0)
         return -1;
-    return dt_http_server_listen_fd(server, LISTEN_FD, err);
+    if (dt_http_server_listen_fd(server, LISTEN_FD, err) < 0)
+        return -1;
+    dt_entrypoint_start(&toolbox);
+    return 0;
 }
 
 int main(int argc, char **argv)

@@ -36,6 +36,11 @@ static int move_fd(int fd, int to)
     return fcntl(fd, F_SETFD, 0);
 }
 
+static const char *path_of(const struct dt_process_opts *o)
+{
+    return o->program != NULL ? o->program : o->argv[0];
+}
+
 static struct rlimit files; /* what processes get; we take what we can have */
 
 /* Runs in the child, in the parent's memory: no allocation, no locks, nothing that stays changed.
@@ -64,7 +69,7 @@ static _Noreturn void child(const struct dt_process_opts *o, const int fds[FDS],
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execve(o->argv[0], (char *const *)o->argv, o->env);
+    (void)execve(path_of(o), (char *const *)o->argv, o->env);
     fail(f, "exec");
 }
 
@@ -73,13 +78,14 @@ static int report(const struct dt_process_opts *o, const struct failure *f, stru
     errno = f->number;
     bool cwd = strcmp(f->what, "cwd") == 0;
     if (!cwd && strcmp(f->what, "exec") != 0)
-        return dt_err_errno(err, "start %s: %s", o->argv[0], f->what);
+        return dt_err_errno(err, "start %s: %s", path_of(o), f->what);
     enum dt_err_code code = f->number == ENOENT || f->number == ENOTDIR ? DT_E_FILE_NOT_FOUND
                             : f->number == EACCES                       ? DT_E_FILE_ACCESS_DENIED
                                                                         : DT_E_SYSTEM;
-    if (cwd)
-        return dt_err_set(err, code, "working directory '%s': %s", o->cwd, strerror(f->number));
-    return dt_err_set(err, code, "%s: %s", o->argv[0], strerror(f->number));
+    (void)(cwd ? dt_err_set(err, code, "working directory '%s': %s", o->cwd, strerror(f->number))
+               : dt_err_set(err, code, "%s: %s", path_of(o), strerror(f->number)));
+    err->sys_errno = f->number;
+    return -1;
 }
 
 static void set_oom(int fd, const char *value)

@@ -8,7 +8,8 @@
 #include "base/err.h"
 
 struct dt_process_opts {
-    const char *const *argv; /* argv[0] is the path of the program */
+    const char *program; /* its path; NULL: argv[0] */
+    const char *const *argv;
     char *const *env;
     const char *cwd;
     int in, out, errors; /* -1: /dev/null. Kept by the caller */
@@ -19,7 +20,7 @@ struct dt_process_opts {
 
 /* Starts the program in a session of its own, with default signals, umask 022, and no other
  * descriptor. FILE_NOT_FOUND and FILE_ACCESS_DENIED name the working directory or the program that
- * was refused; nothing runs then. */
+ * was refused; nothing runs then. sys_errno is kept. */
 int dt_process_spawn(const struct dt_process_opts *o, pid_t *ret, struct dt_err *err) DT_MUST_CHECK;
 
 /* In the caller's memory; it must stay until the callback came or dt_process_forget(). */

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/rand.h"
+#include "toolbox/entrypoint.h"
 #include "toolbox/shell.h"
 
 enum {
@@ -263,7 +264,7 @@ static const char *first_folder(const struct dt_guest *g, bool in_home)
     return access(g->user.home, X_OK) == 0 ? g->user.home : "/";
 }
 
-static struct dt_session *make(struct dt_toolbox *tb, const char *id)
+struct dt_session *dt_session_make(struct dt_toolbox *tb, const char *id)
 {
     struct dt_session *s = calloc(1, sizeof(*s));
     if (s == NULL || (s->id = strdup(id)) == NULL) {
@@ -282,13 +283,28 @@ static struct dt_session *make(struct dt_toolbox *tb, const char *id)
     return s;
 }
 
+void dt_session_list(struct dt_session *s)
+{
+    s->next = sessions;
+    sessions = s;
+}
+
+static int check_own(struct dt_str id, struct dt_err *err)
+{
+    if (!dt_str_eq(id, DT_STR(DT_ENTRYPOINT_SESSION)))
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST,
+                      "the session '" DT_ENTRYPOINT_SESSION
+                      "' is the image's own program: it can be read, and neither created nor "
+                      "deleted nor given commands or input");
+}
+
 static int check_id(const char *id, struct dt_err *err)
 {
     if (id[0] == '\0')
         return dt_err_set(err, DT_E_BAD_REQUEST, "sessionId cannot be empty");
-    if (strcmp(id, "entrypoint") == 0)
-        return dt_err_set(err, DT_E_BAD_REQUEST,
-                          "sessionId 'entrypoint' is reserved for the sandbox's entrypoint");
+    if (check_own(dt_str_z(id), err) < 0)
+        return -1;
     if (strlen(id) > DT_SESSION_ID_MAX)
         return dt_err_set(err, DT_E_BAD_REQUEST, "sessionId is longer than %d bytes",
                           DT_SESSION_ID_MAX);
@@ -304,7 +320,7 @@ int dt_session_new(struct dt_toolbox *tb, const char *id, bool in_home, struct d
 {
     if (check_id(id, err) < 0)
         return -1;
-    struct dt_session *s = make(tb, id);
+    struct dt_session *s = dt_session_make(tb, id);
     if (s == NULL)
         return dt_err_set(err, DT_E_NOMEM, "session");
     if (spawn(s, first_folder(&tb->guest, in_home), err) < 0) {
@@ -315,8 +331,7 @@ int dt_session_new(struct dt_toolbox *tb, const char *id, bool in_home, struct d
         dt_session_free(s);
         return dt_err_wrap(err, "session");
     }
-    s->next = sessions;
-    sessions = s;
+    dt_session_list(s);
     count++;
     return 0;
 }
@@ -333,9 +348,14 @@ struct dt_session *dt_session_find(struct dt_str id, struct dt_err *err)
     return NULL;
 }
 
+struct dt_session *dt_session_find_own(struct dt_str id, struct dt_err *err)
+{
+    return check_own(id, err) == 0 ? dt_session_find(id, err) : NULL;
+}
+
 static struct dt_session *visible(struct dt_session *s)
 {
-    while (s != NULL && s->deleting)
+    while (s != NULL && (s->deleting || strcmp(s->id, DT_ENTRYPOINT_SESSION) == 0))
         s = s->next;
     return s;
 }

@@ -39,7 +39,10 @@ int dt_session_new(struct dt_toolbox *tb, const char *id, bool in_home,
                    struct dt_err *err) DT_MUST_CHECK;
 /* NULL: there is none; says so. */
 struct dt_session *dt_session_find(struct dt_str id, struct dt_err *err);
-/* The first and the next; NULL at the end. */
+/* The same for who changes something: BAD_REQUEST for the entrypoint's, whether it is there or not.
+ */
+struct dt_session *dt_session_find_own(struct dt_str id, struct dt_err *err);
+/* The first and the next, without the entrypoint's; NULL at the end. */
 struct dt_session *dt_session_first(void);
 struct dt_session *dt_session_next(const struct dt_session *s);
 const char *dt_session_id(const struct dt_session *s);

@@ -1,4 +1,5 @@
-/* What session.c (the shell), session_end.c (its end) and session_job.c (its commands) share. */
+/* What session.c (the shell), session_end.c (its end), session_job.c (its commands) and entrypoint.c
+ * share. */
 #ifndef DT_TOOLBOX_SESSION_IN_H
 #define DT_TOOLBOX_SESSION_IN_H
 
@@ -22,6 +23,7 @@ struct dt_job {
     char id[DT_JOB_ID_SIZE];
     char *command;
     bool input, echo, cancelled, never_ran;
+    bool kept; /* stays as long as its session */
     int exit_code;
     struct dt_journal *journal;
     struct dt_job_reader *readers, *reading; /* `reading`: whose turn is next */
@@ -61,6 +63,8 @@ struct dt_session {
 struct dt_job *dt_job_new(struct dt_session *s, const struct dt_job_opts *o, struct dt_err *err);
 /* Makes its pipes and their names, for the shell to open. */
 int dt_job_open(struct dt_job *job, struct dt_err *err) DT_MUST_CHECK;
+/* Makes its output's pipes without names; the caller closes the ends in `theirs`. */
+int dt_job_open_plain(struct dt_job *job, int theirs[2], struct dt_err *err) DT_MUST_CHECK;
 /* All that was printed until now goes to the log; then it is over and readers hear of it. */
 void dt_job_finish(struct dt_job *job, int exit_code);
 void dt_job_say(struct dt_job *job, enum dt_journal_stream stream, struct dt_str text);
@@ -68,6 +72,9 @@ void dt_job_say(struct dt_job *job, enum dt_journal_stream stream, struct dt_str
 void dt_job_forget(struct dt_job *job);
 
 /* --- session.c --- */
+/* One without a shell that nobody finds yet; NULL without memory. */
+struct dt_session *dt_session_make(struct dt_toolbox *tb, const char *id);
+void dt_session_list(struct dt_session *s);
 void dt_session_unlist(struct dt_session *s);
 
 /* --- session_end.c --- */

@@ -168,6 +168,22 @@ static int open_all(struct dt_job *job, struct dt_err *err)
     return r;
 }
 
+int dt_job_open_plain(struct dt_job *job, int theirs[2], struct dt_err *err)
+{
+    uv_loop_t *loop = job->session->tb->loop;
+    dt_inpipe_data *const on_data[2] = {on_out, on_err};
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) < 0)
+            return dt_err_errno(err, "pipe");
+        (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        theirs[i] = ends[1];
+        if (dt_inpipe_new(loop, ends[0], on_data[i], job, &job->streams[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int dt_job_open(struct dt_job *job, struct dt_err *err)
 {
     const char *folder = job->fifos.folder;
@@ -319,9 +335,11 @@ void dt_job_finish(struct dt_job *job, int exit_code)
     job->exit_code = exit_code;
     dt_journal_seal(job->journal);
     shorten(job);
-    link_ended(job);
-    bound_lingering();
-    bound_memory(job);
+    if (!job->kept) {
+        link_ended(job);
+        bound_lingering();
+        bound_memory(job);
+    }
     tell(job);
     dt_job_unref(job);
 }

@@ -1,4 +1,5 @@
 /* /process/session */
+#include "toolbox/entrypoint.h"
 #include "toolbox/reply.h"
 #include "toolbox/session.h"
 #include "toolbox/session_reply.h"
@@ -33,22 +34,6 @@ static int decode(struct dt_str segment, struct dt_buf *out, struct dt_err *err)
     return dt_http_decode(segment, out, err);
 }
 
-static bool is_entrypoint(struct dt_str session)
-{
-    return dt_str_eq(session, DT_STR("entrypoint"));
-}
-
-/* The session and, unless `command` is empty, its command. */
-static struct dt_session *find(struct dt_str session, struct dt_str command, struct dt_job **job,
-                               struct dt_err *err)
-{
-    struct dt_session *s = dt_session_find(session, err);
-    if (s == NULL || job == NULL)
-        return s;
-    *job = dt_session_job(s, command, err);
-    return *job != NULL ? s : NULL;
-}
-
 struct dt_session *dt_session_find_path(const struct dt_str *segments, struct dt_job **job,
                                         struct dt_err *err)
 {
@@ -58,7 +43,11 @@ struct dt_session *dt_session_find_path(const struct dt_str *segments, struct dt
     if (decode(segments[0], &session, err) < 0 ||
         (job != NULL && decode(segments[1], &command, err) < 0))
         return NULL;
-    return find(dt_buf_str(&session), dt_buf_str(&command), job, err);
+    struct dt_session *s = dt_session_find(dt_buf_str(&session), err);
+    if (s == NULL || job == NULL)
+        return s;
+    *job = dt_session_job(s, dt_buf_str(&command), err);
+    return *job != NULL ? s : NULL;
 }
 
 /* --- calls --- */
@@ -91,11 +80,6 @@ static struct call *call_new(struct dt_toolbox *tb, struct dt_http_req *req,
         return c;
     dt_reply_error(req, &err);
     return NULL;
-}
-
-static void refuse_entrypoint(struct dt_http_req *req)
-{
-    fail(req, DT_E_BAD_REQUEST, "the entrypoint's session cannot be used this way");
 }
 
 /* --- showing --- */
@@ -158,6 +142,11 @@ void dt_op_session_command(struct dt_toolbox *tb, struct dt_http_req *req,
 
 /* --- logs --- */
 
+static bool asks_socket(const struct dt_http_req *req)
+{
+    return dt_str_eq_nocase(dt_http_req_header(req, "Upgrade"), DT_STR("websocket"));
+}
+
 static bool asks_follow(const struct dt_http_req *req)
 {
     DT_AUTO_BUF struct dt_buf value;
@@ -176,7 +165,7 @@ void dt_op_session_logs(struct dt_toolbox *tb, struct dt_http_req *req,
         dt_reply_error(req, &err);
         return;
     }
-    if (dt_str_eq_nocase(dt_http_req_header(req, "Upgrade"), DT_STR("websocket"))) {
+    if (asks_socket(req)) {
         dt_session_socket(tb, req, job, dt_sdk_gates_of(req).combined, follow);
         return;
     }
@@ -189,13 +178,49 @@ void dt_op_session_logs(struct dt_toolbox *tb, struct dt_http_req *req,
 
 /* --- the entrypoint --- */
 
+static const struct dt_str entrypoint_path[DT_ROUTE_SEGMENTS_MAX] = {
+    {DT_ENTRYPOINT_SESSION, sizeof(DT_ENTRYPOINT_SESSION) - 1},
+    {DT_ENTRYPOINT_COMMAND, sizeof(DT_ENTRYPOINT_COMMAND) - 1},
+};
+
+/* NULL: there is none, and that was the answer. */
+static struct dt_session *find_entrypoint(struct dt_http_req *req, struct dt_job **job)
+{
+    struct dt_err err;
+    struct dt_session *s = dt_session_find_path(entrypoint_path, job, &err);
+    if (s == NULL)
+        fail(req, DT_E_NOT_FOUND,
+             "session not found: the sandbox's image has no entrypoint, so nothing runs by itself");
+    return s;
+}
+
 void dt_op_session_entrypoint(struct dt_toolbox *tb, struct dt_http_req *req,
                               const struct dt_str *segments)
 {
     (void)tb;
     (void)segments;
-    fail(req, DT_E_NOT_FOUND,
-         "session not found: sandboxes do not run their image's entrypoint, so it has no session");
+    const struct dt_session *s = find_entrypoint(req, NULL);
+    if (s != NULL)
+        dt_reply_json(req, 200, show_session(s));
+}
+
+/* As the logs of other commands, but never without marks. */
+void dt_op_session_entrypoint_logs(struct dt_toolbox *tb, struct dt_http_req *req,
+                                   const struct dt_str *segments)
+{
+    (void)segments;
+    struct dt_job *job;
+    if (find_entrypoint(req, &job) == NULL)
+        return;
+    if (asks_socket(req)) {
+        dt_session_socket(tb, req, job, false, asks_follow(req));
+        return;
+    }
+    struct call *c = call_new(tb, req, entrypoint_path);
+    if (c == NULL)
+        return;
+    c->reply.gates.combined = false;
+    dt_session_reply_log(&c->reply, job);
 }
 
 /* --- creating and deleting --- */
@@ -239,11 +264,10 @@ void dt_op_session_delete(struct dt_toolbox *tb, struct dt_http_req *req,
 {
     (void)tb;
     struct dt_err err;
-    if (is_entrypoint(segments[0])) {
-        refuse_entrypoint(req);
-        return;
-    }
-    struct dt_session *s = dt_session_find_path(segments, NULL, &err);
+    DT_AUTO_BUF struct dt_buf id;
+    struct dt_session *s = NULL;
+    if (decode(segments[0], &id, &err) == 0)
+        s = dt_session_find_own(dt_buf_str(&id), &err);
     if (s == NULL)
         dt_reply_error(req, &err);
     else
@@ -264,7 +288,7 @@ static int execute(struct call *c, const struct dt_tb_session_execute *in, struc
     if (in->command[strspn(in->command, " \t\r\n\v\f")] == '\0')
         return dt_err_set(err, DT_E_BAD_REQUEST, "command cannot be empty");
     struct dt_job *job;
-    struct dt_session *s = find(dt_buf_str(&c->session), DT_STR(""), NULL, err);
+    struct dt_session *s = dt_session_find_own(dt_buf_str(&c->session), err);
     const struct dt_job_opts o = {
         .command = in->command, .input = async, .echo = !in->suppress_input_echo};
     if (s == NULL || dt_session_exec(s, &o, &job, err) < 0)
@@ -298,10 +322,6 @@ static void on_execute(void *ctx, struct dt_str body, const struct dt_err *faile
 void dt_op_session_execute(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments)
 {
-    if (is_entrypoint(segments[0])) {
-        refuse_entrypoint(req);
-        return;
-    }
     struct call *c = call_new(tb, req, segments);
     if (c != NULL)
         dt_http_req_collect(req, EXEC_BODY_MAX, on_execute, c);
@@ -309,8 +329,9 @@ void dt_op_session_execute(struct dt_toolbox *tb, struct dt_http_req *req,
 
 static int input(const struct call *c, struct dt_str data, struct dt_err *err)
 {
-    struct dt_job *job;
-    if (find(dt_buf_str(&c->session), dt_buf_str(&c->command), &job, err) == NULL)
+    const struct dt_session *s = dt_session_find_own(dt_buf_str(&c->session), err);
+    struct dt_job *job = s != NULL ? dt_session_job(s, dt_buf_str(&c->command), err) : NULL;
+    if (job == NULL)
         return -1;
     if (data.n == 0)
         return dt_err_set(err, DT_E_BAD_REQUEST, "data cannot be empty");
@@ -340,10 +361,6 @@ static void on_input(void *ctx, struct dt_str body, const struct dt_err *failed)
 void dt_op_session_input(struct dt_toolbox *tb, struct dt_http_req *req,
                          const struct dt_str *segments)
 {
-    if (is_entrypoint(segments[0])) {
-        refuse_entrypoint(req);
-        return;
-    }
     struct call *c = call_new(tb, req, segments);
     if (c != NULL)
         dt_http_req_collect(req, INPUT_BODY_MAX, on_input, c);

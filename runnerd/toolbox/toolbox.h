@@ -32,6 +32,7 @@ dt_toolbox_op dt_op_session_output;
 dt_toolbox_op dt_op_session_execute;
 dt_toolbox_op dt_op_session_input;
 dt_toolbox_op dt_op_session_entrypoint;
+dt_toolbox_op dt_op_session_entrypoint_logs;
 dt_toolbox_op dt_op_code_run;
 dt_toolbox_op dt_op_context_create;
 dt_toolbox_op dt_op_context_list;
