@@ -2,9 +2,7 @@
 import concurrent.futures
 import contextlib
 import ctypes
-import hashlib
 import http.client
-import io
 import json
 import os
 import pathlib
@@ -14,7 +12,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import tarfile
 import tempfile
 import threading
 import time
@@ -23,6 +20,7 @@ import uuid
 import backend
 import busybox
 import host
+import image
 import pytest
 import websockets.exceptions
 import websockets.sync.client
@@ -704,27 +702,12 @@ def test_import_while_it_runs(api, rootfs):
     assert bad.returncode == 1 and "Invalid snapshot name" in bad.stderr
 
 
-def image_with(rootfs, file, **config):
-    """The layer of `rootfs` as a `docker save` archive with that configuration."""
-    with tarfile.open(file, "w") as out:
-        names = {"layer.tar": pathlib.Path(rootfs).read_bytes()}
-        diff = hashlib.sha256(names["layer.tar"]).hexdigest()
-        names["config.json"] = json.dumps({"architecture": "amd64", "os": "linux", "config": config,
-                                           "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}"]}}).encode()
-        names["manifest.json"] = json.dumps([{"Config": "config.json", "RepoTags": ["odd:1"], "Layers": ["layer.tar"]}]).encode()
-        for name, data in names.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            out.addfile(member, io.BytesIO(data))
-    return file
-
-
 @pytest.mark.parametrize("workdir", ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/root", "/proc/1/cwd", "/proc/self/cwd/../../..", "../../../..",
                                      "/proc/thread-self/fd/8", "/dev/fd/9", "/tmp/../../../etc"])
 def test_the_working_folder_of_an_image(api, rootfs, tmp_path, workdir):
     """Wherever it says, from there all ways up end at the sandbox's root."""
     name = f"odd-{abs(hash(workdir)) % 10**8}"
-    api.import_snapshot(name, image_with(rootfs, tmp_path / "image.tar", WorkingDir=workdir, Env=["LD_PRELOAD=/evil.so", "PATH=/bin"]))
+    api.import_snapshot(name, image.docker_save(rootfs, tmp_path / "image.tar", WorkingDir=workdir, Env=["LD_PRELOAD=/evil.so", "PATH=/bin"]))
     status, made = api.request("POST", "/sandbox", {"snapshot": name})
     assert status == 200, made
     climb = "i=0; while [ $i -lt 40 ]; do cd -P ..; i=$((i+1)); done; busybox stat -c %d:%i . /; ls /www"
