@@ -80,9 +80,11 @@ bool dt_job_never_ran(const struct dt_job *job);
  * killed; -1 when it never ran. */
 int dt_job_exit_code(const struct dt_job *job);
 struct dt_journal *dt_job_journal(struct dt_job *job);
-/* A line for its standard input; a newline is added if none is there. COMMAND_ALREADY_COMPLETED,
- * SESSION_ENDED, BAD_REQUEST when it has no input, LIMIT when DT_SESSION_INPUT_MAX bytes wait. */
-int dt_job_input(struct dt_job *job, struct dt_str data, struct dt_err *err) DT_MUST_CHECK;
+/* A line for its standard input; a newline is added if none is there. `end`: that is the last, and
+ * then `data` may be empty. COMMAND_ALREADY_COMPLETED, SESSION_ENDED, BAD_REQUEST when it has no
+ * input or that has ended, LIMIT when DT_SESSION_INPUT_MAX bytes wait. */
+int dt_job_input(struct dt_job *job, struct dt_str data, bool end,
+                 struct dt_err *err) DT_MUST_CHECK;
 
 /* Hears of everything new in the log, and that the job is over. In the caller's memory; keep a
  * reference to the job meanwhile. on_news may remove the reader it is called for. */

@@ -32,6 +32,7 @@ struct dt_job {
     struct dt_inpipe *streams[2];
     struct dt_outpipe *in;
     struct dt_buf early; /* input before it runs */
+    bool early_end;      /* and that is all of it */
 };
 
 struct dt_session {

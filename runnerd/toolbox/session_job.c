@@ -165,7 +165,7 @@ static int open_all(struct dt_job *job, struct dt_err *err)
         return -1;
     int r = job->early.n > 0 ? dt_outpipe_write(job->in, job->early.p, job->early.n, err) : 0;
     dt_buf_done(&job->early);
-    return r;
+    return r == 0 && job->early_end ? dt_outpipe_end(job->in, err) : r;
 }
 
 int dt_job_open_plain(struct dt_job *job, int theirs[2], struct dt_err *err)
@@ -216,17 +216,25 @@ static int check_input(const struct dt_job *job, struct dt_err *err)
     return 0;
 }
 
-int dt_job_input(struct dt_job *job, struct dt_str data, struct dt_err *err)
+static int end_input(struct dt_job *job, struct dt_err *err)
+{
+    job->early_end = job->state == DT_JOB_WAITING;
+    return job->early_end ? 0 : dt_outpipe_end(job->in, err);
+}
+
+static int put_line(struct dt_job *job, struct dt_str data, struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf line;
     dt_buf_init(&line, DT_SESSION_INPUT_MAX);
-    if (check_input(job, err) < 0)
-        return -1;
+    if (job->early_end)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "the input has ended");
     if (dt_buf_adds(&line, data, err) < 0 ||
         (data.p[data.n - 1] != '\n' && dt_buf_addz(&line, "\n", err) < 0))
         return dt_err_wrap(err, "input");
     int r = job->state == DT_JOB_WAITING ? dt_buf_adds(&job->early, dt_buf_str(&line), err)
                                          : dt_outpipe_write(job->in, line.p, line.n, err);
+    if (r < 0 && err->code == DT_E_BAD_REQUEST)
+        return -1;
     if (r < 0) {
         err->code = err->code == DT_E_TOO_LARGE ? DT_E_LIMIT : err->code;
         return dt_err_wrap(err, "the command does not read its input");
@@ -234,6 +242,17 @@ int dt_job_input(struct dt_job *job, struct dt_str data, struct dt_err *err)
     if (job->echo)
         dt_job_say(job, DT_JOURNAL_OUT, dt_buf_str(&line));
     return 0;
+}
+
+int dt_job_input(struct dt_job *job, struct dt_str data, bool end, struct dt_err *err)
+{
+    if (check_input(job, err) < 0)
+        return -1;
+    if (data.n == 0 && !end)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "data cannot be empty");
+    if (data.n > 0 && put_line(job, data, err) < 0)
+        return -1;
+    return end ? end_input(job, err) : 0;
 }
 
 /* --- the end --- */

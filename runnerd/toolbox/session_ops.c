@@ -327,15 +327,11 @@ void dt_op_session_execute(struct dt_toolbox *tb, struct dt_http_req *req,
         dt_http_req_collect(req, EXEC_BODY_MAX, on_execute, c);
 }
 
-static int input(const struct call *c, struct dt_str data, struct dt_err *err)
+static int input(const struct call *c, const struct dt_tb_session_input *in, struct dt_err *err)
 {
     const struct dt_session *s = dt_session_find_own(dt_buf_str(&c->session), err);
     struct dt_job *job = s != NULL ? dt_session_job(s, dt_buf_str(&c->command), err) : NULL;
-    if (job == NULL)
-        return -1;
-    if (data.n == 0)
-        return dt_err_set(err, DT_E_BAD_REQUEST, "data cannot be empty");
-    return dt_job_input(job, data, err);
+    return job != NULL ? dt_job_input(job, in->data, in->eof, err) : -1;
 }
 
 static void on_input(void *ctx, struct dt_str body, const struct dt_err *failed)
@@ -351,7 +347,7 @@ static void on_input(void *ctx, struct dt_str body, const struct dt_err *failed)
         dt_reply_error(c->req, &err);
         return;
     }
-    if (input(c, in.data, &err) < 0)
+    if (input(c, &in, &err) < 0)
         dt_reply_error(c->req, &err);
     else
         dt_reply_empty(c->req, 204);

@@ -89,8 +89,12 @@ class Session:
     def logs(self, command, headers=None, query=""):
         return self.box.get(f"{self.path}/command/{command}/logs{query}", headers=headers or self.headers)
 
-    def input(self, command, data):
-        return self.box.post(f"{self.path}/command/{command}/input", {"data": data}, self.headers)
+    def input(self, command, data, **more):
+        return self.box.post(f"{self.path}/command/{command}/input", {"data": data, **more}, self.headers)
+
+    def end_input(self, command):
+        answer = self.box.post(f"{self.path}/command/{command}/input", {"eof": True}, self.headers)
+        assert answer.status == 204, answer.body
 
     def wait(self, command, seconds=20):
         return wait_for(lambda: self.command(command) if "exitCode" in self.command(command) else None, seconds)["exitCode"]
@@ -324,6 +328,44 @@ def test_input_that_nobody_reads(session):
     assert session.input(c, "").status == 400
 
 
+def test_end_of_input(any_session):
+    s = any_session
+    c = s.start("wc -l; cat; echo then", suppressInputEcho=True)
+    assert s.input(c, "one").status == 204
+    assert s.input(c, "two\nthree", eof=True).status == 204
+    assert s.wait(c) == 0 and s.logs(c).json["stdout"] == "3\nthen\n"
+    c = s.start("cat; echo $?; sleep 60")
+    s.end_input(c)
+    wait_for(lambda: s.logs(c).json["stdout"] == "0\n")
+    answer = s.input(c, "more")
+    assert answer.status == 400 and "input has ended" in answer.json["message"]
+    s.end_input(c)  # as it is
+
+
+def test_end_of_input_at_any_time(any_session):
+    """Before its turn, before the shell has opened it, before it was read, after it was closed."""
+    s = any_session
+    s.start("sleep 0.5")
+    early = s.start("cat", suppressInputEcho=True)
+    assert s.input(early, "early", eof=True).status == 204
+    assert s.input(early, "more").status == 400
+    none = s.start("cat")
+    s.end_input(none)
+    assert (s.wait(early), s.logs(early).json["stdout"]) == (0, "early\n")
+    assert (s.wait(none), s.logs(none).json["stdout"]) == (0, "")
+    for _ in range(30):
+        c = s.start("cat")
+        s.end_input(c)
+        assert s.wait(c) == 0
+    slow = s.start("sleep 0.5; wc -c", suppressInputEcho=True)
+    assert s.input(slow, "x" * 899_999, eof=True).status == 204
+    assert (s.wait(slow), s.logs(slow).json["stdout"]) == (0, "900000\n")
+    closed = s.start("exec <&-; sleep 0.5; echo open")
+    s.end_input(closed)
+    assert s.wait(closed) == 0
+    assert s.out("echo next") == "next\n"
+
+
 def test_input_where_there_is_none(session):
     assert session.input("no-such", "x").status == 404
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -331,6 +373,7 @@ def test_input_where_there_is_none(session):
         c = wait_for(lambda: session.box.get(session.path).json["commands"])[0]["id"]
         answer = session.input(c, "x")
         assert answer.status == 400 and "runAsync" in answer.json["message"]
+        assert session.input(c, "", eof=True).status == 400
         done.result()
 
 
