@@ -251,6 +251,25 @@ def test_input(client, box):
     client.tool("stop_command", id=box, command_id=id)
 
 
+def test_end_of_input(client, box):
+    """What reads to the end gets one."""
+    id = start(client, box, "sort | uniq -c | wc -l")["commandId"]
+    assert client.tool("send_input", id=box, command_id=id, input="b\na\nb") == {"commandId": id, "sent": 6}
+    assert client.tool("send_input", id=box, command_id=id, input="a", eof=True)["sent"] == 2
+    done = read(client, box, id, wait=30, until_end=True)
+    assert done["exitCode"] == 0 and done["output"].split()[-1] == "2"
+    for more in ({}, {"input": ""}):
+        id = start(client, box, "cat")["commandId"]
+        assert client.tool("send_input", id=box, command_id=id, eof=True, **more)["sent"] == 0
+        assert read(client, box, id, wait=30, until_end=True)["exitCode"] == 0
+    id = start(client, box, "python3 -; sleep 60")["commandId"]
+    client.tool("send_input", id=box, command_id=id, input="print(6 * 7)", eof=True)
+    assert follow(client, box, id, "42")[0] == "42\n"
+    assert "input has ended" in fails(client, "send_input", id=box, command_id=id, input="print(1)")
+    assert "eof" in fails(client, "send_input", id=box, command_id=id)
+    client.tool("stop_command", id=box, command_id=id)
+
+
 def test_stop_ends_the_whole_tree(client, box):
     id = start(client, box, "trap '' TERM; sleep 4881 & (setsid sleep 4881 &) ; nohup sleep 4881 >/dev/null 2>&1 & echo up; while :; do sleep 1; done")["commandId"]
     follow(client, box, id, "up")
