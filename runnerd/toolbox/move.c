@@ -70,7 +70,8 @@ static int copy_file(int from, const char *name, int to, const char *new_name,
     if (copy_bytes(in, out, st->st_size, err) < 0)
         return -1;
     copy_attributes(out, st);
-    return 0;
+    int fd = dt_take_fd(&out); /* FUSE and others tell of failures when a file is closed */
+    return close(fd) < 0 ? dt_reply_file_errno(err, errno, new_name) : 0;
 }
 
 static int copy_link(int from, const char *name, int to, const char *new_name, struct dt_err *err)
@@ -81,6 +82,18 @@ static int copy_link(int from, const char *name, int to, const char *new_name, s
         return dt_reply_file_errno(err, errno, name);
     target[n] = '\0';
     return symlinkat(target, to, new_name) == 0 ? 0 : dt_reply_file_errno(err, errno, new_name);
+}
+
+/* Returns the errno when the list itself cannot be read to its end. */
+static int copy_entries(DIR *list, int in, int out, int depth, struct dt_err *err)
+{
+    const struct dirent *e;
+    while ((errno = 0, e = readdir(list)) != NULL) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            copy_entry(in, e->d_name, out, e->d_name, depth + 1, err) < 0)
+            return -1;
+    }
+    return errno;
 }
 
 static int copy_folder(int from, const char *name, int to, const char *new_name,
@@ -97,12 +110,9 @@ static int copy_folder(int from, const char *name, int to, const char *new_name,
     if (list == NULL)
         return dt_reply_file_errno(err, errno, name);
     (void)dt_take_fd(&list_fd);
-    const struct dirent *e;
-    int r = 0;
-    while (r == 0 && (e = readdir(list)) != NULL) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            r = copy_entry(in, e->d_name, out, e->d_name, depth + 1, err);
-    }
+    int r = copy_entries(list, in, out, depth, err);
+    if (r > 0)
+        r = dt_reply_file_errno(err, r, name);
     (void)closedir(list);
     copy_attributes(out, st);
     return r;
