@@ -8,6 +8,7 @@ import socket
 import time
 import urllib.parse
 
+import fuse_fs
 import pytest
 
 from toolbox_box import Box, wait_for
@@ -422,6 +423,49 @@ def test_11_1_4048_errors_of_each_file_are_told(here):
     assert answer.status == 400 and answer.json["statusCode"] == 400
     assert len(answer.json["errors"]) == 1 and answer.json["message"] == answer.json["errors"][0]
     assert answer.json["files"] == [{"path": "here/yes", "bytes": 1}] and download(here, "here/yes").body == b"1"
+
+
+@pytest.fixture(scope="module")
+def distant():
+    """A box with a file system that sends files away when they are closed, and its folder."""
+    with fuse_fs.mounted() as folder, Box(workdir=folder) as b:
+        b.folder = folder
+        yield b
+
+
+def test_11_1_4745_an_error_of_close_is_told(distant):
+    """By every way to write a file; what was there stays, and nothing else is left."""
+    good, bad = b"good " * 50_000, b"good " * 50_000 + b"refuse me"
+    upload(distant, "f", good)
+    assert download(distant, "f").body == good
+
+    def refused(answer, statuses=(500,), text=None):
+        text = answer.json["message"] if text is None else text
+        assert answer.status in statuses and "Input/output error" in text, answer.body
+        assert download(distant, "f").body == good and distant.sh("ls -A") == "f\n"
+    refused(distant.post("/files/upload-raw?path=f", bad))
+    refused(distant.post("/files/upload-raw?path=new", bad))
+    body, headers = form([("file", "f", bad)])
+    refused(distant.post("/files/upload?path=f", body, headers), (400,))
+    refused(distant.post("/files/upload-v2?path=f", body, headers), (400,))
+    body, headers = form([("files[0].path", None, b"f"), ("files[0].file", "f", bad),
+                          ("files[1].path", None, b"other"), ("files[1].file", "f", b"1")])
+    answer = distant.post("/files/bulk-upload", body, headers)
+    assert answer.json["files"] == [{"path": "other", "bytes": 1}] and distant.sh("rm other") == ""
+    refused(answer, (400,), answer.json["errors"][0])
+    answer = replace(distant, ["f"], "good", "refuse me")
+    refused(answer, (200,), answer.json[0]["error"])
+    refused(distant.post("/files/edit", {"path": "f", "oldText": "good", "newText": "refuse me", "replaceAll": True}))
+
+
+def test_11_1_4745_a_move_there_loses_nothing(distant):
+    """It is a copy; the old one goes only when the new one is there."""
+    distant.sh("mkdir -p ~/from && echo 1 >~/from/a && echo refuse me >~/from/b")
+    answer = distant.post("/files/move?source=/home/daytona/from&destination=to")
+    assert answer.status == 500 and "Input/output error" in answer.json["message"], answer.body
+    assert distant.sh("cat ~/from/a ~/from/b; ls -A") == "1\nrefuse me\nf\n"
+    assert distant.post("/files/move?source=/home/daytona/from/a&destination=to").status == 200
+    assert distant.sh("ls -A ~/from; cat to; rm to") == "b\n1\n"
 
 
 def test_upload_through_links(here):
