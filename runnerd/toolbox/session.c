@@ -225,16 +225,19 @@ static int writing_end(struct dt_session *s, int *theirs, struct dt_err *err)
     return dt_outpipe_new(s->tb->loop, ends[1], FEED_MAX, &s->feed, err);
 }
 
-static int spawn(struct dt_session *s, const char *cwd, struct dt_err *err)
+static int spawn(struct dt_session *s, bool in_home, struct dt_err *err)
 {
+    const struct dt_guest *g = &s->tb->guest;
     DT_AUTO_FD int in = -1;
     DT_AUTO_FD int out = -1;
     DT_AUTO_FD int errors = -1;
     DT_AUTO_FD int report = -1;
     const char *const more[] = {s->marker, NULL};
     const char *shell = dt_shell_find(err);
-    DT_AUTO_FREE char **env = dt_guest_env(&s->tb->guest, NULL, more, err);
-    if (shell == NULL || env == NULL || writing_end(s, &in, err) < 0 ||
+    DT_AUTO_FREE char **env = dt_guest_env(g, NULL, more, err);
+    bool homely = in_home && access(g->user.home, X_OK) == 0;
+    DT_AUTO_FREE char *cwd = dt_guest_cwd(g, homely ? g->user.home : NULL, err);
+    if (shell == NULL || env == NULL || cwd == NULL || writing_end(s, &in, err) < 0 ||
         reading_end(s, on_base_out, &s->base[0], &out, err) < 0 ||
         reading_end(s, on_base_err, &s->base[1], &errors, err) < 0 ||
         reading_end(s, on_report, &s->report, &report, err) < 0)
@@ -249,19 +252,12 @@ static int spawn(struct dt_session *s, const char *cwd, struct dt_err *err)
         .out = out,
         .errors = errors,
         .extra = {report, -1},
-        .oom_fd = s->tb->guest.oom_fd,
+        .oom_fd = g->oom_fd,
     };
     if (dt_process_spawn(&o, &s->pid, err) < 0)
         return -1;
     dt_process_watch(&s->watch, s->pid, on_exit_status, s);
     return dt_outpipe_write(s->feed, DT_SESSION_SCRIPT_BEGIN, strlen(DT_SESSION_SCRIPT_BEGIN), err);
-}
-
-static const char *first_folder(const struct dt_guest *g, bool in_home)
-{
-    if (!in_home && access(g->workdir, X_OK) == 0)
-        return g->workdir;
-    return access(g->user.home, X_OK) == 0 ? g->user.home : "/";
 }
 
 struct dt_session *dt_session_make(struct dt_toolbox *tb, const char *id)
@@ -323,7 +319,7 @@ int dt_session_new(struct dt_toolbox *tb, const char *id, bool in_home, struct d
     struct dt_session *s = dt_session_make(tb, id);
     if (s == NULL)
         return dt_err_set(err, DT_E_NOMEM, "session");
-    if (spawn(s, first_folder(&tb->guest, in_home), err) < 0) {
+    if (spawn(s, in_home, err) < 0) {
         if (s->pid != 0) {
             dt_process_forget(&s->watch);
             (void)kill(s->pid, SIGKILL);
