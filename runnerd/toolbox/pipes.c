@@ -230,6 +230,12 @@ static void on_writable(uv_poll_t *h, int status, int events)
         leave(p);
 }
 
+bool dt_outpipe_is_read(const struct dt_outpipe *p)
+{
+    int there = 0;
+    return p->waiting.n == 0 && ioctl(p->fd, FIONREAD, &there) == 0 && there == 0;
+}
+
 int dt_outpipe_write(struct dt_outpipe *p, const char *bytes, size_t n, struct dt_err *err)
 {
     if (p->state != OPEN)

@@ -27,6 +27,8 @@ int dt_outpipe_new(uv_loop_t *loop, int fd, size_t max, struct dt_outpipe **ret,
 /* Writes or queues all of it; LIMIT when it does not fit. Once nobody reads, it is dropped. */
 int dt_outpipe_write(struct dt_outpipe *p, const char *bytes, size_t n,
                      struct dt_err *err) DT_MUST_CHECK;
+/* Whether all that was written has been read. */
+bool dt_outpipe_is_read(const struct dt_outpipe *p);
 /* Of a FIFO that was opened for reading, too: once all that waits is written and somebody else has
  * it open, that reader finds its end. Nothing may be written any more. */
 int dt_outpipe_end(struct dt_outpipe *p, struct dt_err *err) DT_MUST_CHECK;

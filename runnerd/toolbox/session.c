@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -78,6 +79,8 @@ static void finish_running(struct dt_session *s, int exit_code)
     s->running = NULL;
     if (job == NULL)
         return;
+    if (!s->deleting)
+        (void)uv_timer_stop(&s->timer);
     job->cancelled = s->deleting;
     dt_job_finish(job, exit_code);
 }
@@ -139,6 +142,7 @@ static void start_job(struct dt_session *s, struct dt_job *job)
         job->state = DT_JOB_RUNNING;
         s->waiting--;
         s->running = job;
+        dt_session_look(s);
         return;
     }
     dt_job_say(job, DT_JOURNAL_ERR, dt_str_z(err.msg));
@@ -172,6 +176,8 @@ int dt_session_exec(struct dt_session *s, const struct dt_job_opts *o, struct dt
     s->jobs_end = &job->next;
     s->waiting++;
     *ret = job;
+    if (s->running != NULL)
+        dt_session_look(s);
     run_next(s);
     return 0;
 }
@@ -218,10 +224,13 @@ static int reading_end(struct dt_session *s, dt_inpipe_data *on_data, struct dt_
 
 static int writing_end(struct dt_session *s, int *theirs, struct dt_err *err)
 {
+    struct stat st;
     int ends[2];
     if (make_pipe(ends, 1, err) < 0)
         return -1;
     *theirs = ends[0];
+    if (fstat(ends[0], &st) == 0)
+        s->feed_inode = st.st_ino;
     return dt_outpipe_new(s->tb->loop, ends[1], FEED_MAX, &s->feed, err);
 }
 
@@ -327,6 +336,8 @@ int dt_session_new(struct dt_toolbox *tb, const char *id, bool in_home, struct d
         dt_session_free(s);
         return dt_err_wrap(err, "session");
     }
+    (void)uv_timer_init(tb->loop, &s->timer);
+    s->timer.data = s;
     dt_session_list(s);
     count++;
     return 0;

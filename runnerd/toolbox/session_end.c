@@ -81,8 +81,6 @@ void dt_session_delete(struct dt_session *s, void (*on_done)(void *ctx), void *c
     s->on_done = on_done;
     s->ctx = ctx;
     s->end_ms = dt_clock_ms() + DT_SESSION_GRACE_MS;
-    (void)uv_timer_init(s->tb->loop, &s->timer);
-    s->timer.data = s;
     (void)dt_process_signal_tree(s->pid, s->marker, SIGTERM);
     (void)dt_process_signal_tree(s->pid, s->marker, SIGCONT); /* who is stopped cannot end */
     (void)uv_timer_start(&s->timer, on_timer, LOOK_MS, 0);

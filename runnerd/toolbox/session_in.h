@@ -1,5 +1,5 @@
-/* What session.c (the shell), session_end.c (its end), session_job.c (its commands) and entrypoint.c
- * share. */
+/* What session.c (the shell), session_end.c (its end), session_job.c (its commands) and
+ * entrypoint.c share. */
 #ifndef DT_TOOLBOX_SESSION_IN_H
 #define DT_TOOLBOX_SESSION_IN_H
 
@@ -53,8 +53,10 @@ struct dt_session {
     struct dt_job *running;
     unsigned waiting, ended;
     unsigned long numbers;
+    uv_timer_t timer; /* of session_look.c, and of session_end.c when it is deleted */
+    uint64_t look_ms;
+    ino_t feed_inode;
     /* session_end.c */
-    uv_timer_t timer;
     uint64_t end_ms; /* when those that are left are killed */
     void (*on_done)(void *ctx);
     void *ctx;
@@ -77,6 +79,10 @@ void dt_job_forget(struct dt_job *job);
 struct dt_session *dt_session_make(struct dt_toolbox *tb, const char *id);
 void dt_session_list(struct dt_session *s);
 void dt_session_unlist(struct dt_session *s);
+
+/* --- session_look.c --- */
+/* A command has begun, or another one waits for it. */
+void dt_session_look(struct dt_session *s);
 
 /* --- session_end.c --- */
 void dt_session_free(struct dt_session *s);

@@ -168,6 +168,35 @@ def test_bug_4230_broken_text_ends_nothing(any_session, command, want):
     assert s.out("echo $KEPT") == "yes\n"
 
 
+def test_a_shell_that_runs_nothing_ends(any_session):
+    """`set -n`: it reads on and reports nothing. Its session ends, and says so."""
+    s = any_session
+    assert s.out("echo before") == "before\n"
+    c = s.start("set -n")
+    behind = s.start("echo never")
+    assert s.wait(c) == 0 and s.wait(behind) == -1
+    assert "ended before this command began" in s.logs(behind).json["stderr"]
+    assert s.exec("true").json["code"] == "SESSION_ENDED"
+
+
+def test_a_shell_that_works_is_left_alone(any_session):
+    """However it may look: asleep, without output, without a child."""
+    s = any_session
+    s.out("mkfifo /tmp/wait-" + s.id)
+    c = s.start(f"exec >/dev/null 2>&1; read x </tmp/wait-{s.id}; [ \"$x\" = go ]")
+    time.sleep(1.5)
+    s.start("true")
+    time.sleep(1)
+    assert "exitCode" not in s.command(c)
+    s.box.sh(f"echo go >/tmp/wait-{s.id}")
+    assert s.wait(c) == 0 and s.out("echo after") == "after\n"
+    if s.box.shell == "bash":  # its trap comes before our own lines, too
+        s.run("trap 'sleep 0.7' DEBUG")
+        assert s.out("echo slow") == "slow\n"
+        s.run("trap - DEBUG")
+        assert s.out("echo fast") == "fast\n"
+
+
 def test_heredocs(any_session):
     s = any_session
     assert s.out("cat <<EOF; echo after\none $((1 + 1))\nEOF") == "one 2\nafter\n"
