@@ -12,8 +12,14 @@ enum {
     FILE_LEAST = 1024 * 1024,
     RECORD_MAX = 32 * 1024, /* so that one record is never much of a ring */
     HEAD = sizeof(uint32_t),
+    MARKS = 64, /* in a file, so that a place in it is found without reading all before it */
 };
 #define STREAM_BIT 0x80000000u
+
+/* A place where a record begins. */
+struct mark {
+    uint64_t at, payload;
+};
 
 /* A sequence of records, each a head (stream and length) and its bytes. Positions count from the
  * first byte ever written and are never reused. */
@@ -23,9 +29,10 @@ struct dt_journal {
     int fd;                           /* -1: none. A ring of `cap` bytes */
     uint64_t cap;
     uint64_t start, end;
-    uint64_t dropped;              /* bytes of output before `start` */
-    uint64_t total;                /* bytes of output ever */
-    struct dt_journal_cursor seen; /* where the last search came to */
+    uint64_t dropped;   /* bytes of output before `start` */
+    uint64_t total;     /* bytes of output before `end` */
+    struct mark *marks; /* of a file: a ring; NULL without memory */
+    unsigned long nmarks;
     const char *home;
     bool sealed;
     bool no_file; /* one was given up, or could not be made or written */
@@ -55,6 +62,8 @@ static void close_file(struct dt_journal *j)
     j->fd = -1;
     nfiles--;
     disk -= j->cap;
+    free(j->marks);
+    j->marks = NULL;
     *(j->older != NULL ? &j->older->newer : &oldest) = j->newer;
     *(j->newer != NULL ? &j->newer->older : &newest) = j->older;
     j->older = j->newer = NULL;
@@ -72,7 +81,7 @@ struct dt_journal *dt_journal_free(struct dt_journal *j)
 
 size_t dt_journal_memory(const struct dt_journal *j)
 {
-    return sizeof(*j) + j->mem.cap;
+    return sizeof(*j) + j->mem.cap + (j->marks != NULL ? MARKS * sizeof(*j->marks) : 0);
 }
 
 void dt_journal_seal(struct dt_journal *j)
@@ -138,19 +147,9 @@ static bool head_at(const struct dt_journal *j, uint64_t at, uint32_t *ret)
            (*ret & ~STREAM_BIT) <= j->end - at - HEAD;
 }
 
-/* The bytes of output between `from` and the end. */
-static uint64_t payload_from(const struct dt_journal *j, uint64_t from)
-{
-    uint64_t sum = 0;
-    uint32_t head;
-    for (; head_at(j, from, &head); from += HEAD + (head & ~STREAM_BIT))
-        sum += head & ~STREAM_BIT;
-    return sum;
-}
-
 static void forget_all(struct dt_journal *j)
 {
-    j->dropped += payload_from(j, j->start);
+    j->dropped = j->total;
     close_file(j);
     dt_buf_done(&j->mem);
     j->start = j->end;
@@ -225,6 +224,8 @@ static void to_file(struct dt_journal *j)
     if (j->no_file)
         return;
     j->cap = fair_share();
+    j->marks = calloc(MARKS, sizeof(*j->marks));
+    j->nmarks = 0;
     disk += j->cap;
     nfiles++;
     j->older = newest;
@@ -240,10 +241,20 @@ static void to_file(struct dt_journal *j)
 
 /* --- writing --- */
 
+/* All marks together span the file. */
+static void mark(struct dt_journal *j)
+{
+    uint64_t last = j->nmarks > 0 ? j->marks[(j->nmarks - 1) % MARKS].at : 0;
+    if (j->nmarks == 0 || j->end - last >= j->cap / (MARKS - 1))
+        j->marks[j->nmarks++ % MARKS] = (struct mark){j->end, j->total};
+}
+
 static bool put_file(struct dt_journal *j, uint32_t head, const char *p, size_t n)
 {
     drop_oldest(j, j->cap - HEAD - n);
     if (ring_write(j, j->end, (const char *)&head, HEAD) && ring_write(j, j->end + HEAD, p, n)) {
+        if (j->marks != NULL)
+            mark(j);
         j->end += HEAD + n;
         return true;
     }
@@ -259,8 +270,8 @@ static void put_memory(struct dt_journal *j, uint32_t head, const char *p, size_
         drop_oldest(j, MEMORY_MAX / 2);
     if (dt_buf_reserve(&j->mem, HEAD + n, NULL) < 0 || dt_buf_add(&j->mem, &head, HEAD, NULL) < 0 ||
         dt_buf_add(&j->mem, p, n, NULL) < 0) {
-        j->dropped += n;
         forget_all(j);
+        j->dropped += n;
         return;
     }
     j->end += HEAD + n;
@@ -268,7 +279,6 @@ static void put_memory(struct dt_journal *j, uint32_t head, const char *p, size_
 
 void dt_journal_add(struct dt_journal *j, enum dt_journal_stream stream, const char *p, size_t n)
 {
-    j->total += n;
     while (n > 0) {
         size_t part = n < RECORD_MAX ? n : RECORD_MAX;
         uint32_t head = (uint32_t)part | (stream == DT_JOURNAL_ERR ? STREAM_BIT : 0);
@@ -276,6 +286,7 @@ void dt_journal_add(struct dt_journal *j, enum dt_journal_stream stream, const c
             to_file(j);
         if (j->fd < 0 || !put_file(j, head, p, part))
             put_memory(j, head, p, part);
+        j->total += part;
         p += part;
         n -= part;
     }
@@ -345,11 +356,13 @@ void dt_journal_seek(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t
 {
     uint64_t lost;
     *c = (struct dt_journal_cursor){.at = 0};
-    if (j->seen.payload <= payload)
-        *c = j->seen;
+    for (unsigned long i = 0; j->marks != NULL && i < j->nmarks && i < MARKS; i++) {
+        const struct mark *m = &j->marks[i];
+        if (m->at >= c->at && m->payload <= payload)
+            *c = (struct dt_journal_cursor){.at = m->at, .payload = m->payload};
+    }
     (void)catch_up(j, c);
     while (c->payload < payload &&
            dt_journal_read_most(j, c, payload - c->payload, &lost, NULL, NULL))
         ;
-    j->seen = *c;
 }

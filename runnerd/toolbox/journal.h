@@ -63,8 +63,7 @@ bool dt_journal_read_most(
     struct dt_journal *j, struct dt_journal_cursor *c, size_t most, uint64_t *lost,
     void (*piece)(void *ctx, enum dt_journal_stream stream, const char *p, size_t n), void *ctx);
 /* Puts a reader behind the first `payload` bytes of output: before the oldest that is there when
- * that was left out, at the end when there is less. Reads what lies between the last place looked
- * for, if that is before this one, and this one: 64 MiB take some 30 ms. */
+ * that was left out, at the end when there is less. Reads a 64th of the file at most. */
 void dt_journal_seek(struct dt_journal *j, struct dt_journal_cursor *c, uint64_t payload);
 
 #endif
