@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
+#include "toolbox/lsp_answer.h"
 #include "toolbox/lsp_frame.h"
 #include "toolbox/process.h"
 
@@ -341,41 +342,10 @@ void dt_lsp_peer_cancel(struct dt_lsp_peer *p, uint64_t number)
 
 /* --- receiving --- */
 
-static json_t *one_null_each(const json_t *params)
-{
-    json_t *list = json_array();
-    size_t n = json_array_size(json_object_get(params, "items"));
-    for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(list, json_null());
-    return list;
-}
-
-/* The server's own requests; NULL: none that we know. */
-static json_t *answer_for(const struct dt_lsp_peer *p, const char *method, const json_t *params)
-{
-    static const char *const nothing[] = {
-        "client/registerCapability",        "client/unregisterCapability",
-        "window/showMessageRequest",        "window/workDoneProgress/create",
-        "workspace/semanticTokens/refresh", "workspace/codeLens/refresh",
-        "workspace/diagnostic/refresh",     "workspace/inlayHint/refresh",
-    };
-    if (strcmp(method, "workspace/configuration") == 0)
-        return one_null_each(params);
-    if (strcmp(method, "workspace/workspaceFolders") == 0)
-        return json_pack("[{s:s, s:s}]", "uri", p->root_uri, "name", "project");
-    if (strcmp(method, "workspace/applyEdit") == 0)
-        return json_pack("{s:b}", "applied", 0);
-    for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++) {
-        if (strcmp(method, nothing[i]) == 0)
-            return json_null();
-    }
-    return NULL;
-}
-
 static void on_request(struct dt_lsp_peer *p, const json_t *m, const char *method, json_t *id)
 {
     struct dt_err err;
-    json_t *result = answer_for(p, method, json_object_get(m, "params"));
+    json_t *result = dt_lsp_answer_make(method, json_object_get(m, "params"), p->root_uri);
     json_t *reply = result != NULL
                         ? json_pack("{s:O, s:o}", "id", id, "result", result)
                         : json_pack("{s:O, s:{s:i, s:s}}", "id", id, "error", "code",

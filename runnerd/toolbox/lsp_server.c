@@ -1,5 +1,6 @@
 #include "toolbox/lsp_server.h"
 
+#include "toolbox/lsp_document.h"
 #include "toolbox/lsp_uri.h"
 #include "toolbox/program.h"
 
@@ -12,15 +13,6 @@ enum { START_MS = 60 * 1000 };
  */
 enum state { DOWN, STARTING, READY };
 
-struct document {
-    struct document *next;
-    char *uri;
-    int version;
-    uint64_t hash; /* of the text the server has */
-    unsigned users;
-    bool kept, sent;
-};
-
 struct dt_lsp_server {
     struct dt_lsp_server *next;
     uint64_t number;
@@ -31,8 +23,7 @@ struct dt_lsp_server {
     bool was_ready;
     struct dt_lsp_peer *peer; /* NULL when DOWN */
     struct dt_lsp_wait *waits;
-    struct document *documents;
-    unsigned ndocuments;
+    struct dt_lsp_documents documents;
 };
 
 static struct dt_lsp_server *servers;
@@ -80,161 +71,6 @@ static struct dt_lsp_server *get(uint64_t number, struct dt_err *err)
     return NULL;
 }
 
-/* --- documents --- */
-
-static struct document *find_document(const struct dt_lsp_server *s, const char *uri)
-{
-    for (struct document *d = s->documents; d != NULL; d = d->next) {
-        if (strcmp(d->uri, uri) == 0)
-            return d;
-    }
-    return NULL;
-}
-
-static void free_document(struct document *d)
-{
-    free(d->uri);
-    free(d);
-}
-
-static struct document *add_document(struct dt_lsp_server *s, const char *uri, struct dt_err *err)
-{
-    if (s->ndocuments >= DT_LSP_DOCUMENTS_MAX) {
-        (void)dt_err_set(err, DT_E_LIMIT, "%d documents are open in this server; close one first",
-                         DT_LSP_DOCUMENTS_MAX);
-        return NULL;
-    }
-    struct document *d = calloc(1, sizeof(*d));
-    if (d == NULL || (d->uri = strdup(uri)) == NULL) {
-        free(d);
-        (void)dt_err_set(err, DT_E_NOMEM, "document");
-        return NULL;
-    }
-    d->next = s->documents;
-    s->documents = d;
-    s->ndocuments++;
-    return d;
-}
-
-static void drop_document(struct dt_lsp_server *s, struct document *d)
-{
-    struct dt_err err;
-    if (d->kept || d->users > 0)
-        return;
-    for (struct document **at = &s->documents; *at != NULL; at = &(*at)->next) {
-        if (*at == d) {
-            *at = d->next;
-            break;
-        }
-    }
-    s->ndocuments--;
-    /* A server that cannot be told is about to end, and forgets by that. */
-    if (d->sent && s->state == READY &&
-        dt_lsp_peer_notify(s->peer, "textDocument/didClose",
-                           json_pack("{s:{s:s}}", "textDocument", "uri", d->uri), &err) < 0)
-        d->sent = false;
-    free_document(d);
-}
-
-/* What the protocol calls the language of a file; the server's own when its name does not tell. */
-static const char *language_of(const struct dt_lsp_server *s, const char *uri)
-{
-    static const struct {
-        const char *suffix, *language;
-    } rows[] = {
-        {".tsx", "typescriptreact"}, {".jsx", "javascriptreact"}, {".ts", "typescript"},
-        {".mts", "typescript"},      {".cts", "typescript"},      {".js", "javascript"},
-        {".mjs", "javascript"},      {".cjs", "javascript"},
-    };
-    size_t n = strlen(uri);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size_t m = strlen(rows[i].suffix);
-        if (n > m && strcmp(uri + n - m, rows[i].suffix) == 0)
-            return rows[i].language;
-    }
-    return s->language->name;
-}
-
-static uint64_t hash_of(struct dt_str text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < text.n; i++)
-        hash = (hash ^ (unsigned char)text.p[i]) * 1099511628211u;
-    return hash;
-}
-
-static int send_document(struct dt_lsp_server *s, struct document *d, struct dt_str text,
-                         struct dt_err *err)
-{
-    uint64_t hash = hash_of(text);
-    json_t *whole = json_stringn(text.p != NULL ? text.p : "", text.n);
-    if (d->sent && d->hash == hash) {
-        json_decref(whole);
-        return 0;
-    }
-    int r;
-    if (d->sent)
-        r = dt_lsp_peer_notify(s->peer, "textDocument/didChange",
-                               json_pack("{s:{s:s, s:i}, s:[{s:o}]}", "textDocument", "uri", d->uri,
-                                         "version", d->version + 1, "contentChanges", "text",
-                                         whole),
-                               err);
-    else
-        r = dt_lsp_peer_notify(s->peer, "textDocument/didOpen",
-                               json_pack("{s:{s:s, s:s, s:i, s:o}}", "textDocument", "uri", d->uri,
-                                         "languageId", language_of(s, d->uri), "version",
-                                         d->version + 1, "text", whole),
-                               err);
-    if (r < 0)
-        return -1;
-    d->version++;
-    d->hash = hash;
-    d->sent = true;
-    return 0;
-}
-
-int dt_lsp_server_show(uint64_t number, const char *uri, struct dt_str text, bool keep,
-                       struct dt_err *err)
-{
-    struct dt_lsp_server *s = get(number, err);
-    if (s == NULL)
-        return -1;
-    if (s->state != READY)
-        return dt_err_set(err, DT_E_UNREACHABLE, "the language server has just ended; try again");
-    struct document *d = find_document(s, uri);
-    if (d == NULL)
-        d = add_document(s, uri, err);
-    if (d == NULL)
-        return -1;
-    int r = send_document(s, d, text, err);
-    if (r == 0) {
-        d->users++;
-        d->kept = d->kept || keep;
-    }
-    drop_document(s, d); /* if nothing came of it */
-    return r;
-}
-
-void dt_lsp_server_hide(uint64_t number, const char *uri)
-{
-    struct dt_lsp_server *s = get(number, NULL);
-    struct document *d = s != NULL ? find_document(s, uri) : NULL;
-    if (d == NULL)
-        return;
-    d->users -= d->users > 0;
-    drop_document(s, d);
-}
-
-void dt_lsp_server_close(uint64_t number, const char *uri)
-{
-    struct dt_lsp_server *s = get(number, NULL);
-    struct document *d = s != NULL ? find_document(s, uri) : NULL;
-    if (d == NULL)
-        return;
-    d->kept = false;
-    drop_document(s, d);
-}
-
 /* --- states --- */
 
 static void tell_waits(struct dt_lsp_server *s, const struct dt_err *err)
@@ -253,8 +89,7 @@ static void go_down(struct dt_lsp_server *s)
 {
     s->state = DOWN;
     s->peer = NULL;
-    for (struct document *d = s->documents; d != NULL; d = d->next)
-        d->sent = false;
+    dt_lsp_documents_lost(&s->documents);
 }
 
 static void on_end(void *ctx, const struct dt_err *why)
@@ -404,6 +239,36 @@ uint64_t dt_lsp_server_call(uint64_t number, const char *method, json_t *params,
     return 0;
 }
 
+int dt_lsp_server_show(uint64_t number, const char *uri, struct dt_str text, bool keep,
+                       struct dt_err *err)
+{
+    struct dt_lsp_server *s = get(number, err);
+    if (s == NULL)
+        return -1;
+    if (s->state != READY)
+        return dt_err_set(err, DT_E_UNREACHABLE, "the language server has just ended; try again");
+    return dt_lsp_document_show(&s->documents, s->peer, s->language->name, uri, text, keep, err);
+}
+
+static struct dt_lsp_peer *listener(const struct dt_lsp_server *s)
+{
+    return s->state == READY ? s->peer : NULL;
+}
+
+void dt_lsp_server_hide(uint64_t number, const char *uri)
+{
+    struct dt_lsp_server *s = get(number, NULL);
+    if (s != NULL)
+        dt_lsp_document_hide(&s->documents, listener(s), uri);
+}
+
+void dt_lsp_server_close(uint64_t number, const char *uri)
+{
+    struct dt_lsp_server *s = get(number, NULL);
+    if (s != NULL)
+        dt_lsp_document_close(&s->documents, listener(s), uri);
+}
+
 void dt_lsp_server_cancel(uint64_t number, uint64_t call)
 {
     struct dt_lsp_server *s = get(number, NULL);
@@ -436,11 +301,7 @@ int dt_lsp_server_find(const struct dt_lsp_language *language, const char *proje
 
 static void free_server(struct dt_lsp_server *s)
 {
-    struct document *d;
-    while ((d = s->documents) != NULL) {
-        s->documents = d->next;
-        free_document(d);
-    }
+    dt_lsp_documents_done(&s->documents);
     free(s->project);
     free(s->root_uri);
     free(s);

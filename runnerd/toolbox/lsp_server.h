@@ -6,7 +6,7 @@
 
 #include "toolbox/lsp_peer.h"
 
-enum { DT_LSP_SERVERS_MAX = 8, DT_LSP_DOCUMENTS_MAX = 256 };
+enum { DT_LSP_SERVERS_MAX = 8 };
 
 struct dt_lsp_language {
     const char *name;         /* languageId of the clients */
@@ -53,7 +53,8 @@ uint64_t dt_lsp_server_call(uint64_t number, const char *method, json_t *params,
 void dt_lsp_server_cancel(uint64_t number, uint64_t call);
 
 /* Makes the server see the document as `text`. It stays open until as many dt_lsp_server_hide(),
- * and, after a `keep`, until dt_lsp_server_close(). LIMIT above DT_LSP_DOCUMENTS_MAX. */
+ * and, after a `keep`, until dt_lsp_server_close(). LIMIT above DT_LSP_DOCUMENTS_MAX
+ * (lsp_document.h). */
 int dt_lsp_server_show(uint64_t number, const char *uri, struct dt_str text, bool keep,
                        struct dt_err *err) DT_MUST_CHECK;
 void dt_lsp_server_hide(uint64_t number, const char *uri);
