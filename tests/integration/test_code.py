@@ -394,6 +394,17 @@ def test_a_timeout_of_null_and_of_nothing(box):
         assert prints(box, "print(1)", timeout=timeout) == "1\n"
 
 
+def test_4586_no_output_is_missed(box):
+    """Programs that end at once, one after another and beside each other."""
+    for i in range(50):
+        assert prints(box, f"print({i})") == f"{i}\n"
+    assert prints(box, "import os; os.system('echo below')") == "below\n"
+    with context(box) as one, context(box) as two, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        def many(id):
+            return [prints(box, f"import sys; sys.stdout.write('{i}')", contextId=id) for i in range(50)]
+        assert list(pool.map(many, (one, two))) == [[str(i) for i in range(50)]] * 2
+
+
 def test_25_input_does_not_swallow_the_next_request(box):
     done = execute(box, "input('name? ')")
     assert done.error["name"] == "EOFError" and done.of("stdout") == "name? "

@@ -550,6 +550,29 @@ def test_subprotocols(session):
         assert answer.status == 404
 
 
+def test_bug_11_each_gets_its_own_subprotocol(session):
+    """One list of all requests, changed by each, had answers mixed up."""
+    c = session.start("echo o")
+    session.wait(c)
+    names = [f"X-Daytona-SDK-Version~0.{100 + i}.0" for i in range(60)]
+
+    def ask(name):
+        with session.follow(c, {"X-Other": "y"}, [name]) as ws:
+            return ws.subprotocol, read_all(ws)[1]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(ask, names)) == [(name, 1000) for name in names]
+
+
+def test_bug_9_nothing_comes_twice_in_one_stream(session):
+    """For clients that see both streams as one; wherever these change, and however little comes at a time."""
+    c = session.start("i=0; while [ $i -lt 300 ]; do printf $i; printf x >&2; i=$((i+1)); done")
+    live, _ = read_all(session.follow(c, OLD))
+    later, _ = read_all(session.follow(c, OLD))
+    whole = session.logs(c, OLD).body
+    assert b"".join(live) == b"".join(later) == whole
+    assert sorted(whole) == sorted("".join(map(str, range(300))).encode() + b"x" * 300)
+
+
 def test_pings_are_answered_while_data_flows(session):
     c = session.start("yes | head -c 30000000; sleep 1")
     with session.follow(c, ping_interval=None) as ws:

@@ -226,6 +226,16 @@ def test_missing_folder(box):
     assert box.run("ls", split=True, cwd="/root").status == 403
 
 
+def test_bug_21_the_shell_is_one_that_is_there():
+    """/etc/shells names some that are not, and which one it was decided what a command's words are."""
+    with Box() as b:
+        (b.dir / "etc" / "shells").write_text("/bin/zsh\n/usr/bin/zsh\n")
+        assert b.sh("x='a  b'; set -- $x; echo $#") == "2\n"
+        assert b.post("/process/session", {"sessionId": "s"}).status == 201
+        answer = b.post("/process/session/s/exec", {"command": "set -- $FOO; echo $#"}, {"X-Daytona-SDK-Version": "0.190.1"})
+        assert (answer.json["exitCode"], answer.json["stdout"]) == (0, "2\n")
+
+
 def test_no_shell():
     with Box(user="root") as b:
         subprocess.run(["nsenter", "-t", str(b.pid), "--mount", "mount", "-t", "tmpfs", "none", "/usr/bin"], check=True)

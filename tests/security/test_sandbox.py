@@ -118,6 +118,23 @@ def test_the_toolbox_is_no_file(client, make):
     assert files <= {"/dev/null", "/proc/1/oom_score_adj"}, targets
 
 
+@WHO
+def test_nobody_inside_reaches_the_toolbox(client, make, who):
+    """Known bug 32 of the code: whoever was in the sandbox's network could command it. It listens to no network and
+    in no place that the sandbox can name, and its descriptors are nobody's."""
+    box = make()
+    out = sh(client, box, f"{who}sh -c 'cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 /proc/net/raw /proc/net/unix "
+                          "/proc/net/packet | grep -v -i -E \"local_address|RefC\"'")
+    assert out["stdout"] == "", "an open socket in a new sandbox"
+    out = sh(client, box, f"{who}sh -c 'cat /proc/1/environ /proc/1/mem /proc/1/maps; "
+                          "for n in $(seq 0 40); do readlink /proc/1/fd/$n; done; readlink /proc/1/exe /proc/1/cwd /proc/1/root'")
+    assert out["stdout"] == "", out
+    code = ("import ctypes; l = ctypes.CDLL(None, use_errno=True); fd = l.syscall(434, 1, 0); "
+            "print([l.syscall(438, fd, n, 0) for n in range(12)] if fd >= 0 else fd, l.ptrace(16, 1, 0, 0))")
+    got = sh(client, box, f'{who}python3 -c "{code}"')["stdout"]
+    assert got in (f"{[-1] * 12} -1\n", "-1 -1\n"), got
+
+
 def test_layers_are_shared_and_nobodys(client, make):
     """What root writes over is its own copy, also through a mapping; the neighbour has the file as it was."""
     one, two = make(), make()
