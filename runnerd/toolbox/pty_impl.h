@@ -12,9 +12,10 @@ struct dt_pty_viewer {
     struct dt_pty *pty;         /* NULL: none yet, or it has ended */
     struct dt_ws_conn *ws;
     bool exit_control;
-    bool full;     /* its queue is above the mark */
-    bool waits;    /* paused: the terminal's input is full */
-    size_t queued; /* at the last look at who stalls */
+    bool normal_end; /* closed as after exit code 0, whatever it is */
+    bool full;       /* its queue is above the mark */
+    bool waits;      /* paused: the terminal's input is full */
+    size_t queued;   /* at the last look at who stalls */
 };
 
 struct dt_pty {

@@ -2,6 +2,7 @@
 #include "toolbox/pty.h"
 #include "toolbox/pty_text.h"
 #include "toolbox/reply.h"
+#include "toolbox/sdk.h"
 
 enum { BODY_MAX = 1024 * 1024 };
 
@@ -62,6 +63,10 @@ void dt_op_pty_delete(struct dt_toolbox *tb, struct dt_http_req *req, const stru
         return;
     }
     dt_pty_delete(p);
+    if (dt_sdk_is_go(req)) {
+        dt_reply_empty(req, 200);
+        return;
+    }
     const struct dt_tb_pty_deleted out = {.message = "PTY session deleted"};
     dt_reply_json(req, 200, dt_tb_pty_deleted_print(&out));
 }

@@ -1,6 +1,7 @@
 /* Who watches a PTY, and who is waited for. */
 #include "toolbox/pty_impl.h"
 #include "toolbox/pty_text.h"
+#include "toolbox/sdk.h"
 
 enum { STALL_TICK_MS = DT_PTY_STALL_MS / 3, STALL_TICKS = 3 };
 
@@ -73,6 +74,7 @@ int dt_pty_viewer_new(struct dt_toolbox *tb, struct dt_http_req *req, struct dt_
         .queue_max = DT_PTY_LAG_MAX,
     };
     v->exit_control = dt_str_eq(o.protocol, DT_STR(DT_PTY_EXIT_CONTROL));
+    v->normal_end = dt_sdk_is_go(req);
     if (dt_ws_conn_upgrade(req, &o, &v->ws, err) < 0) {
         free(v);
         return -1;
@@ -183,7 +185,7 @@ void dt_pty_viewers_end(struct dt_pty *p, int code)
         struct dt_pty_viewer *v = p->viewers;
         if (v->exit_control)
             (void)dt_ws_conn_send(v->ws, DT_WS_TEXT, dt_pty_exited(code, &room));
-        dt_ws_conn_close(v->ws, code == 0 ? DT_WS_NORMAL : DT_WS_FAILURE,
+        dt_ws_conn_close(v->ws, code == 0 || v->normal_end ? DT_WS_NORMAL : DT_WS_FAILURE,
                          dt_pty_close_reason(code, &room));
         unlink_viewer(v);
     }

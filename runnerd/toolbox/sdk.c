@@ -18,6 +18,8 @@ struct version {
 static bool parse(struct dt_str s, struct version *v)
 {
     *v = (struct version){.before = false};
+    if (dt_str_starts(s, DT_STR("v"))) /* the Go client's */
+        s = dt_str(s.p + 1, s.n - 1);
     for (int i = 0; i < 3; i++) {
         size_t n = 0;
         while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
@@ -93,8 +95,14 @@ bool dt_sdk_is_python(const struct dt_http_req *req)
     return dt_str_starts(source, DT_STR("sdk-python")) || dt_str_eq(source, DT_STR("python-sdk"));
 }
 
+bool dt_sdk_is_go(const struct dt_http_req *req)
+{
+    struct dt_str source = dt_http_req_header(req, "X-Daytona-Source");
+    return dt_str_eq(source, DT_STR("sdk-go")) || dt_str_eq(source, DT_STR("go-sdk"));
+}
+
 bool dt_sdk_is_strict(const struct dt_http_req *req)
 {
-    return dt_str_eq(dt_http_req_header(req, "X-Daytona-Source"), DT_STR("sdk-go")) &&
+    return dt_sdk_is_go(req) &&
            (dt_http_req_header(req, header).n == 0 || dt_sdk_is_before(req, 188));
 }

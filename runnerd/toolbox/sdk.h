@@ -13,9 +13,10 @@ struct dt_sdk_gates {
     bool demuxed;  /* logs as JSON with both streams apart: 0.167.0 or newer */
 };
 
-/* Of a version as in "0.111.1", or "1.2.3-alpha.1", which is older than "1.2.3". An empty one is
- * none at all; `split` is whether markers were asked for all the same. Versions that hold `dev` are
- * newer than all others; one that cannot be read is new, but not as new as 0.167.0. */
+/* Of a version as in "0.111.1" or "v0.173.0", or "1.2.3-alpha.1", which is older than "1.2.3". An
+ * empty one is none at all; `split` is whether markers were asked for all the same. Versions that
+ * hold `dev` are newer than all others; one that cannot be read is new, but not as new as 0.167.0.
+ */
 struct dt_sdk_gates dt_sdk_gates(struct dt_str version, bool split);
 /* Of a request: its header X-Daytona-SDK-Version, else the subprotocol
  * X-Daytona-SDK-Version~VERSION; X-Daytona-Split-Output. */
@@ -25,6 +26,10 @@ struct dt_sdk_gates dt_sdk_gates_of(const struct dt_http_req *req);
 bool dt_sdk_is_before(const struct dt_http_req *req, unsigned minor);
 /* The Python clients. Their multipart reader ignores `filename*`, and decodes `filename` twice. */
 bool dt_sdk_is_python(const struct dt_http_req *req);
+/* The Go client, by both of its names. It leaves an empty file out of the form that it uploads,
+ * takes the exit code of a PTY only from a normal close, and cannot read what the end of one is
+ * answered with. */
+bool dt_sdk_is_go(const struct dt_http_req *req);
 /* The Go client before 0.188 refuses answers with members that it does not know. One that says no
  * version is taken for old. */
 bool dt_sdk_is_strict(const struct dt_http_req *req);

@@ -6,6 +6,7 @@
 #include "toolbox/files.h"
 #include "toolbox/incoming.h"
 #include "toolbox/multipart.h"
+#include "toolbox/sdk.h"
 
 enum { ERRORS_MAX = 100, PATHS_MAX = 10000, INDEX_MAX = 40, FIELD_MAX = 65536 };
 
@@ -108,6 +109,7 @@ struct form {
     char *single; /* /files/upload, -v2: where the field `file` goes; NULL for bulk-upload */
     bool v2;
     bool broken; /* the form itself is bad; the rest is dropped */
+    bool any;    /* a part came */
     bool found;  /* a file field came */
 
     struct named *paths;
@@ -198,6 +200,7 @@ static void on_part(void *ctx, const char *name, const char *filename)
     struct form *f = ctx;
     (void)filename;
     f->in_path = f->in_file = false;
+    f->any = true;
     if (name == NULL)
         return;
     if (f->single == NULL)
@@ -269,6 +272,16 @@ static void on_part_end(void *ctx)
                                                         "bytes", (json_int_t)size));
 }
 
+static void no_file(struct form *f)
+{
+    if (f->any || !dt_sdk_is_go(f->req)) {
+        form_error(f, "", "the form has no field `file`");
+        return;
+    }
+    begin_file(f, f->single); /* an empty one */
+    on_part_end(f);
+}
+
 static void form_free(struct form *f)
 {
     dt_multipart_done(&f->parser);
@@ -332,7 +345,7 @@ static void form_end(void *ctx)
     if (!f->broken && dt_multipart_end(&f->parser, &err) < 0)
         form_error(f, "", err.msg);
     if (f->single != NULL && !f->found && json_array_size(f->errors) == 0)
-        form_error(f, "", "the form has no field `file`");
+        no_file(f);
     if (json_array_size(f->errors) == 0) {
         form_done(f);
         return;

@@ -331,6 +331,8 @@ def test_12_old_go_clients_see_what_they_know(here):
     old = {"X-Daytona-Source": "sdk-go", "X-Daytona-SDK-Version": "0.187.0"}
     known = {"name", "isDir", "size", "modTime", "mode", "permissions", "owner", "group"}
     for headers, more in ((old, set()), ({"X-Daytona-Source": "sdk-go"}, set()), ({}, {"modifiedAt"}),
+                          (dict(old, **{"X-Daytona-SDK-Version": "v0.173.0"}), set()),
+                          ({"X-Daytona-Source": "go-sdk", "X-Daytona-SDK-Version": "v0.145.0"}, set()),
                           (dict(old, **{"X-Daytona-SDK-Version": "0.188.0"}), {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-SDK-Version": "v0.0.0-dev"}), {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-Source": "sdk-python"}), {"modifiedAt"})):
@@ -398,6 +400,19 @@ def test_upload_v2(here):
     assert here.post("/files/upload-v2", body, headers).status == 400
     assert here.post("/files/upload-v2?path=here/x", body[:-9], headers).status == 400
     assert here.sh("ls -A here") == "new\n"
+
+
+@pytest.mark.parametrize("name", ["sdk-go", "go-sdk"])
+def test_the_go_client_leaves_an_empty_file_out_of_its_form(here, name):
+    body, headers = form([])
+    assert here.post("/files/upload?path=here/empty", body, headers).status == 400
+    go = dict(headers, **{"X-Daytona-Source": name})
+    other, _ = form([("other", "f", b"x")])
+    for bad in (other, body[:-4], b""):
+        assert here.post("/files/upload?path=here/empty", bad, go).status == 400, bad
+    assert here.sh("ls -A here") == ""
+    assert here.post("/files/upload?path=here/empty", body, go).status == 200
+    assert here.sh("stat -c %n:%s here/*") == "here/empty:0\n"
 
 
 def test_11_2_12_a_cut_form_ends(here):

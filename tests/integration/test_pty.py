@@ -269,6 +269,24 @@ def test_exit_codes(box, command, code, close, reason):
     assert gone(box, "end")
 
 
+def test_the_go_client_is_told_in_its_way(box):
+    """It takes the exit code from a normal close alone, and cannot read the answer to DELETE."""
+    go = {"X-Daytona-Source": "sdk-go"}
+    create(box, "go")
+    with connect(box, "go", additional_headers=go) as v:
+        v.connected()
+        v.send("exit 3\n")
+        assert v.ends() == (1000, {"exitCode": 3, "exitReason": "non-zero exit"})
+    create(box, "go")
+    with connect(box, "go", additional_headers=go) as v, connect(box, "go") as other:
+        v.connected()
+        other.connected()
+        answer = box.request("DELETE", "/process/pty/go", headers=go)
+        assert (answer.status, answer.body) == (200, b"")
+        assert v.ends() == (1000, {"exitCode": 137, "exitReason": "SIGKILL"})
+        assert other.ends() == (1011, {"exitCode": 137, "exitReason": "SIGKILL"})
+
+
 def test_delete_tells_viewers_and_kills_the_tree(box):
     create(box, "tree")
     with connect(box, "tree") as v:

@@ -216,7 +216,11 @@ static void test_gates(void **state)
         {"1.0.0", false, {false, false, true}},
         {"0.0.0-dev", false, {false, false, true}},
         {"0.0.1.dev3", false, {false, false, true}},
-        {"v0.26.0", false, {false, false, false}},
+        {"v0.26.0", false, {true, true, false}},
+        {"v0.145.0", false, {false, false, false}},
+        {"v0.173.0", false, {false, false, true}},
+        {"vv0.173.0", false, {false, false, false}},
+        {"v", false, {false, false, false}},
         {"0.26", false, {false, false, false}},
         {"99999999999999999999.0.0", false, {false, false, false}},
     };
