@@ -18,7 +18,8 @@ enum {
     TAKEN_MAX = 1024 * 1024,
     BODY_MAX = 4 * 1024 * 1024,
     NAME_MAX_BYTES = 4096,
-    TYPED_ERRORS = 120, /* clients from 0.120 on read JSON in the parts of a bulk download */
+    TYPED_ERRORS = 120,  /* clients from 0.120 on read JSON in the parts of a bulk download */
+    DECODED_TWICE = 150, /* the Python client's first version that does so with names */
 };
 
 /* --- names in headers --- */
@@ -50,15 +51,21 @@ static int add_latin1(struct dt_buf *out, struct dt_str name, struct dt_err *err
     return 0;
 }
 
-static int add_utf8(struct dt_buf *out, struct dt_str name, bool twice, struct dt_err *err)
+static int add_utf8(struct dt_buf *out, struct dt_str name, enum dt_files_name form,
+                    struct dt_err *err)
 {
+    bool loose = form == DT_FILES_NAME_LOOSE && name.n > 0 && memchr(name.p, '"', name.n) == NULL;
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
         unsigned char put[2] = {c, 0};
         size_t len = c == '\r' || c == '\n' || c == '\0' ? 0 : 1;
-        if (c == '"' || c == '\\' || (twice && c >= 0x80)) {
-            put[0] = c < 0x80 ? '\\' : (unsigned char)(0xc0 | c >> 6);
-            put[1] = c < 0x80 ? c : (unsigned char)(0x80 | (c & 0x3f));
+        if (!loose && (c == '"' || c == '\\')) {
+            put[0] = '\\';
+            put[1] = c;
+            len = 2;
+        } else if (form == DT_FILES_NAME_TWICE && c >= 0x80) {
+            put[0] = (unsigned char)(0xc0 | c >> 6);
+            put[1] = (unsigned char)(0x80 | (c & 0x3f));
             len = 2;
         }
         if (dt_buf_add(out, put, len, err) < 0)
@@ -82,7 +89,7 @@ static int add_percent(struct dt_buf *out, struct dt_str name, struct dt_err *er
 }
 
 int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
-                         enum dt_files_name_form form, struct dt_err *err)
+                         enum dt_files_name form, struct dt_err *err)
 {
     DT_AUTO_BUF struct dt_buf clean;
     dt_buf_init(&clean, (size_t)3 * NAME_MAX_BYTES);
@@ -90,9 +97,8 @@ int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str nam
         name.n = NAME_MAX_BYTES;
     if (dt_utf8_repair(&clean, name, err) < 0 || dt_buf_addf(out, err, "%s; filename=\"", kind) < 0)
         return -1;
-    int r = form == DT_FILES_LATIN1
-                ? add_latin1(out, dt_buf_str(&clean), err)
-                : add_utf8(out, dt_buf_str(&clean), form == DT_FILES_UTF8_TWICE, err);
+    int r = form == DT_FILES_NAME_LATIN1 ? add_latin1(out, dt_buf_str(&clean), err)
+                                         : add_utf8(out, dt_buf_str(&clean), form, err);
     if (r < 0 || dt_buf_addz(out, "\"; filename*=utf-8''", err) < 0)
         return -1;
     return add_percent(out, dt_buf_str(&clean), err);
@@ -341,7 +347,7 @@ static int add_headers(struct dt_http_req *req, const char *path, const char *da
     dt_buf_init(&disposition, (size_t)32 * NAME_MAX_BYTES);
     const char *slash = strrchr(path, '/');
     struct dt_str name = dt_str_z(slash != NULL ? slash + 1 : path);
-    if (dt_files_disposition(&disposition, "attachment", name, DT_FILES_LATIN1, err) < 0)
+    if (dt_files_disposition(&disposition, "attachment", name, DT_FILES_NAME_LATIN1, err) < 0)
         return -1;
     dt_http_req_add_header(req, "Content-Type", DT_STR("application/octet-stream"));
     dt_http_req_add_header(req, "Content-Description", DT_STR("File Transfer"));
@@ -434,13 +440,19 @@ void dt_op_files_download(struct dt_toolbox *tb, struct dt_http_req *req,
 
 /* --- many files --- */
 
+static enum dt_files_name name_form(const struct dt_http_req *req)
+{
+    if (!dt_sdk_is_python(req))
+        return DT_FILES_NAME_UTF8;
+    return dt_sdk_is_before(req, DECODED_TWICE) ? DT_FILES_NAME_LOOSE : DT_FILES_NAME_TWICE;
+}
+
 static int part_head(struct download *d, struct dt_buf *out, const char *kind, const char *path,
                      const char *type, struct dt_err *err)
 {
-    enum dt_files_name_form form = dt_sdk_is_python(d->req) ? DT_FILES_UTF8_TWICE : DT_FILES_UTF8;
     if (dt_buf_addf(out, err, "%s--%s\r\nContent-Disposition: ", d->next > 1 ? "\r\n" : "",
                     d->boundary) < 0 ||
-        dt_files_disposition(out, kind, dt_str_z(path), form, err) < 0)
+        dt_files_disposition(out, kind, dt_str_z(path), name_form(d->req), err) < 0)
         return -1;
     return dt_buf_addf(out, err, "\r\nContent-Type: %s\r\n", type);
 }

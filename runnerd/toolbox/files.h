@@ -21,12 +21,17 @@ int dt_files_remove_tree(const char *path, struct dt_err *err) DT_MUST_CHECK;
 /* rename(2) that does not replace; between file systems a copy and a removal. Blocks. FILE_EXISTS
  * when the destination is there. */
 int dt_files_move(const char *from, const char *to, struct dt_err *err) DT_MUST_CHECK;
+/* How the first name of a Content-Disposition is written, which is the only one that some readers
+ * look at. */
+enum dt_files_name {
+    DT_FILES_NAME_LATIN1, /* in heads of HTTP: `_` for what it has not */
+    DT_FILES_NAME_UTF8,   /* in parts of forms */
+    DT_FILES_NAME_LOOSE,  /* UTF-8; a backslash stands for itself unless there is a quote */
+    DT_FILES_NAME_TWICE,  /* UTF-8 of which each byte was made a character of UTF-8 again */
+};
 /* `attachment; filename="name"; filename*=utf-8''percent`, or with `form-data; name="file"` in
- * front. The first one as its readers take it: in Latin-1, as far as it goes (heads of HTTP); in
- * UTF-8 (parts of forms, where some never look at the second); or in UTF-8 of which each byte was
- * made a character of UTF-8 again (parts for the Python SDK). */
-enum dt_files_name_form { DT_FILES_LATIN1, DT_FILES_UTF8, DT_FILES_UTF8_TWICE };
+ * front. */
 int dt_files_disposition(struct dt_buf *out, const char *kind, struct dt_str name,
-                         enum dt_files_name_form form, struct dt_err *err) DT_MUST_CHECK;
+                         enum dt_files_name form, struct dt_err *err) DT_MUST_CHECK;
 
 #endif

@@ -2,12 +2,14 @@
 #include "base/utf8.h"
 #include "toolbox/git_op.h"
 #include "toolbox/git_porcelain.h"
+#include "toolbox/sdk.h"
 
 enum { ENTRY_MAX = 8 * DT_GIT_RECORD_MAX };
 
 struct status {
     struct dt_git_porcelain porcelain;
     struct dt_buf text; /* what comes out of one piece of output */
+    bool strict;        /* no member that an old client does not know */
     bool headed;
     bool any; /* a comma comes first */
     bool failed;
@@ -41,6 +43,10 @@ static int add_head(struct status *s)
         .file_status = none,
     };
     DT_AUTO_JSON json_t *j = dt_tb_git_status_print(&r);
+    if (j != NULL && s->strict) {
+        (void)json_object_del(j, "detached");
+        (void)json_object_del(j, "upstream");
+    }
     if (j == NULL || dt_json_write(j, &s->text, NULL) < 0)
         return -1;
     s->headed = true;
@@ -109,6 +115,7 @@ static int begin(struct dt_git_op *op, json_t *body, struct dt_err *err)
     if (dt_git_op_at_query(op, err) < 0 || (s = dt_git_op_state(op, sizeof(*s), err)) == NULL)
         return -1;
     op->state_done = status_done;
+    s->strict = dt_sdk_is_strict(op->req);
     dt_git_porcelain_init(&s->porcelain, on_change, s);
     dt_buf_init(&s->text, (size_t)64 * ENTRY_MAX);
     DT_AUTO_GIT_ARGS struct dt_git_args a = {.v = NULL};

@@ -24,7 +24,8 @@ struct dt_sdk_gates dt_sdk_gates_of(const struct dt_http_req *req);
 /* Whether the header says a version below 0.minor.0. False for development versions, those that
  * cannot be read, and without the header. */
 bool dt_sdk_is_before(const struct dt_http_req *req, unsigned minor);
-/* The Python clients. Their multipart reader ignores `filename*`, and decodes `filename` twice. */
+/* The Python clients. Their multipart readers ignore `filename*`; that of 0.150.0 and newer decodes
+ * `filename` twice. */
 bool dt_sdk_is_python(const struct dt_http_req *req);
 /* The Go client, by both of its names. It leaves an empty file out of the form that it uploads,
  * takes the exit code of a PTY only from a normal close, and cannot read what the end of one is

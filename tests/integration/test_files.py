@@ -544,6 +544,21 @@ def test_11_1_4331_names_in_downloads(here, name):
     assert urllib.parse.unquote(encoded) == name
 
 
+@pytest.mark.parametrize("name", ["naïve \"café\\", "日本語 🎉", "back\\slash", "%41"])
+def test_names_for_the_python_clients(here, name):
+    """They take the first name alone; from 0.150.0 on they decode it twice."""
+    upload(here, "here/" + name, b"x")
+
+    def told(version):
+        headers = {"X-Daytona-Source": "python-sdk", "X-Daytona-SDK-Version": version}
+        answer = here.post("/files/bulk-download", {"paths": ["here/" + name]}, headers)
+        return re.search(rb'filename="(.*)"; filename\*=', parts_of(answer)[0][0]).group(1).decode()
+    escaped = "here/" + (name.replace("\\", "\\\\").replace('"', '\\"') if '"' in name else name)
+    assert told("0.111.1") == told("0.149.0") == escaped
+    for version in ("0.150.0", "0.218.0"):
+        assert re.sub(r"\\(.)", r"\1", told(version).encode("latin-1").decode()) == "here/" + name
+
+
 def test_names_that_are_no_text(here):
     """Bytes in the query reach the file of that name, in every operation that takes one."""
     bad = "here/b%FF%FEd"

@@ -241,6 +241,14 @@ def upstream(git, box, tmp_path):
 CREDENTIALS = {"username": "user", "password": SECRET}
 
 
+def test_old_go_clients_see_what_they_know_of_a_status(box, repo):
+    target = box.query("/git/status", path=repo)
+    old = box.get(target, headers={"X-Daytona-Source": "sdk-go", "X-Daytona-SDK-Version": "v0.173.0"}).json
+    new = box.get(target, headers={"X-Daytona-Source": "sdk-go", "X-Daytona-SDK-Version": "v0.188.0"}).json
+    assert set(new) - set(old) == {"detached", "upstream"} and set(old) < set(new)
+    assert old == {"currentBranch": "main", "ahead": 0, "behind": 0, "branchPublished": True, "fileStatus": []}
+
+
 def test_status(box, repo):
     clean = status(box, repo)
     assert clean == {"currentBranch": "main", "ahead": 0, "behind": 0, "branchPublished": True, "detached": False,
