@@ -9,10 +9,10 @@ enum { ENTRY_MAX = 8 * DT_GIT_RECORD_MAX };
 struct status {
     struct dt_git_porcelain porcelain;
     struct dt_buf text; /* what comes out of one piece of output */
-    bool strict;        /* no member that an old client does not know */
     bool headed;
     bool any; /* a comma comes first */
     bool failed;
+    bool strict; /* without the members that old clients do not know */
 };
 
 static void status_done(void *state)
@@ -39,14 +39,13 @@ static int add_head(struct status *s)
         .behind = (int64_t)b->behind,
         .branch_published = b->has_counts,
         .detached = b->detached,
-        .upstream = upstream.p != NULL ? upstream.p : "",
+        .has_detached = !s->strict,
+        .upstream = s->strict            ? NULL
+                    : upstream.p != NULL ? upstream.p
+                                         : "",
         .file_status = none,
     };
     DT_AUTO_JSON json_t *j = dt_tb_git_status_print(&r);
-    if (j != NULL && s->strict) {
-        (void)json_object_del(j, "detached");
-        (void)json_object_del(j, "upstream");
-    }
     if (j == NULL || dt_json_write(j, &s->text, NULL) < 0)
         return -1;
     s->headed = true;

@@ -15,6 +15,7 @@ struct version {
     bool before; /* has a suffix: comes before the version without one */
 };
 
+/* 1.2.3, v1.2.3 (the Go SDK's), 1.2.3-suffix */
 static bool parse(struct dt_str s, struct version *v)
 {
     *v = (struct version){.before = false};

@@ -333,6 +333,7 @@ def test_12_old_go_clients_see_what_they_know(here):
     for headers, more in ((old, set()), ({"X-Daytona-Source": "sdk-go"}, set()), ({}, {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-SDK-Version": "v0.173.0"}), set()),
                           ({"X-Daytona-Source": "go-sdk", "X-Daytona-SDK-Version": "v0.145.0"}, set()),
+                          (dict(old, **{"X-Daytona-SDK-Version": "v0.188.0"}), {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-SDK-Version": "0.188.0"}), {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-SDK-Version": "v0.0.0-dev"}), {"modifiedAt"}),
                           (dict(old, **{"X-Daytona-Source": "sdk-python"}), {"modifiedAt"})):

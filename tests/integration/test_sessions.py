@@ -459,6 +459,13 @@ def test_lists(box, session):
 
 # --- versions ---
 
+def test_the_go_sdk_writes_its_version_with_a_v(session):
+    c = session.start("echo o; echo e >&2")
+    session.wait(c)
+    assert session.logs(c, {"X-Daytona-SDK-Version": "v0.173.0", "X-Daytona-Source": "sdk-go"}).json == {
+        "output": "\1\1\1o\n\2\2\2e\n", "stdout": "o\n", "stderr": "e\n"}
+
+
 def test_gates(box):
     s = Session(box)
     answer = s.exec("echo o; echo e >&2", headers=MARKED).json

@@ -267,6 +267,9 @@ def test_status(box, repo):
     assert [(f["staging"], f["worktree"]) for f in now["fileStatus"] if f["name"] == "file"] == \
         [("Deleted", "Unmodified"), ("Untracked", "Untracked")]
     assert status(box, repo + "/d")["currentBranch"] == "HEAD"
+    # Go SDKs before 0.188 refuse an answer with a member that they do not know.
+    old = box.get(box.query("/git/status", path=repo), headers={"X-Daytona-Source": "sdk-go", "X-Daytona-SDK-Version": "v0.173.0"}).json
+    assert set(old) == {"currentBranch", "ahead", "behind", "branchPublished", "fileStatus"}
 
 
 def test_status_of_a_conflict(box, repo):

@@ -221,6 +221,8 @@ static void test_gates(void **state)
         {"v0.173.0", false, {false, false, true}},
         {"vv0.173.0", false, {false, false, false}},
         {"v", false, {false, false, false}},
+        {"v0.190.0", false, {false, false, true}},
+        {"vv0.26.0", false, {false, false, false}},
         {"0.26", false, {false, false, false}},
         {"99999999999999999999.0.0", false, {false, false, false}},
     };
