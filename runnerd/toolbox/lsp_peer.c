@@ -22,21 +22,13 @@ enum {
 
 enum pipe { IN, OUT, ERRORS, PIPES };
 
-struct call {
-    struct call *next;
-    uint64_t number, sent_ms, deadline_ms;
-    dt_lsp_answer *answer;
-    void *ctx;
-};
-
 struct dt_lsp_peer {
     uint64_t closed_ms; /* its output ended; 0: not yet */
     bool over;          /* nobody hears of it any more; what is left of it goes */
     bool reaped;
     int handles; /* open ones of libuv */
-    uint64_t last_number, heard_ms;
-    struct call *calls;
-    unsigned ncalls;
+    uint64_t heard_ms;
+    struct dt_lsp_calls calls;
     struct dt_lsp_frame frame;
     uv_pipe_t pipes[PIPES];
     uv_timer_t timer; /* the earliest deadline; stopped when nothing waits */
@@ -87,17 +79,6 @@ static void close_handle(uv_handle_t *h)
         uv_close(h, on_closed);
 }
 
-static void fail_calls(struct dt_lsp_peer *p, const struct dt_err *why)
-{
-    struct call *c;
-    while ((c = p->calls) != NULL) {
-        p->calls = c->next;
-        p->ncalls--;
-        c->answer(c->ctx, NULL, why);
-        free(c);
-    }
-}
-
 static void end(struct dt_lsp_peer *p, const struct dt_err *why, bool tell)
 {
     p->over = true;
@@ -108,7 +89,7 @@ static void end(struct dt_lsp_peer *p, const struct dt_err *why, bool tell)
     close_handle((uv_handle_t *)&p->timer);
     if (tell)
         p->on_end(p->ctx, why);
-    fail_calls(p, why);
+    dt_lsp_calls_fail(&p->calls, why);
 }
 
 void dt_lsp_peer_kill(struct dt_lsp_peer *p)
@@ -238,9 +219,7 @@ static void set_timer(struct dt_lsp_peer *p)
 {
     if (p->over)
         return;
-    uint64_t first = UINT64_MAX, now = dt_clock_ms();
-    for (const struct call *c = p->calls; c != NULL; c = c->next)
-        first = c->deadline_ms < first ? c->deadline_ms : first;
+    uint64_t first = dt_lsp_calls_deadline(&p->calls), now = dt_clock_ms();
     if (p->closed_ms > 0 && p->closed_ms + EXIT_MS < first)
         first = p->closed_ms + EXIT_MS;
     uv_update_time(p->timer.loop);
@@ -248,28 +227,6 @@ static void set_timer(struct dt_lsp_peer *p)
         (void)uv_timer_stop(&p->timer);
     else
         (void)uv_timer_start(&p->timer, on_timer, first > now ? first - now : 1, 0);
-}
-
-static struct call *take_call(struct dt_lsp_peer *p, uint64_t number)
-{
-    for (struct call **at = &p->calls; *at != NULL; at = &(*at)->next) {
-        struct call *c = *at;
-        if (c->number != number)
-            continue;
-        *at = c->next;
-        p->ncalls--;
-        return c;
-    }
-    return NULL;
-}
-
-static struct call *take_late(struct dt_lsp_peer *p, uint64_t now)
-{
-    for (const struct call *c = p->calls; c != NULL; c = c->next) {
-        if (c->deadline_ms <= now)
-            return take_call(p, c->number);
-    }
-    return NULL;
 }
 
 static void tell_cancelled(struct dt_lsp_peer *p, uint64_t number)
@@ -285,8 +242,8 @@ static void on_timer(uv_timer_t *t)
     struct dt_lsp_peer *p = t->data;
     uint64_t now = dt_clock_ms();
     bool silent = false;
-    struct call *c;
-    while (!p->over && (c = take_late(p, now)) != NULL) {
+    struct dt_lsp_call *c;
+    while (!p->over && (c = dt_lsp_calls_take_late(&p->calls, now)) != NULL) {
         struct dt_err err;
         silent = silent || p->heard_ms < c->sent_ms;
         (void)dt_err_set(&err, DT_E_TIMEOUT, "the language server did not answer within %.3g s",
@@ -306,33 +263,22 @@ uint64_t dt_lsp_peer_call(struct dt_lsp_peer *p, const char *method, json_t *par
                           uint64_t timeout_ms, dt_lsp_answer *answer, void *ctx, struct dt_err *err)
 {
     DT_AUTO_JSON json_t *own = params;
-    if (p->ncalls >= DT_LSP_CALLS_MAX) {
-        (void)dt_err_set(err, DT_E_LIMIT, "the language server works on %d requests already",
-                         DT_LSP_CALLS_MAX);
+    uint64_t number = dt_lsp_calls_add(&p->calls, dt_clock_ms(), timeout_ms, answer, ctx, err);
+    if (number == 0)
         return 0;
-    }
-    struct call *c = calloc(1, sizeof(*c));
-    if (c == NULL) {
-        (void)dt_err_set(err, DT_E_NOMEM, "request to the language server");
-        return 0;
-    }
-    uint64_t number = ++p->last_number, now = dt_clock_ms();
     json_t *m =
         json_pack("{s:I, s:s, s:O}", "id", (json_int_t)number, "method", method, "params", own);
     if (send_message(p, m, err) < 0) {
-        free(c);
+        free(dt_lsp_calls_take(&p->calls, number));
         return 0;
     }
-    *c = (struct call){p->calls, number, now, now + timeout_ms, answer, ctx};
-    p->calls = c;
-    p->ncalls++;
     set_timer(p);
     return number;
 }
 
 void dt_lsp_peer_cancel(struct dt_lsp_peer *p, uint64_t number)
 {
-    struct call *c = take_call(p, number);
+    struct dt_lsp_call *c = dt_lsp_calls_take(&p->calls, number);
     if (c == NULL)
         return;
     free(c);
@@ -357,7 +303,7 @@ static void on_request(struct dt_lsp_peer *p, const json_t *m, const char *metho
 static void on_response(struct dt_lsp_peer *p, const json_t *m, const json_t *id)
 {
     json_int_t number = json_is_integer(id) ? json_integer_value(id) : 0;
-    struct call *c = number > 0 ? take_call(p, (uint64_t)number) : NULL;
+    struct dt_lsp_call *c = number > 0 ? dt_lsp_calls_take(&p->calls, (uint64_t)number) : NULL;
     if (c == NULL)
         return; /* cancelled or late */
     const json_t *failure = json_object_get(m, "error");

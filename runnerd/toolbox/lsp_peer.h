@@ -4,13 +4,10 @@
 #ifndef DT_TOOLBOX_LSP_PEER_H
 #define DT_TOOLBOX_LSP_PEER_H
 
-#include "json/json.h"
+#include "toolbox/lsp_call.h"
 #include "toolbox/toolbox.h"
 
-enum {
-    DT_LSP_CALLS_MAX = 64,                /* without an answer, of one server */
-    DT_LSP_UNSENT_MAX = 32 * 1024 * 1024, /* bytes the server did not read yet */
-};
+enum { DT_LSP_UNSENT_MAX = 32 * 1024 * 1024 }; /* bytes the server did not read yet */
 
 struct dt_lsp_peer;
 
@@ -30,9 +27,6 @@ int dt_lsp_peer_start(struct dt_toolbox *tb, const struct dt_lsp_peer_opts *o,
 /* Kills the process and all that came of it. Its calls fail with GONE; on_end does not come. */
 void dt_lsp_peer_kill(struct dt_lsp_peer *p);
 
-/* `result` is borrowed, NULL exactly when `err` is set: TIMEOUT, UNREACHABLE when the server ended,
- * BAD_REQUEST when it refused. */
-typedef void dt_lsp_answer(void *ctx, json_t *result, const struct dt_err *err);
 /* Takes `params`. The answer comes once, from the loop, unless the call is cancelled. Returns its
  * number, which is never 0; 0 when it could not be sent: LIMIT or NOMEM. A server that sent nothing
  * at all until the deadline is ended. */
