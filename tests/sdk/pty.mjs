@@ -1,10 +1,5 @@
 // PTYs as the documentation of the TypeScript SDK shows them, by the version that is named.
 import assert from 'node:assert/strict';
-import dns from 'node:dns';
-
-// The oldest SDK goes to the host of a preview; browsers know that *.localhost is here (RFC 6761), not every resolver does.
-const { lookup } = dns;
-dns.lookup = (name, options, done) => lookup(name.endsWith('.localhost') ? 'localhost' : name, options, done);
 
 const { Daytona } = await import(process.argv[2]);
 const daytona = new Daytona();

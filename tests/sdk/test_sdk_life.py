@@ -1,39 +1,19 @@
 """The unmodified SDKs: create, find, label, stop, start, archive, pause, resize, fork, delete."""
-import os
-import pathlib
-import subprocess
-import sys
-
-import backend
 import pytest
-
-CLIENTS = pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"])
-HERE = pathlib.Path(__file__).parent
+import sdk
 
 
-@pytest.fixture(scope="module")
-def script(tmp_path_factory):
-    """Beside the installed SDKs, where node finds them."""
-    folder = tmp_path_factory.mktemp("sdk")
-    (folder / "life.mjs").write_text((HERE / "life.mjs").read_text())
-    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
-    return folder / "life.mjs"
-
-
-def run(server, *command):
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root"), "DAYTONA_API_URL": server.url,
-           "DAYTONA_API_KEY": backend.KEY, "DAYTONA_TARGET": "us"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0 and done.stdout.endswith("ok\n"), done.stdout + done.stderr
-    assert server.request("GET", "/sandbox")[1]["items"] == []
+@pytest.fixture(autouse=True)
+def no_archive_left(server):
+    yield
     assert list((server.data / "objects").glob("*/*")) == []
 
 
-@pytest.mark.parametrize("version", ["0.111.1", "0.113.1", "0.190.1", "0.218.0"])
-def test_typescript(server, script, version):
-    run(server, "node", script, f"daytona-sdk-{version}")
+@sdk.typescript
+def test_typescript(programs, version):
+    programs.typescript("life", version)
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_python(server, kind):
-    run(server, sys.executable, HERE / "life.py", kind)
+@sdk.python
+def test_python(programs, version, kind):
+    programs.python("life", version, kind)

@@ -2,56 +2,25 @@
 import concurrent.futures
 import http.client
 import json
-import os
-import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import backend
 import pytest
+import sdk
 from websockets.sync.client import connect
 
-CLIENTS = pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"])
-HERE = pathlib.Path(__file__).parent
+
+@sdk.typescript
+def test_typescript(programs, version):
+    programs.typescript("sessions", version)
 
 
-# Names below localhost are this host's (RFC 6761), whatever its resolver knows of that.
-LOCALHOST = """import dns from 'node:dns';
-const real = dns.lookup;
-dns.lookup = (name, ...more) => real(name.endsWith('.localhost') ? 'localhost' : name, ...more);
-"""
-
-
-@pytest.fixture(scope="module")
-def script(tmp_path_factory):
-    """Beside the installed SDKs, where node finds them."""
-    folder = tmp_path_factory.mktemp("sdk")
-    (folder / "sessions.mjs").write_text((HERE / "sessions.mjs").read_text())
-    (folder / "localhost.mjs").write_text(LOCALHOST)
-    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
-    return folder / "sessions.mjs"
-
-
-def run(server, *command):
-    env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root"), "DAYTONA_API_URL": server.url,
-           "DAYTONA_API_KEY": backend.KEY, "DAYTONA_TARGET": "us"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0 and done.stdout.endswith("ok\n"), done.stdout + done.stderr
-    assert server.request("GET", "/sandbox")[1]["items"] == []
-
-
-@pytest.mark.parametrize("version", ["0.111.1", "0.113.1", "0.190.1", "0.218.0"])
-def test_typescript(server, script, version):
-    run(server, "node", "--import", script.parent / "localhost.mjs", script, f"daytona-sdk-{version}")
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_python(server, kind):
-    run(server, sys.executable, HERE / "sessions.py", kind)
+@sdk.python
+def test_python(programs, version, kind):
+    programs.python("sessions", version, kind)
 
 
 @pytest.fixture(scope="module")

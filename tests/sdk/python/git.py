@@ -1,26 +1,13 @@
-"""Git as the documentation of the Python SDK shows it: git.py KIND OPEN-URL SECRET-URL URL-WITH-A-SUBMODULE [SNAPSHOT-WITHOUT-GIT]"""
-import asyncio
-import inspect
+"""Git as the documentation of the Python SDK shows it: git.py VERSION KIND OPEN-URL SECRET-URL
+URL-WITH-A-SUBMODULE [SNAPSHOT-WITHOUT-GIT]"""
 import os
-import sys
+import time
 
-from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError, DaytonaNotFoundError
+from client import ARGUMENTS, DaytonaNotFoundError, main, refused, settle, since
+from daytona import CreateSandboxFromSnapshotParams
 
-OPEN, SECRET, MODULES = sys.argv[2:5]
+OPEN, SECRET, MODULES, *SNAPSHOT = ARGUMENTS
 CREDENTIALS = {"username": os.environ["GIT_USER"], "password": os.environ["GIT_PASSWORD"]}
-
-
-async def settle(value):
-    """One text for both clients: the async one's results are awaited."""
-    return await value if inspect.isawaitable(value) else value
-
-
-async def refused(call, kind=DaytonaError):
-    try:
-        await settle(call())
-    except kind:
-        return
-    raise AssertionError("not refused")
 
 
 async def upload(sandbox, name, text):
@@ -28,7 +15,7 @@ async def upload(sandbox, name, text):
 
 
 async def use(daytona):
-    params = CreateSandboxFromSnapshotParams(snapshot=sys.argv[5]) if len(sys.argv) > 5 else None
+    params = CreateSandboxFromSnapshotParams(snapshot=SNAPSHOT[0]) if SNAPSHOT else None
     sandbox = await settle(daytona.create(params) if params else daytona.create())
     git = sandbox.git
     root = (await settle(sandbox.get_work_dir())).rstrip("/") + "/workspace"
@@ -38,7 +25,7 @@ async def use(daytona):
     await refused(lambda: git.clone(url=SECRET, path=root + "/repo"))
     await settle(git.clone(url=SECRET, path=root + "/repo", **CREDENTIALS))
     repo = root + "/repo"
-    name = f"branch/{os.getpid()}-{sys.argv[1]}-{len(sys.argv)}"
+    name = f"branch/{os.getpid()}-{time.time_ns()}"
     await settle(git.create_branch(repo, name))
     await settle(git.checkout_branch(repo, "main"))
     await settle(git.checkout_branch(repo, name))
@@ -55,12 +42,13 @@ async def use(daytona):
     assert len(made.sha) == 40
     await settle(git.push(repo, **CREDENTIALS))
     await settle(git.pull(repo, **CREDENTIALS))
-    await settle(git.clone(url=SECRET, path=root + "/again", commit_id=made.sha, **CREDENTIALS))
+    wanted = {"commit_id": made.sha} if since(190) else {"branch": name}  # the older ones do not send the commit
+    await settle(git.clone(url=SECRET, path=root + "/again", **wanted, **CREDENTIALS))
     assert await settle(sandbox.fs.download_file(root + "/again/d/file2.txt")) == b"two\n"
     await settle(git.commit(path=repo, message="empty", author="a", email="a@example.com", allow_empty=True))
     await settle(git.checkout_branch(repo, "main"))
     await settle(git.delete_branch(repo, name))
-    await refused(lambda: git.delete_branch(repo, name), DaytonaNotFoundError)
+    await refused(lambda: git.delete_branch(repo, name), kind=DaytonaNotFoundError)
     assert (await settle(git.branches(repo))).branches == ["main"]
     await settle(git.clone(url=MODULES, path=root + "/modules"))
     assert await settle(sandbox.fs.list_files(root + "/modules/sub"))
@@ -68,13 +56,4 @@ async def use(daytona):
     await settle(daytona.delete(sandbox))
 
 
-async def main():
-    if sys.argv[1] == "sync":
-        await use(Daytona())
-    else:
-        async with AsyncDaytona() as daytona:
-            await use(daytona)
-    print("ok")
-
-
-asyncio.run(main())
+main(use)

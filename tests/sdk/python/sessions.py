@@ -1,25 +1,10 @@
-"""Sessions and log streaming as the documentation of the Python SDK shows them; run with `sync` or `async`."""
+"""Sessions and log streaming as the documentation of the Python SDK shows them (client.py says how to run it)."""
 import asyncio
-import inspect
-import sys
 
-from daytona import AsyncDaytona, Daytona, DaytonaConflictError, DaytonaError, DaytonaNotFoundError, SessionExecuteRequest
+from client import DaytonaConflictError, DaytonaNotFoundError, main, refused, settle, since
+from daytona import SessionExecuteRequest
 
 ID = "streaming-session"
-
-
-async def settle(value):
-    """One text for both clients: the async one's results are awaited."""
-    return await value if inspect.isawaitable(value) else value
-
-
-async def refused(call, text):
-    try:
-        await settle(call())
-    except DaytonaError as e:
-        assert text in str(e), e
-        return
-    raise AssertionError(f"not refused: {text}")
 
 
 async def sessions(daytona):
@@ -40,11 +25,7 @@ async def sessions(daytona):
         return got
 
     await settle(process.create_session(ID))
-    try:
-        await settle(process.create_session(ID))
-        raise AssertionError("created twice")
-    except DaytonaConflictError:
-        pass
+    await refused(lambda: process.create_session(ID), kind=DaytonaConflictError)
     assert (await run("export GREETING='hi there'; cd /tmp")).exit_code == 0
     second = await run("echo \"$GREETING from $PWD\"; echo oops >&2; false")
     assert (second.exit_code, second.stdout, second.stderr) == (1, "hi there from /tmp\n", "oops\n")
@@ -64,41 +45,25 @@ async def sessions(daytona):
     await big["done"]
     assert (len(big["out"]), big["err"]) == (1288895, "last\n")
 
-    asking = await streamed("read -r name; echo \"hello $name\"; (exit 3)", suppress_input_echo=True)
-    await settle(process.send_session_command_input(ID, asking["id"], "world"))
-    await asking["done"]
-    assert asking["out"] == "hello world\n"
-    await refused(lambda: process.send_session_command_input(ID, asking["id"], "late"), "already completed")
-    await refused(process.get_entrypoint_session, "entrypoint")
+    if since(190):
+        asking = await streamed("read -r name; echo \"hello $name\"; (exit 3)", suppress_input_echo=True)
+        await settle(process.send_session_command_input(ID, asking["id"], "world"))
+        await asking["done"]
+        assert asking["out"] == "hello world\n"
+        await refused(lambda: process.send_session_command_input(ID, asking["id"], "late"), "already completed")
+        await refused(process.get_entrypoint_session, "entrypoint")
 
     assert (await run("echo bye; exit 4")).exit_code == 4
     await refused(lambda: run("true"), "ended")
     await settle(process.delete_session(ID))
     for call in (lambda: process.get_session(ID), lambda: run("true")):
-        try:
-            await settle(call())
-            raise AssertionError("it is still there")
-        except DaytonaNotFoundError as e:
-            assert "session not found" in str(e)
+        await refused(call, "session not found", DaytonaNotFoundError)
 
     plain = await settle(process.exec("echo \"$A\"; pwd; exit 5", cwd="/tmp", env={"A": "a \"b\" $c"}))
     assert (plain.exit_code, plain.result) == (5, "a \"b\" $c\n/tmp\n")
-    try:
-        await settle(process.exec("sleep 60", timeout=1))
-        raise AssertionError("it had no end")
-    except DaytonaError as e:
-        assert "timeout" in str(e)
+    await refused(lambda: process.exec("sleep 60", timeout=1), "timeout")
     assert (await settle(process.exec("sleep 300 & echo now"))).result == "now\n"
     await settle(sandbox.delete())
 
 
-async def main():
-    if sys.argv[1] == "sync":
-        await sessions(Daytona())
-    else:
-        async with AsyncDaytona() as daytona:
-            await sessions(daytona)
-    print("ok")
-
-
-asyncio.run(main())
+main(sessions)

@@ -1,19 +1,13 @@
-"""The life of a sandbox as the documentation of the Python SDK shows it; run with `sync` or `async`."""
+"""The life of a sandbox as the documentation of the Python SDK shows it (client.py says how to run it)."""
 import asyncio
-import inspect
 import os
-import sys
 import time
 
-from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError, DaytonaNotFoundError, Resources
+from client import DaytonaNotFoundError, main, refused, settle, since
+from daytona import CreateSandboxFromSnapshotParams, Resources
 
 NAME = f"my-sandbox-{os.getpid()}"
 LOOK = "stat -c '%n %a %u %g %h %s %y' kept hard"
-
-
-async def settle(value):
-    """One text for both clients: the async one's results are awaited."""
-    return await value if inspect.isawaitable(value) else value
 
 
 async def run(sandbox, command):
@@ -32,21 +26,36 @@ async def reach(sandbox, wanted):
         await asyncio.sleep(0.1)
 
 
-async def refused(call, text):
-    try:
-        await settle(call())
-    except DaytonaError as e:
-        assert text in str(e), e
-        return
-    raise AssertionError(f"not refused: {text}")
-
-
 async def every(daytona, labels):
+    if not since(190):
+        return (await settle(daytona.list(labels))).items
     from daytona import ListSandboxesQuery
     listed = daytona.list(ListSandboxesQuery(labels=labels))
     if hasattr(listed, "__aiter__"):
         return [s async for s in listed]
     return list(listed)
+
+
+async def news(daytona, sandbox, before):
+    """What the older ones have not."""
+    await settle(sandbox.pause())
+    await reach(sandbox, "paused")
+    await settle(sandbox.start())
+    assert await run(sandbox, LOOK) == before
+    await settle(sandbox.resize(Resources(cpu=2, memory=2)))
+    await settle(sandbox.refresh_data())
+    assert (sandbox.cpu, sandbox.memory) == (2, 2)
+    fork = await settle((sandbox.fork if since(218) else sandbox._experimental_fork)(name=f"{NAME}-fork"))
+    assert await run(fork, LOOK) == before
+    await settle(fork.delete())
+
+
+async def old_ways(daytona, sandbox):
+    """What the newer ones have no more."""
+    assert (await settle(daytona.find_one(NAME))).id == sandbox.id
+    assert (await settle(daytona.find_one(labels={"x": "y"}))).id == sandbox.id
+    listed = await settle(daytona.list({"x": "y"}, page=1, limit=10))
+    assert (listed.total, listed.page, listed.total_pages) == (1, 1, 1)
 
 
 async def life(daytona):
@@ -69,31 +78,12 @@ async def life(daytona):
     assert str(sandbox.backup_state) in ("Completed", "BackupStateEnum.COMPLETED"), sandbox.backup_state
     await settle(sandbox.start())
     assert await run(sandbox, LOOK) == before
-    await settle(sandbox.pause())
-    await reach(sandbox, "paused")
-    await settle(sandbox.start())
-    assert await run(sandbox, LOOK) == before
-    await settle(sandbox.resize(Resources(cpu=2, memory=2)))
-    await settle(sandbox.refresh_data())
-    assert (sandbox.cpu, sandbox.memory) == (2, 2)
-    fork = await settle(sandbox._experimental_fork(name=f"{NAME}-fork"))
-    assert await run(fork, LOOK) == before
-    await settle(fork.delete())
-    await settle(sandbox.delete())
-    try:
-        await settle(daytona.get(NAME))
-        raise AssertionError("it is still there")
-    except DaytonaNotFoundError:
-        pass
-
-
-async def main():
-    if sys.argv[1] == "async":
-        async with AsyncDaytona() as daytona:
-            await life(daytona)
+    if since(190):
+        await news(daytona, sandbox, before)
     else:
-        await life(Daytona())
-    print("ok")
+        await old_ways(daytona, sandbox)
+    await settle(sandbox.delete())
+    await refused(lambda: daytona.get(NAME), kind=DaytonaNotFoundError)
 
 
-asyncio.run(main())
+main(life)
