@@ -1,5 +1,5 @@
-"""Runs programs that use the official SDKs, of the versions that tests/package.json, tests/requirements.txt
-and tests/sdk/python/ pin."""
+"""Runs programs that use the official SDKs, of the versions that tests/package.json, tests/requirements.txt,
+tests/sdk/python/ and tests/sdk/go/ pin."""
 import os
 import pathlib
 import subprocess
@@ -13,8 +13,10 @@ HERE = pathlib.Path(__file__).parents[1] / "sdk"
 
 TYPESCRIPT = ["0.111.1", "0.113.1", "0.190.1", "0.218.0"]
 PYTHON = ["0.111.1", "0.113.1", "0.190.1", "0.218.0"]
+GO = ["0.145.0", "0.173.0"]  # the module's first that can be had, and its last
 
 typescript = pytest.mark.parametrize("version", TYPESCRIPT)
+go = pytest.mark.parametrize("version", GO)
 
 
 def python(function):
@@ -52,3 +54,6 @@ class Programs:
         packages = CLIENTS / "python" / version
         env = dict(env or {}, PYTHONPATH=str(packages)) if packages.exists() else env
         self.run([sys.executable, HERE / "python" / f"{name}.py", version, kind, *args], env)
+
+    def go(self, name, version, *args, env=None):
+        self.run([pathlib.Path(os.environ["DAYTONA_TEST_GO"]) / version, name, *args], env)

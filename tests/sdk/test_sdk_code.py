@@ -18,6 +18,11 @@ def test_python(programs, version, kind):
     programs.python("code", version, kind)
 
 
+@sdk.go
+def test_go(programs, version):
+    programs.go("code", version)
+
+
 def test_what_the_default_snapshot_has(server):
     status, made = server.request("POST", "/sandbox", {})
     assert status == 200, made

@@ -17,3 +17,8 @@ def test_2918_typescript_in_a_serverless_runtime(programs, version):
 @sdk.python
 def test_python(programs, version, kind):
     programs.python("files", version, kind)
+
+
+@sdk.go
+def test_go(programs, version):
+    programs.go("files", version)

@@ -17,3 +17,8 @@ def test_typescript(programs, version):
 @sdk.python
 def test_python(programs, version, kind):
     programs.python("life", version, kind)
+
+
+@sdk.go
+def test_go(programs, version):
+    programs.go("life", version)

@@ -10,3 +10,8 @@ def test_typescript(programs, version):
 @sdk.python
 def test_python(programs, version, kind):
     programs.python("pty", version, kind)
+
+
+@sdk.go
+def test_go(programs, version):
+    programs.go("pty", version)

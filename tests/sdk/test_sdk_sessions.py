@@ -23,6 +23,12 @@ def test_python(programs, version, kind):
     programs.python("sessions", version, kind)
 
 
+@sdk.go
+def test_go(programs, version):
+    programs.go("process", version)
+    programs.go("sessions", version)
+
+
 @pytest.fixture(scope="module")
 def box(server):
     made = server.request("POST", "/sandbox", {})[1]

@@ -17,3 +17,8 @@ def test_typescript(programs, version):
 @pytest.mark.parametrize("version, kind", [("0.111.1", "sync"), ("0.218.0", "async")])
 def test_python(programs, version, kind):
     programs.python("volumes", version, kind)
+
+
+@sdk.go
+def test_go(programs, version):
+    programs.go("volumes", version)
