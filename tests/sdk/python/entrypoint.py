@@ -1,16 +1,10 @@
-"""The program of the image, by the Python SDK; run with `sync` or `async`."""
+"""The program of the image, by the Python SDK (client.py says how to run it)."""
 import asyncio
-import inspect
-import sys
 
-from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaError
+from client import main, refused, settle
+from daytona import CreateSandboxFromSnapshotParams
 
 OUT, ERR = "hello wörld\nwent\n", "to stderr\n"
-
-
-async def settle(value):
-    """One text for both clients: the async one's results are awaited."""
-    return await value if inspect.isawaitable(value) else value
 
 
 async def program(daytona):
@@ -38,24 +32,11 @@ async def program(daytona):
     assert (await settle(process.get_entrypoint_session())).commands[0].exit_code == 7
     logs = await settle(process.get_entrypoint_logs())
     assert (logs.stdout, logs.stderr) == (OUT, ERR)
-    try:
-        await settle(process.delete_session("entrypoint"))
-        raise AssertionError("it was deleted")
-    except DaytonaError as e:
-        assert "entrypoint" in str(e)
+    await refused(lambda: process.delete_session("entrypoint"), "entrypoint")
     await settle(sandbox.stop())
     await settle(sandbox.start())
     assert await followed() == (OUT, ERR)
     await settle(sandbox.delete())
 
 
-async def main():
-    if sys.argv[1] == "sync":
-        await program(Daytona())
-    else:
-        async with AsyncDaytona() as daytona:
-            await program(daytona)
-    print("ok")
-
-
-asyncio.run(main())
+main(program)
