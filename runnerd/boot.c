@@ -216,18 +216,18 @@ static int fill_network(struct dt_lw_spec *spec, const struct dt_sandbox_row *ro
                         const char *limit, struct dt_err *err)
 {
     struct dt_cidr own[DT_CIDRS_MAX], most[DT_CIDRS_MAX], both[DT_CIDRS_MAX];
-    int nown = dt_cidr_list(dt_str_z(row->allow_list), own, err);
-    int nmost = nown < 0 ? -1 : dt_cidr_list(dt_str_z(limit), most, err);
-    if (nmost < 0)
+    int own_n = dt_cidr_list(dt_str_z(row->allow_list), own, err);
+    int most_n = own_n < 0 ? -1 : dt_cidr_list(dt_str_z(limit), most, err);
+    if (most_n < 0)
         return -1;
     if (row->block_all)
         set_allowed(spec, NULL, 0);
-    else if (limit != NULL && nown > 0)
-        set_allowed(spec, both, dt_cidr_meet(own, nown, most, nmost, both));
+    else if (limit != NULL && own_n > 0)
+        set_allowed(spec, both, dt_cidr_meet(own, own_n, most, most_n, both));
     else if (limit != NULL)
-        set_allowed(spec, most, nmost);
-    else if (nown > 0)
-        set_allowed(spec, own, nown);
+        set_allowed(spec, most, most_n);
+    else if (own_n > 0)
+        set_allowed(spec, own, own_n);
     else
         spec->net = DT_LW_NET_FULL;
     return 0;

@@ -21,7 +21,8 @@ struct dt_forward {
     const char *source;     /* DAYTONA_API or DAYTONA_PROXY, in errors */
     const char *request_id; /* X-Request-Id of the answer; NULL = none */
     bool quiet;             /* does not count as activity */
-    /* Who asks, for the audit log. NULL: nobody with a name, but `actor` (a literal) let them in. */
+    /* Who asks, for the audit log. NULL: nobody with a name, but `actor` (a literal) let them in.
+     */
     const struct dt_principal *who;
     const char *actor;
     const char *sandbox; /* when there is none: what it was called; needs `who` then */

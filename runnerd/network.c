@@ -115,7 +115,8 @@ static void write_done(void *arg, const struct dt_err *err)
         take_back(ch, &why);
 }
 
-static int check(const struct dt_runnerd *rd, const struct dt_live *l, const struct dt_network_ask *ask, struct dt_err *err)
+static int check(const struct dt_runnerd *rd, const struct dt_live *l,
+                 const struct dt_network_ask *ask, struct dt_err *err)
 {
     struct dt_cidr cidrs[DT_CIDRS_MAX];
     if (!ask->has_block_all && ask->allow_list == NULL)
@@ -191,8 +192,7 @@ static void limiting_end(struct limiting *g, const struct dt_err *err)
 static void on_limited(void *ctx, const struct dt_lw_answer *a, const struct dt_err *err)
 {
     struct dt_err why;
-    bool failed =
-        a == NULL || (a->result != DT_LW_NOT_FOUND && dt_launcher_result(a, &why) < 0);
+    bool failed = a == NULL || (a->result != DT_LW_NOT_FOUND && dt_launcher_result(a, &why) < 0);
     limiting_end(ctx, !failed ? NULL : a != NULL ? &why : err);
 }
 

@@ -18,8 +18,8 @@ int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_net
 
 /* Checks the setting LIMITED_EGRESS_ALLOW_LIST. BAD_REQUEST. */
 int dt_network_check(const struct dt_config_runnerd *config, struct dt_err *err) DT_MUST_CHECK;
-/* The networks (a list for dt_cidr_list()) that sandboxes of a limited organization may reach; NULL:
- * it is not limited. */
+/* The networks (a list for dt_cidr_list()) that sandboxes of a limited organization may reach;
+ * NULL: it is not limited. */
 const char *dt_network_limit(const struct dt_runnerd *rd, const char *org);
 /* That is another one now: tells the launcher of the sandboxes that run. */
 void dt_network_limit_changed(struct dt_runnerd *rd, const char *org);

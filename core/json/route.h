@@ -55,8 +55,8 @@ enum { DT_ROUTE_SEGMENTS_MAX = 2 };
 
 /* The first route of a toolbox's table that a request fits: HEAD counts as GET, and a slash at the
  * end of the path (without a query) does not count. The texts of the route's {names} go to
- * `segments`, as they were sent. NULL: none. Whoever must know what a toolbox will do with a request
- * asks here, as the toolbox does. */
+ * `segments`, as they were sent. NULL: none. Whoever must know what a toolbox will do with a
+ * request asks here, as the toolbox does. */
 const struct dt_route *dt_route_find(const struct dt_route *routes, size_t n, struct dt_str method,
                                      struct dt_str path,
                                      struct dt_str segments[DT_ROUTE_SEGMENTS_MAX]);

@@ -18,8 +18,8 @@ struct dt_cidr {
  * Returns how many, or -1 with a BAD_REQUEST that quotes the bad one. */
 int dt_cidr_list(struct dt_str text, struct dt_cidr out[DT_CIDRS_MAX],
                  struct dt_err *err) DT_MUST_CHECK;
-/* What is in both lists, each of which has at most DT_CIDRS_MAX; nothing more than that many. Returns
- * how many. */
+/* What is in both lists, each of which has at most DT_CIDRS_MAX; nothing more than that many.
+ * Returns how many. */
 int dt_cidr_meet(const struct dt_cidr *a, int na, const struct dt_cidr *b, int nb,
                  struct dt_cidr out[DT_CIDRS_MAX]);
 /* `192.0.2.1`: four decimal numbers without leading zeros. */

@@ -22,7 +22,7 @@ struct dt_proxy_opts {
     const char *const *drop_reply;    /* the same for the answer */
     const struct dt_http_header *add; /* request headers to add */
     size_t nadd;
-    struct dt_str body;   /* of a request whose body was read before; NULL p = it streams */
+    struct dt_str body;  /* of a request whose body was read before; NULL p = it streams */
     uint64_t connect_ms; /* 0 = 10,000 */
     uint64_t total_ms;   /* 0 = no limit */
     /* When the upstream cannot be reached or breaks before its head: write the answer here. NULL

@@ -1,5 +1,5 @@
-/* What organizations say about telemetry and experiments. It may hold keys: the store has it sealed,
- * and owners and the collector alone see all of it. */
+/* What organizations say about telemetry and experiments. It may hold keys: the store has it
+ * sealed, and owners and the collector alone see all of it. */
 #include <stdio.h>
 
 #include "model/name.h"

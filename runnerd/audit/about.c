@@ -1,6 +1,7 @@
 #include "runnerd/audit/about.h"
 
-static const char *const services[] = {"proxy", "ssh-gateway", "health-check", "runner", "otel-collector"};
+static const char *const services[] = {"proxy", "ssh-gateway", "health-check", "runner",
+                                       "otel-collector"};
 
 static void set_actor(const struct dt_directory *d, const struct dt_principal *who,
                       struct dt_audit_record *r)

@@ -26,7 +26,8 @@ int dt_store_audit_seal(struct dt_db_conn *c, const uint8_t key[DT_SECRET_SIZE],
  * second end of an action is left out. */
 int dt_store_audit_add(struct dt_db_conn *c, const uint8_t key[DT_SECRET_SIZE],
                        struct dt_audit_record *r, struct dt_err *err) DT_MUST_CHECK;
-/* The action of record `seq` is under way at `now_ms`: that counts as its beginning for the next. */
+/* The action of record `seq` is under way at `now_ms`: that counts as its beginning for the next.
+ */
 int dt_store_audit_keep_open(struct dt_db_conn *c, int64_t seq, int64_t now_ms,
                              struct dt_err *err) DT_MUST_CHECK;
 /* Adds records with status 0 for actions that began before `before_ms` and have no end. */

@@ -16,7 +16,6 @@ struct dt_toolbox {
 /* The handler of the HTTP server; ctx is the struct dt_toolbox. */
 void dt_toolbox_handle(void *ctx, struct dt_http_req *req);
 
-
 /* `segments` are the {name}s in the operation's path in order, percent-decoded by nobody yet. */
 typedef void dt_toolbox_op(struct dt_toolbox *tb, struct dt_http_req *req,
                            const struct dt_str *segments);
