@@ -510,6 +510,16 @@ def test_11_2_13_boundary_and_lengths(here):
     assert b2 == b"" and b"Content-Length: 0" in h2
 
 
+@pytest.mark.parametrize("source, version, want", [
+    ("sdk-typescript", "0.111.1", "é ☃".encode()), ("sdk-python", "0.111.1", "é ☃".encode()), ("python-sdk", "0.149.0", "é ☃".encode()),
+    ("sdk-python", "0.150.0", "é ☃".encode().decode("latin-1").encode()), ("sdk-python-async", "0.218.0", b"\xc3\x83\xc2\xa9 \xc3\xa2\xc2\x98\xc2\x83")])
+def test_names_of_parts_as_each_client_reads_them(here, source, version, want):
+    upload(here, "here/é ☃", b"x")
+    headers = {"X-Daytona-Source": source, "X-Daytona-SDK-Version": version}
+    head, _ = parts_of(here.post("/files/bulk-download", {"paths": ["here/é ☃"]}, headers))[0]
+    assert re.search(rb'filename="([^"]*)"', head).group(1) == b"here/" + want
+
+
 def test_bulk_download_errors_for_each_generation(here):
     body = {"paths": ["here/missing", "/root/x", "here"]}
     parts = parts_of(here.post("/files/bulk-download", body))
