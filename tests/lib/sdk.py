@@ -24,6 +24,12 @@ def python(function):
     return pytest.mark.parametrize("kind", ["sync", "async"])(pytest.mark.parametrize("version", PYTHON)(function))
 
 
+# For what takes long and is mostly the sandbox's work: the oldest two in one kind each.
+python_in_turn = pytest.mark.parametrize("version, kind", [
+    ("0.111.1", "sync"), ("0.113.1", "async"), ("0.190.1", "sync"), ("0.190.1", "async"),
+    ("0.218.0", "sync"), ("0.218.0", "async")])
+
+
 class Programs:
     """Those of one server; `folder` is where the modules are that node looks for beside its programs."""
 

@@ -13,7 +13,7 @@ def test_typescript(programs, version):
     programs.typescript("code", version)
 
 
-@sdk.python
+@sdk.python_in_turn
 def test_python(programs, version, kind):
     programs.python("code", version, kind)
 

@@ -7,7 +7,7 @@ def test_typescript(programs, version):
     programs.typescript("lsp", version)
 
 
-@sdk.python
+@sdk.python_in_turn
 def test_python(programs, version, kind):
     programs.python("lsp", version, kind)
 
