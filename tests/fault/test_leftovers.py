@@ -52,7 +52,10 @@ def pids(server, program):
 
 
 def parent(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:  # one of its short-lived children
+        return None
 
 
 def prepare(server):
