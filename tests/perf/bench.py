@@ -31,6 +31,7 @@ import api_parts  # noqa: E402
 import toolbox_parts  # noqa: E402
 import backend  # noqa: E402
 import mcp_pipe  # noqa: E402
+from reader import PIECE, download, receive  # noqa: E402
 
 median = statistics.median
 rows = []
@@ -333,28 +334,6 @@ def upload(server, box, path, data):
         assert reply.status < 300
 
 
-PIECE = 65536  # what is read at once
-
-
-def receive(s, target):
-    with open(target, "wb") as f:
-        while chunk := s.recv(PIECE):
-            f.write(chunk)
-
-
-def download(server, path, target):
-    """MB/s of a file of 256 MB that the API answers with; the same reader as the raw copy's, so that it is not measured."""
-    start = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", server.port)) as s:
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {backend.KEY}\r\nConnection: close\r\n\r\n".encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += s.recv(1)
-        assert b" 200 " in head.split(b"\r\n")[0], head
-        receive(s, target)
-    return 256 / (time.perf_counter() - start)
-
-
 def raw_copy(source, target):
     """MB/s of a file through a unix socket into another file."""
     a, b = socket.socketpair()
@@ -389,7 +368,7 @@ def part_transfer(server, n=5):
             subprocess.run([*curl, "-T", source, "-X", "POST", "-o", "/dev/null",
                             f"{base}/upload-raw?path=/tmp/big&overwrite=true"], check=True)
             up.append(256 / (time.perf_counter() - start))
-            down.append(download(server, f"/api/toolbox/{box}/toolbox/files/download?path=/tmp/big", folder / "back"))
+            down.append(256 / download(server, f"/api/toolbox/{box}/toolbox/files/download?path=/tmp/big", folder / "back"))
             raw.append(raw_copy(source, folder / "copy"))
         assert subprocess.run(["cmp", source, folder / "back"]).returncode == 0
         client.tool("destroy_sandbox", id=box)
