@@ -2,21 +2,50 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void read_group(uid_t uids[DT_PEERS_MAX], size_t *n)
+enum { GROUP_MAX = 1 << 20, ROOM = 4096 }; /* bytes of its line: some 100,000 members */
+
+static void add(uid_t uids[DT_PEERS_MAX], size_t *n, uid_t uid)
 {
-    char room[16384], user_room[4096];
-    struct group g, *found = NULL;
-    size_t count = 0;
-    if (getgrnam_r("daytona", &g, room, sizeof(room), &found) == 0 && found != NULL) {
-        for (char **m = g.gr_mem; *m != NULL && count < DT_PEERS_MAX; m++) {
-            struct passwd p, *who = NULL;
-            if (getpwnam_r(*m, &p, user_room, sizeof(user_room), &who) == 0 && who != NULL)
-                uids[count++] = p.pw_uid;
-        }
+    if (*n < DT_PEERS_MAX)
+        uids[(*n)++] = uid;
+}
+
+/* NULL: there is none. The caller frees *room, where its texts are. */
+static const struct group *find_group(struct group *g, char **room)
+{
+    struct group *found = NULL;
+    int r = ERANGE;
+    for (size_t size = ROOM; r == ERANGE && size <= GROUP_MAX; size *= 2) {
+        free(*room);
+        *room = malloc(size);
+        r = *room != NULL ? getgrnam_r("daytona", g, *room, size, &found) : ENOMEM;
     }
-    *n = count;
+    return r == 0 ? found : NULL;
+}
+
+/* Whom the group names, and whose own group it is. */
+static void read_group(uid_t uids[DT_PEERS_MAX], size_t *ret)
+{
+    char user_room[ROOM];
+    struct passwd p, *who = NULL;
+    struct group g;
+    size_t n = 0;
+    DT_AUTO_FREE char *room = NULL;
+    const struct group *found = find_group(&g, &room);
+    for (char **m = found != NULL ? found->gr_mem : NULL; m != NULL && *m != NULL; m++) {
+        if (getpwnam_r(*m, &p, user_room, sizeof(user_room), &who) == 0 && who != NULL)
+            add(uids, &n, p.pw_uid);
+    }
+    setpwent();
+    while (found != NULL && getpwent_r(&p, user_room, sizeof(user_room), &who) == 0) {
+        if (p.pw_gid == found->gr_gid)
+            add(uids, &n, p.pw_uid);
+    }
+    endpwent();
+    *ret = n;
 }
 
 void dt_peers_read(struct dt_peers *p)

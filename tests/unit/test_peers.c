@@ -85,6 +85,31 @@ static void test_members(void **state)
     check(&p, UINT32_MAX, false);
 }
 
+static void test_own_group(void **state)
+{
+    (void)state;
+    struct dt_peers p = {.n = 0};
+    put("group", "root:x:0:\ndaytona:x:1003:\n");
+    dt_peers_read(&p);
+    check(&p, 1003, true);
+    check(&p, 1001, false);
+}
+
+static void test_many_members(void **state)
+{
+    (void)state;
+    static char text[300000] = "root:x:0:\ndaytona:x:900:";
+    struct dt_peers p = {.n = 0};
+    char *end = text + strlen(text);
+    for (int i = 0; i < 20000; i++)
+        end += snprintf(end, (size_t)(text + sizeof(text) - end), "member%d,", i);
+    (void)snprintf(end, (size_t)(text + sizeof(text) - end), "bob\n");
+    put("group", text);
+    dt_peers_read(&p);
+    check(&p, 1002, true);
+    check(&p, 1001, false);
+}
+
 static void test_who_leaves(void **state)
 {
     (void)state;
@@ -116,8 +141,8 @@ static void test_no_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_members),
-        cmocka_unit_test(test_who_leaves),
+        cmocka_unit_test(test_members),      cmocka_unit_test(test_own_group),
+        cmocka_unit_test(test_many_members), cmocka_unit_test(test_who_leaves),
         cmocka_unit_test(test_no_group),
     };
     return cmocka_run_group_tests_name("peers", tests, own_machine, remove_machine);
