@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import backend
+import busybox
 import jsonschema
 import mcp_pipe
 import pytest
@@ -247,6 +248,34 @@ def test_an_empty_image(client, server, tmp_path):
             assert client.tool("preview_link", id=box, port=3000, check_server=True)["listeningPorts"] == []
             client.tool("stop_sandbox", id=box)
             client.tool("start_sandbox", id=box)
+
+
+MUSL = r"""#include <netdb.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    struct passwd *p = getpwuid(getuid());
+    struct addrinfo *a;
+    return printf("%s %d\n", p != NULL ? p->pw_name : "?", getaddrinfo("localhost", NULL, NULL, &a)) < 0;
+}
+"""
+
+
+def test_a_musl_image(client, server, tmp_path):
+    """As Alpine's: busybox, and programs that are linked with musl when they start."""
+    (tmp_path / "hello.c").write_text(MUSL)
+    subprocess.run(["musl-gcc", "-o", tmp_path / "hello", tmp_path / "hello.c"], check=True)
+    loader, = pathlib.Path("/lib").glob("ld-musl-*.so.1")
+    with tarfile.open(busybox.make(tmp_path / "musl.tar"), "a") as tar:
+        tar.add(tmp_path / "hello", "bin/hello")
+        tar.add(loader.resolve(), f"lib/{loader.name}")
+    server.import_snapshot("musl", tmp_path / "musl.tar")
+    with sandbox(client, snapshot="musl", user="alice") as made:
+        got = sh(client, made["id"], "hello; ls /www")
+        assert (got["stdout"], got["stderr"], got["exitCode"]) == ("alice 0\nbig\nindex.html\n", "", 0)
+        assert client.tool("file_download", id=made["id"], file_path="/www/index.html")["content"] == "hello from the sandbox\n"
 
 
 # --- execute_command ---
