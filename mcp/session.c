@@ -100,17 +100,22 @@ static struct dt_call *find_call(const struct dt_session *s, const json_t *id)
     return NULL;
 }
 
+/* NULL: none was given. */
 static const json_t *progress_token(const json_t *params)
 {
     const json_t *token = json_object_get(json_object_get(params, "_meta"), "progressToken");
-    return json_is_string(token) || json_is_integer(token) ? token : NULL;
+    return json_is_null(token) ? NULL : token;
 }
 
 struct dt_call *dt_call_new(struct dt_session *s, json_t *root, const struct dt_rpc_msg *msg,
                             enum dt_era era, struct dt_batch *batch)
 {
     struct dt_rpc_err why = {0};
-    if (find_call(s, msg->id) != NULL)
+    const json_t *token = progress_token(msg->params);
+    if (token != NULL && !json_is_string(token) && !json_is_integer(token))
+        (void)dt_rpc_err_set(&why, DT_RPC_INVALID_PARAMS,
+                             "params._meta.progressToken must be a string or an integer");
+    else if (find_call(s, msg->id) != NULL)
         (void)dt_rpc_err_set(&why, DT_RPC_INVALID_REQUEST,
                              "this id belongs to a request under way");
     else if (s->ncalls >= DT_SESSION_CALLS_MAX)
@@ -128,7 +133,7 @@ struct dt_call *dt_call_new(struct dt_session *s, json_t *root, const struct dt_
     c->msg = *msg;
     c->era = era;
     c->batch = batch;
-    c->progress_token = progress_token(msg->params);
+    c->progress_token = token;
     c->started_ms = uv_now(s->loop);
     c->next = s->calls;
     if (s->calls != NULL)

@@ -304,7 +304,8 @@ def test_cursor(wire):
 
 
 @pytest.mark.parametrize("params", [None, {}, {"name": 5}, {"name": "no_such"}, {"name": "list_sandboxes", "arguments": []},
-                                    {"name": "list_sandboxes", "arguments": "x"}])
+                                    {"name": "list_sandboxes", "arguments": "x"},
+                                    *({"name": "list_sandboxes", "_meta": {"progressToken": token}} for token in ({}, [], True, 1.5))])
 def test_bad_calls(wire, params):
     assert wire.ask("tools/call", params)["error"]["code"] == -32602
 
