@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "os/cgroup.h"
 
@@ -136,6 +138,27 @@ static int try_number(unsigned n, const struct dt_instance_opts *o, bool also_of
     return 1;
 }
 
+static bool is_ours(unsigned n, const char *data_dir)
+{
+    char owner[OWNER_SIZE + 1];
+    struct dt_err err;
+    DT_AUTO_FD int fd = lock_open(n, &err);
+    return fd >= 0 && !is_of_another(fd, data_dir, owner) && owner[0] != '\0';
+}
+
+/* What runs under a number is found by nobody who has another one. So ours is waited for: whoever
+ * looks for a free number holds the lock of each for a moment. */
+static int try_own(unsigned n, const struct dt_instance_opts *o, int *ret, struct dt_err *err)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t end = dt_clock_ms() + DT_INSTANCE_WAIT_S * 1000;
+    int rc;
+    while ((rc = try_number(n, o, false, ret, err)) == 0 && is_ours(n, o->data_dir) &&
+           dt_clock_ms() < end)
+        (void)nanosleep(&pause, NULL);
+    return rc;
+}
+
 static int choose(const struct dt_instance_opts *o, struct dt_instance *in, struct dt_err *err)
 {
     for (int also_of_another = 0; also_of_another < 2; also_of_another++) {
@@ -165,7 +188,7 @@ int dt_instance_take(int data, const struct dt_instance_opts *opts, struct dt_in
     if (lock_wait(own) < 0)
         return dt_err_set(err, DT_E_CONFLICT, "another daytona-launcher uses this data directory");
     int last = remembered(own);
-    int rc = last < 0 ? 0 : try_number((unsigned)last, opts, false, &in.host_lock, err);
+    int rc = last < 0 ? 0 : try_own((unsigned)last, opts, &in.host_lock, err);
     if (rc < 0)
         return -1;
     in.number = (unsigned)last;

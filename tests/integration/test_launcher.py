@@ -4,6 +4,7 @@ DT_LAUNCHER and DT_GUEST name the programs (ctest sets them)."""
 
 import concurrent.futures
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 
@@ -680,6 +682,20 @@ def test_launcher_killed_and_restarted(own_host):
     l.create(running[1], op=START, layers=[own_host.box])
     assert l.run(running[1], "R/mine") == "1\n"
     l.destroy(running[2])
+
+
+def test_the_number_of_before_is_waited_for(own_host):
+    """Whoever looks for a free one holds its lock for a moment, and what runs under it is found with it alone."""
+    l = own_host.l
+    one = l.create(layers=[own_host.box])
+    l.kill()
+    with open(f"/run/daytona/instance-{own_host.instance}.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        free = threading.Timer(0.5, fcntl.flock, (lock, fcntl.LOCK_UN))
+        free.start()
+        l.start()
+        free.join()
+    assert l.hello.hello()["instance"] == own_host.instance and list(l.list()) == [one]
 
 
 @pytest.mark.parametrize("after_ms", [0, 1, 2, 3, 5, 8, 13, 40])
