@@ -37,8 +37,7 @@ int dt_background_parse(const char *text, struct dt_background_id *ret, struct d
     return 0;
 }
 
-int dt_background_ask(struct dt_api_req *r, const struct dt_background_read *read,
-                      struct dt_err *err)
+static int ask(struct dt_api_req *r, const struct dt_background_read *read, struct dt_err *err)
 {
     long long ms = (long long)(read->wait * 1000);
     r->total_ms = (uint64_t)ms + GRACE_MS;
@@ -52,6 +51,21 @@ int dt_background_ask(struct dt_api_req *r, const struct dt_background_read *rea
     if (dt_buf_addf(&r->target, err, "&wait=%lld.%03lld", ms / 1000, ms % 1000) < 0)
         return -1;
     return read->until_end ? dt_buf_addz(&r->target, "&untilEnd=true", err) : 0;
+}
+
+int dt_background_fetch(struct dt_call *c, const struct dt_background_read *read,
+                        void (*then)(struct dt_call *c, const struct dt_api_reply *reply,
+                                     const struct dt_err *err),
+                        struct dt_err *err)
+{
+    struct dt_api_req r;
+    dt_api_req_init(&r, "GET");
+    if (ask(&r, read, err) < 0) {
+        dt_api_req_done(&r);
+        return -1;
+    }
+    dt_call_fetch(c, &r, then);
+    return 0;
 }
 
 static struct dt_str text_of(const json_t *reply, const char *key)
@@ -121,4 +135,13 @@ void dt_background_fail(struct dt_call *c, const struct dt_err *err)
     else if (err->code == DT_E_COMMAND_ALREADY_COMPLETED || err->code == DT_E_SESSION_ENDED)
         hint = "Call read_command for what it printed.";
     dt_tool_fail(c, err, hint);
+}
+
+void dt_background_give(struct dt_call *c, const struct dt_background_id *id,
+                        const struct dt_api_reply *reply, const struct dt_err *err)
+{
+    if (err != NULL)
+        dt_background_fail(c, err);
+    else
+        dt_tool_result(c, dt_background_show(id, reply->json));
 }

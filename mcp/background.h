@@ -29,11 +29,17 @@ struct dt_background_read {
     double wait; /* seconds */
     bool until_end;
 };
-/* Makes the request for what it printed since the cursor. */
-int dt_background_ask(struct dt_api_req *r, const struct dt_background_read *read,
-                      struct dt_err *err) DT_MUST_CHECK;
+/* Asks for what it printed since the cursor; the answer goes to `then`. On -1 nothing was asked,
+ * and the call is still the caller's to answer. */
+int dt_background_fetch(struct dt_call *c, const struct dt_background_read *read,
+                        void (*then)(struct dt_call *c, const struct dt_api_reply *reply,
+                                     const struct dt_err *err),
+                        struct dt_err *err) DT_MUST_CHECK;
 /* {commandId, output, ...} of its answer; NULL for want of memory. */
 json_t *dt_background_show(const struct dt_background_id *id, const json_t *reply);
+/* Answers the call with that, or with why there is no answer. */
+void dt_background_give(struct dt_call *c, const struct dt_background_id *id,
+                        const struct dt_api_reply *reply, const struct dt_err *err);
 /* Ends the session without waiting for that. */
 void dt_background_drop(struct dt_call *c, const char *sandbox, const char *session);
 /* dt_tool_fail() with what to do about a command that is gone or over. */

@@ -349,6 +349,8 @@ void dt_tool_post_run(struct dt_call *c, struct dt_api_req *r, const char *id,
 {
     struct dt_err err;
     DT_AUTO_JSON json_t *own = body;
+    if (own != NULL && timeout > 0)
+        (void)json_object_set_new(own, "timeout", json_real(timeout));
     bool bounded = timeout > 0 && timeout < 1e9;
     r->total_ms = bounded ? (uint64_t)(timeout * 1000) + RUN_GRACE_MS : DAY_MS;
     if (dt_api_target(r, &err, "/toolbox/%s/toolbox/process/%s", id, operation) == 0 &&

@@ -74,8 +74,9 @@ void dt_tool_fetch_sandbox(struct dt_call *c, const char *id,
                            void (*then)(struct dt_call *c, const struct dt_api_reply *reply,
                                         const struct dt_err *err));
 /* POST of `body` (taken; NULL: out of memory) to an operation of a sandbox's toolbox that runs a
- * program: waits `timeout` seconds and some more, or a day when that is 0. Takes over `r`, from
- * dt_api_req_init(), with the limits that the caller has set. */
+ * program: for `timeout` seconds, which it adds to the body, and waits some more; 0: as long as the
+ * program takes, for a day at most. Takes over `r`, from dt_api_req_init(), with the limits that
+ * the caller has set. */
 void dt_tool_post_run(struct dt_call *c, struct dt_api_req *r, const char *id,
                       const char *operation, json_t *body, double timeout,
                       void (*then)(struct dt_call *c, const struct dt_api_reply *reply,

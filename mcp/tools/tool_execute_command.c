@@ -126,8 +126,6 @@ static json_t *make_body(const struct dt_mcp_execute_command_in *in)
         (void)json_object_set_new(b, "cwd", json_string(dt_tool_path(in->cwd)));
     if (b != NULL && in->env != NULL)
         (void)json_object_set(b, "envs", in->env);
-    if (b != NULL && in->timeout > 0)
-        (void)json_object_set_new(b, "timeout", json_real(in->timeout));
     return b;
 }
 

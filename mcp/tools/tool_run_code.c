@@ -183,8 +183,6 @@ static json_t *make_body(const struct dt_mcp_run_code_in *in)
         (void)json_object_set(b, "argv", in->argv);
     if (b != NULL && in->env != NULL)
         (void)json_object_set(b, "envs", in->env);
-    if (b != NULL && in->timeout > 0)
-        (void)json_object_set_new(b, "timeout", json_real(in->timeout));
     return b;
 }
 

@@ -58,10 +58,7 @@ static void ask(struct dt_call *c, const char *what, json_t *body,
 static void on_read(struct dt_call *c, const struct dt_api_reply *reply, const struct dt_err *err)
 {
     const struct state *s = c->state;
-    if (err != NULL)
-        dt_background_fail(c, err);
-    else
-        dt_tool_result(c, dt_background_show(&s->id, reply->json));
+    dt_background_give(c, &s->id, reply, err);
 }
 
 /* A shell that has ended by then needs not be told. */
@@ -70,18 +67,12 @@ static void on_told_to_end(struct dt_call *c, const struct dt_api_reply *reply,
 {
     const struct state *s = c->state;
     struct dt_err err;
-    struct dt_api_req r;
     const struct dt_background_read read = {
         .sandbox = s->in.id, .id = &s->id, .wait = 1, .until_end = true};
     (void)reply;
     (void)failed;
-    dt_api_req_init(&r, "GET");
-    if (dt_background_ask(&r, &read, &err) == 0) {
-        dt_call_fetch(c, &r, on_read);
-        return;
-    }
-    dt_api_req_done(&r);
-    give_up(c, &err);
+    if (dt_background_fetch(c, &read, on_read, &err) < 0)
+        give_up(c, &err);
 }
 
 static void on_started(struct dt_call *c, const struct dt_api_reply *reply,

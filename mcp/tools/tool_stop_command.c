@@ -55,17 +55,11 @@ static void run(struct dt_call *c)
 {
     struct state *s = c->state;
     struct dt_err err;
-    struct dt_api_req r;
     const struct dt_background_read read = {
         .sandbox = s->in.id, .id = &s->id, .cursor = s->in.cursor};
-    dt_api_req_init(&r, "GET");
-    if (dt_background_parse(s->in.command_id, &s->id, &err) == 0 &&
-        dt_background_ask(&r, &read, &err) == 0) {
-        dt_call_fetch(c, &r, on_read);
-        return;
-    }
-    dt_api_req_done(&r);
-    dt_tool_fail(c, &err, NULL);
+    if (dt_background_parse(s->in.command_id, &s->id, &err) < 0 ||
+        dt_background_fetch(c, &read, on_read, &err) < 0)
+        dt_tool_fail(c, &err, NULL);
 }
 
 const struct dt_tool dt_tool_stop_command = {.state_size = sizeof(struct state),
