@@ -816,17 +816,17 @@ static bool ask_peer(struct dt_conn *c)
         ss.ss_family != AF_UNIX || getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) < 0)
         return false;
     c->peer_uid = cred.uid;
-    c->peer_pid = cred.pid;
+    c->peer_gid = cred.gid;
     c->peer_known = true;
     return true;
 }
 
-bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, pid_t *pid)
+bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, gid_t *gid)
 {
     if (!c->peer_known && !ask_peer((struct dt_conn *)(uintptr_t)c))
         return false;
     *uid = c->peer_uid;
-    *pid = c->peer_pid;
+    *gid = c->peer_gid;
     return true;
 }
 

@@ -77,8 +77,8 @@ size_t dt_conn_queued(const struct dt_conn *c);
 void dt_conn_shutdown(struct dt_conn *c);
 /* Drops the queue and closes; on_close follows. Twice is fine. */
 void dt_conn_close(struct dt_conn *c);
-/* The peer's uid and pid of a unix socket (SO_PEERCRED); false for TCP. */
-bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, pid_t *pid);
+/* The peer's user and group when it connected to a unix socket (SO_PEERCRED); false for TCP. */
+bool dt_conn_peer(const struct dt_conn *c, uid_t *uid, gid_t *gid);
 /* The peer's address in text, `unix` for unix sockets; borrowed. */
 const char *dt_conn_peer_text(const struct dt_conn *c);
 

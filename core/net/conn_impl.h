@@ -71,7 +71,7 @@ struct dt_conn {
     size_t stash_n;
     uint64_t active_ms; /* uv_now() of the last byte in either direction */
     uid_t peer_uid;     /* of a unix socket, once asked for; it never changes */
-    pid_t peer_pid;
+    gid_t peer_gid;
     int fd;
     int armed; /* what the poll handle waits for now */
     unsigned handles;

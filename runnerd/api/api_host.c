@@ -58,11 +58,11 @@ bool dt_api_host_ok(const struct dt_runnerd *rd, struct dt_http_req *req)
         "DASHBOARD_BASE_API_URL (--api-url) to the URL under which clients reach it, or send an "
         "API key\",\"code\":\"MISDIRECTED_REQUEST\",\"source\":\"DAYTONA_API\"}";
     uid_t uid;
-    pid_t pid;
+    gid_t gid;
     struct dt_str path = dt_http_req_path(req);
     if (is_ours(rd, dt_host_name(dt_http_req_host(req))) ||
         dt_http_req_header(req, "Authorization").p != NULL || dt_str_eq(path, DT_STR("/health")) ||
-        dt_str_eq(path, DT_STR("/api/health")) || dt_conn_peer(dt_http_req_conn(req), &uid, &pid))
+        dt_str_eq(path, DT_STR("/api/health")) || dt_conn_peer(dt_http_req_conn(req), &uid, &gid))
         return true;
     dt_http_req_reply(req, 421, "application/json; charset=utf-8", text, sizeof(text) - 1);
     return false;

@@ -16,7 +16,8 @@ void dt_about_init(struct dt_about *about, struct dt_runnerd *rd, struct dt_http
                    const struct dt_principal *who, struct dt_audit_record *r);
 void dt_about_done(struct dt_about *about);
 
-/* The parameters of a route's path by their names, but those that the record tells elsewhere. */
+/* The parameters of a route's path by their names, but those that the record tells elsewhere: a new
+ * object, NULL without memory. */
 json_t *dt_about_params(const struct dt_route *route, char *const *values, size_t n);
 /* Adds `part` (stolen) to the metadata, unless it is empty. */
 void dt_about_add(json_t *metadata, const char *name, json_t *part);

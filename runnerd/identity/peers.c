@@ -3,15 +3,8 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { GROUP_MAX = 1 << 20, ROOM = 4096 }; /* bytes of its line: some 100,000 members */
-
-static void add(uid_t uids[DT_PEERS_MAX], size_t *n, uid_t uid)
-{
-    if (*n < DT_PEERS_MAX)
-        uids[(*n)++] = uid;
-}
 
 /* NULL: there is none. The caller frees *room, where its texts are. */
 static const struct group *find_group(struct group *g, char **room)
@@ -26,47 +19,40 @@ static const struct group *find_group(struct group *g, char **room)
     return r == 0 ? found : NULL;
 }
 
-/* Whom the group names, and whose own group it is. */
-static void read_group(uid_t uids[DT_PEERS_MAX], size_t *ret)
+static void read_group(struct dt_members *ret)
 {
     char user_room[ROOM];
-    struct passwd p, *who = NULL;
     struct group g;
-    size_t n = 0;
     DT_AUTO_FREE char *room = NULL;
     const struct group *found = find_group(&g, &room);
-    for (char **m = found != NULL ? found->gr_mem : NULL; m != NULL && *m != NULL; m++) {
+    *ret = (struct dt_members){.there = found != NULL};
+    if (found == NULL)
+        return;
+    ret->gid = found->gr_gid;
+    for (char **m = found->gr_mem; *m != NULL && ret->n < DT_PEERS_MAX; m++) {
+        struct passwd p, *who = NULL;
         if (getpwnam_r(*m, &p, user_room, sizeof(user_room), &who) == 0 && who != NULL)
-            add(uids, &n, p.pw_uid);
+            ret->uids[ret->n++] = p.pw_uid;
     }
-    setpwent();
-    while (found != NULL && getpwent_r(&p, user_room, sizeof(user_room), &who) == 0) {
-        if (p.pw_gid == found->gr_gid)
-            add(uids, &n, p.pw_uid);
-    }
-    endpwent();
-    *ret = n;
 }
 
 void dt_peers_read(struct dt_peers *p)
 {
-    read_group(p->uids, &p->n);
+    read_group(&p->members);
 }
 
 static void on_work(uv_work_t *w)
 {
     struct dt_peers *p = w->data;
-    read_group(p->fresh, &p->nfresh);
+    read_group(&p->fresh);
 }
 
 static void on_read(uv_work_t *w, int status)
 {
     struct dt_peers *p = w->data;
     p->busy = false;
-    if (status != 0)
-        return;
-    memcpy(p->uids, p->fresh, sizeof(p->uids));
-    p->n = p->nfresh;
+    if (status == 0)
+        p->members = p->fresh;
 }
 
 void dt_peers_refresh(struct dt_peers *p, uv_loop_t *loop)
@@ -76,11 +62,12 @@ void dt_peers_refresh(struct dt_peers *p, uv_loop_t *loop)
         p->busy = uv_queue_work(loop, &p->work, on_work, on_read) == 0;
 }
 
-int dt_peers_check(const struct dt_peers *p, uid_t uid, struct dt_err *err)
+int dt_peers_check(const struct dt_peers *p, uid_t uid, gid_t gid, struct dt_err *err)
 {
-    bool allowed = uid == 0 || uid == geteuid();
-    for (size_t i = 0; i < p->n && !allowed; i++)
-        allowed = p->uids[i] == uid;
+    const struct dt_members *m = &p->members;
+    bool allowed = uid == 0 || uid == geteuid() || (m->there && gid == m->gid);
+    for (size_t i = 0; i < m->n && !allowed; i++)
+        allowed = m->uids[i] == uid;
     if (allowed)
         return 0;
     return dt_err_set(err, DT_E_FORBIDDEN,

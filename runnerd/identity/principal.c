@@ -110,10 +110,11 @@ struct dt_str dt_principal_bearer(const struct dt_http_req *req)
     return dt_str_trim(dt_str(value.p + 7, value.n - 7));
 }
 
-static int read_peer(struct dt_runnerd *rd, uid_t uid, struct dt_principal *ret, struct dt_err *err)
+static int read_peer(struct dt_runnerd *rd, uid_t uid, gid_t gid, struct dt_principal *ret,
+                     struct dt_err *err)
 {
     const struct dt_user *u = dt_directory_user(&rd->directory, rd->directory.local_user);
-    if (dt_peers_check(&rd->peers, uid, err) < 0)
+    if (dt_peers_check(&rd->peers, uid, gid, err) < 0)
         return -1;
     if (u == NULL)
         return dt_err_set(err, DT_E_UNAUTHORIZED, "Unauthorized: there is no local user");
@@ -126,13 +127,13 @@ int dt_principal_read(struct dt_runnerd *rd, struct dt_http_req *req, struct dt_
                       struct dt_err *err)
 {
     uid_t uid;
-    pid_t pid;
+    gid_t gid;
     struct dt_str token = dt_principal_bearer(req);
     if (token.p != NULL)
         return dt_principal_read_bearer(rd, token, ret, err);
     if (dt_http_req_header(req, "Authorization").p == NULL &&
-        dt_conn_peer(dt_http_req_conn(req), &uid, &pid))
-        return read_peer(rd, uid, ret, err);
+        dt_conn_peer(dt_http_req_conn(req), &uid, &gid))
+        return read_peer(rd, uid, gid, ret, err);
     return dt_err_set(err, DT_E_UNAUTHORIZED,
                       "Unauthorized: send `Authorization: Bearer <API key>`");
 }

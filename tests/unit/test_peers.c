@@ -59,10 +59,10 @@ static int remove_machine(void **state)
     return dt_fd_remove_tree(tmp, folder + strlen("/tmp/"), &err);
 }
 
-static void check(const struct dt_peers *p, uid_t uid, bool may)
+static void check_in_group(const struct dt_peers *p, uid_t uid, gid_t gid, bool may)
 {
     struct dt_err err;
-    int rc = dt_peers_check(p, uid, &err);
+    int rc = dt_peers_check(p, uid, gid, &err);
     assert_int_equal(rc, may ? 0 : -1);
     if (may)
         return;
@@ -71,35 +71,46 @@ static void check(const struct dt_peers *p, uid_t uid, bool may)
     assert_null(strchr(err.msg, '\n'));
 }
 
+/* Each has a group of its own, of the same number. */
+static void check(const struct dt_peers *p, uid_t uid, bool may)
+{
+    check_in_group(p, uid, uid, may);
+}
+
 static void test_members(void **state)
 {
     (void)state;
-    struct dt_peers p = {.n = 0};
+    struct dt_peers p = {.busy = false};
     put("group", "root:x:0:\ndaytona:x:900:ada,nobody-here,bob\nother:x:901:eve\n");
     dt_peers_read(&p);
     check(&p, 0, true);
     check(&p, 1001, true);
     check(&p, 1002, true);
     check(&p, 1003, false);
-    check(&p, 900, false); /* a group's number is no user's */
+    check_in_group(&p, 900, 100, false); /* a group's number is no user's */
     check(&p, UINT32_MAX, false);
 }
 
 static void test_own_group(void **state)
 {
     (void)state;
-    struct dt_peers p = {.n = 0};
+    struct dt_peers p = {.busy = false};
     put("group", "root:x:0:\ndaytona:x:1003:\n");
     dt_peers_read(&p);
     check(&p, 1003, true);
     check(&p, 1001, false);
+    check_in_group(&p, 1001, 1003, true);
+    check_in_group(&p, 1003, 1001, false);
+    put("group", "root:x:0:\n");
+    dt_peers_read(&p);
+    check(&p, 1003, false); /* there is no such group any more */
 }
 
 static void test_many_members(void **state)
 {
     (void)state;
     static char text[300000] = "root:x:0:\ndaytona:x:900:";
-    struct dt_peers p = {.n = 0};
+    struct dt_peers p = {.busy = false};
     char *end = text + strlen(text);
     for (int i = 0; i < 20000; i++)
         end += snprintf(end, (size_t)(text + sizeof(text) - end), "member%d,", i);
@@ -113,7 +124,7 @@ static void test_many_members(void **state)
 static void test_who_leaves(void **state)
 {
     (void)state;
-    struct dt_peers p = {.n = 0};
+    struct dt_peers p = {.busy = false};
     put("group", "root:x:0:\ndaytona:x:900:ada,bob\n");
     dt_peers_read(&p);
     put("group", "root:x:0:\ndaytona:x:900:bob\n");
@@ -131,7 +142,7 @@ static void test_who_leaves(void **state)
 static void test_no_group(void **state)
 {
     (void)state;
-    struct dt_peers p = {.n = 0};
+    struct dt_peers p = {.busy = false};
     put("group", "root:x:0:\nusers:x:100:ada\n");
     dt_peers_read(&p);
     check(&p, 0, true);
