@@ -66,3 +66,16 @@ class Client:
         if result.get("isError"):
             raise RuntimeError(f"{name}: {result['content'][0]['text']}")
         return result.get("structuredContent", result)
+
+
+def sh(client, box, command, **more):
+    """What execute_command answers; the command may fail."""
+    return client.tool("execute_command", **{"id": box, "command": command, "timeout": 60, **more})
+
+
+def fails(client, tool, **arguments):
+    """The text of a failure, which has no other content."""
+    result = client.call(tool, **arguments)
+    assert result.get("isError") is True and "structuredContent" not in result, result
+    assert [b["type"] for b in result["content"]] == ["text"]
+    return result["content"][0]["text"]

@@ -9,19 +9,6 @@ import pytest
 import small_image
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
-
-
-@pytest.fixture(scope="module")
-def box(client):
-    id = client.tool("create_sandbox")["id"]
-    yield id
-    client.call("destroy_sandbox", id=id)
-
-
 def start(client, number, name, **arguments):
     client.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": {"name": name, "arguments": arguments}})
 

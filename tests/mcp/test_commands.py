@@ -7,32 +7,9 @@ import time
 
 import mcp_pipe
 import pytest
+from mcp_pipe import fails, sh
 
 REVISIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
-
-
-@pytest.fixture(scope="module")
-def box(client):
-    made = client.tool("create_sandbox")["id"]
-    yield made
-    client.call("destroy_sandbox", id=made)
-
-
-def sh(client, box, command, **more):
-    return client.tool("execute_command", **{"id": box, "command": command, "timeout": 60, **more})
-
-
-def fails(client, tool, **arguments):
-    result = client.call(tool, **arguments)
-    assert result.get("isError") is True and "structuredContent" not in result, result
-    assert [b["type"] for b in result["content"]] == ["text"]
-    return result["content"][0]["text"]
 
 
 def start(client, box, command, **more):
@@ -60,12 +37,16 @@ def alive(client, box, pattern):
     return int(sh(client, box, f"pgrep -fc '{pattern}'")["stdout"])
 
 
-def gone(client, box, pattern):
+def until(check):
     for _ in range(100):
-        if alive(client, box, pattern) == 0:
+        if check():
             return True
         time.sleep(0.1)
     return False
+
+
+def gone(client, box, pattern):
+    return until(lambda: alive(client, box, pattern) == 0)
 
 
 # --- run_code ---
@@ -311,22 +292,14 @@ def test_a_cancelled_read_leaves_the_command(client, box):
     client.tool("stop_command", id=box, command_id=id)
 
 
-def test_a_cancelled_start_leaves_nothing(client, box):
-    client.send({"jsonrpc": "2.0", "id": "starts", "method": "tools/call", "params": {
-        "name": "start_command", "arguments": {"id": box, "command": "sleep 4551"}}})
-    while alive(client, box, "sleep 455[1]") == 0:
-        pass
-    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "starts"}})
-    assert gone(client, box, "sleep 455[1]")
-
-
-def test_cancelled_code_is_ended(client, box):
-    client.send({"jsonrpc": "2.0", "id": "runs", "method": "tools/call", "params": {
-        "name": "run_code", "arguments": {"id": box, "code": "import os; os.system('sleep 4441')"}}})
-    while alive(client, box, "sleep 444[1]") == 0:
-        pass
-    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "runs"}})
-    assert gone(client, box, "sleep 444[1]")
+@pytest.mark.parametrize("tool, arguments, pattern", [
+    ("start_command", {"command": "sleep 4551"}, "sleep 455[1]"),
+    ("run_code", {"code": "import os; os.system('sleep 4441')"}, "sleep 444[1]")])
+def test_what_is_cancelled_leaves_nothing(client, box, tool, arguments, pattern):
+    client.send({"jsonrpc": "2.0", "id": tool, "method": "tools/call", "params": {"name": tool, "arguments": {"id": box, **arguments}}})
+    assert until(lambda: alive(client, box, pattern) > 0)
+    client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": tool}})
+    assert gone(client, box, pattern)
 
 
 def test_progress_while_it_waits(client, box):

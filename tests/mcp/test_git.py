@@ -25,12 +25,6 @@ def tiny(server, tmp_path_factory):
     return "tiny"
 
 
-@pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
-
-
 @contextlib.contextmanager
 def sandbox(client, **arguments):
     box = client.tool("create_sandbox", **arguments)["id"]

@@ -1,7 +1,6 @@
 """Bad input from every side, and amounts that nobody should send: a clear error, bounded memory, and the server goes on."""
 import base64
 import contextlib
-import http.client
 import json
 import os
 import pathlib
@@ -17,6 +16,7 @@ import urllib.request
 import backend
 import mcp_pipe
 import pytest
+from mcp_pipe import sh
 
 MB = 1 << 20
 # AddressSanitizer keeps freed memory for a while and shadows all of it: then the bounds are wider.
@@ -37,17 +37,6 @@ class Client(mcp_pipe.Client):
 def client(server):
     with Client(server) as c:
         yield c
-
-
-@pytest.fixture(scope="module")
-def box(client):
-    made = client.tool("create_sandbox")["id"]
-    yield made
-    client.call("destroy_sandbox", id=made)
-
-
-def sh(client, box, command, **more):
-    return client.tool("execute_command", **{"id": box, "command": command, "timeout": 60, **more})
 
 
 def peak(pid):

@@ -5,17 +5,10 @@ import pathlib
 import shutil
 import subprocess
 
-import mcp_pipe
 import pytest
 
 HERE = pathlib.Path(__file__).parent
 CLIENTS = pathlib.Path(os.environ["DAYTONA_TEST_CLIENTS"])
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
 
 
 @pytest.fixture(scope="module")

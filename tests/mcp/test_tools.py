@@ -19,6 +19,7 @@ import jsonschema
 import mcp_pipe
 import pytest
 import small_image
+from mcp_pipe import fails, sh
 
 MB = 1 << 20
 # The spellings that agents know from before, and what is documented.
@@ -43,19 +44,6 @@ NOT_REPEATABLE = {"create_sandbox", "execute_command", "move_file", "git_clone",
 
 
 @pytest.fixture(scope="module")
-def client(server):
-    with mcp_pipe.Client(server) as c:
-        yield c
-
-
-@pytest.fixture(scope="module")
-def box(client):
-    made = client.tool("create_sandbox")["id"]
-    yield made
-    client.call("destroy_sandbox", id=made)
-
-
-@pytest.fixture(scope="module")
 def tiny(server, tmp_path_factory):
     server.import_snapshot("small", small_image.tar(tmp_path_factory.mktemp("small")))
     return "small"
@@ -73,17 +61,6 @@ def sandbox(client, **arguments):
         yield made
     finally:
         client.call("destroy_sandbox", id=made["id"])
-
-
-def sh(client, box, command, **more):
-    return client.tool("execute_command", **{"id": box, "command": command, "timeout": 60, **more})
-
-
-def fails(client, tool, **arguments):
-    result = client.call(tool, **arguments)
-    assert result.get("isError") is True and "structuredContent" not in result, result
-    assert [b["type"] for b in result["content"]] == ["text"]
-    return result["content"][0]["text"]
 
 
 # --- names ---
