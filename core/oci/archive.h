@@ -18,7 +18,7 @@ struct dt_blob {
     int fd; /* owned; -1 = none */
     uint64_t at, size;
 };
-static inline void dt_blob_done(const struct dt_blob *b)
+static inline void dt_blob_done(struct dt_blob *b)
 {
     dt_closep(&b->fd);
 }

@@ -71,7 +71,7 @@ int dt_store_open(int data_dirfd, struct dt_store *ret, struct dt_err *err)
     return 0;
 }
 
-void dt_store_done(const struct dt_store *s)
+void dt_store_done(struct dt_store *s)
 {
     dt_closep(&s->dir);
     dt_closep(&s->lock);

@@ -13,7 +13,7 @@ struct dt_store {
 
 /* Makes what is missing, takes the lock and removes what an interrupted import left. */
 int dt_store_open(int data_dirfd, struct dt_store *ret, struct dt_err *err) DT_MUST_CHECK;
-void dt_store_done(const struct dt_store *s);
+void dt_store_done(struct dt_store *s);
 #define DT_AUTO_STORE __attribute__((unused, cleanup(dt_store_done)))
 
 struct dt_store_layer {

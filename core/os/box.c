@@ -374,8 +374,8 @@ void dt_box_abort(struct dt_box *box)
         while (waitpid(box->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    dt_drop_fd(&box->pidfd);
-    dt_drop_fd(&box->userns);
-    dt_drop_fd(&box->sock);
+    dt_closep(&box->pidfd);
+    dt_closep(&box->userns);
+    dt_closep(&box->sock);
     box->pid = -1;
 }

@@ -393,7 +393,7 @@ int dt_cgroup_views(struct dt_cgroup_root *r, const char *name,
 void dt_cgroup_views_close(struct dt_cgroup_view *views, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        dt_drop_fd(&views[i].mount);
+        dt_closep(&views[i].mount);
 }
 
 static int each_dir(int dir, int (*each)(void *arg, const char *name), void *arg,

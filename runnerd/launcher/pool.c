@@ -227,7 +227,7 @@ bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret)
 static void helper_done(struct dt_pooled_kit *pk)
 {
     dt_loop_unwatch(&pk->l->loop, &pk->on_helper);
-    dt_drop_fd(&pk->on_helper.fd);
+    dt_closep(&pk->on_helper.fd);
     pk->helper = 0;
     pk->l->pool.nmaking--;
 }
@@ -333,8 +333,8 @@ bool dt_pool_disk(struct dt_launcher *l, uint64_t bytes, struct dt_pool_disk *re
 
 void dt_pool_disk_close(struct dt_pool_disk *d)
 {
-    dt_drop_fd(&d->mount);
-    dt_drop_fd(&d->listener);
+    dt_closep(&d->mount);
+    dt_closep(&d->listener);
 }
 
 void dt_pool_disk_unmount(struct dt_launcher *l, struct dt_pool_disk *d)

@@ -110,8 +110,8 @@ void dt_sandbox_end(struct dt_sandbox *s)
     dt_loop_untimer(&s->l->loop, &s->timer);
     dt_loop_unwatch(&s->l->loop, &s->on_exit);
     dt_loop_unwatch(&s->l->loop, &s->on_said);
-    dt_drop_fd(&s->box.pidfd);
-    dt_drop_fd(&s->box.sock);
+    dt_closep(&s->box.pidfd);
+    dt_closep(&s->box.sock);
     dt_sandbox_drop_materials(s);
     dt_sandbox_drop_request(s);
     release(s);
@@ -174,7 +174,7 @@ void dt_sandbox_started(struct dt_sandbox *s)
     if (s->fresh)
         dt_sandbox_mark_created(s);
     s->fresh = false;
-    dt_drop_fd(&s->box.sock);
+    dt_closep(&s->box.sock);
     dt_sandbox_drop_request(s);
 }
 

@@ -60,7 +60,7 @@ struct dt_sandbox *dt_sandbox_new(struct dt_launcher *l, const uint8_t id[16])
 /* What is only needed until the first process has it. */
 void dt_sandbox_drop_materials(struct dt_sandbox *s)
 {
-    dt_drop_fd(&s->box.userns);
+    dt_closep(&s->box.userns);
     dt_pool_disk_close(&s->disk);
     dt_volumes_close(&s->volumes);
 }
@@ -68,7 +68,7 @@ void dt_sandbox_drop_materials(struct dt_sandbox *s)
 /* What is only needed until it is owned. */
 void dt_sandbox_drop_request(struct dt_sandbox *s)
 {
-    dt_drop_fd(&s->config);
+    dt_closep(&s->config);
     free(dt_take(s->spec));
 }
 
@@ -106,9 +106,9 @@ void dt_sandbox_free(struct dt_sandbox *s)
     dt_loop_unwatch(&s->l->loop, &s->freeze.watch);
     dt_sandbox_drop_materials(s);
     dt_sandbox_drop_request(s);
-    dt_drop_fd(&s->box.pidfd);
-    dt_drop_fd(&s->box.sock);
-    dt_drop_fd(&s->freeze.watch.fd);
+    dt_closep(&s->box.pidfd);
+    dt_closep(&s->box.sock);
+    dt_closep(&s->freeze.watch.fd);
     free(s);
 }
 

@@ -43,7 +43,7 @@ struct dt_inpipe *dt_inpipe_close(struct dt_inpipe *p)
 {
     if (p != NULL) {
         uv_close((uv_handle_t *)&p->poll, on_in_closed);
-        (void)close(p->fd);
+        dt_closep(&p->fd);
     }
     return NULL;
 }
@@ -51,7 +51,7 @@ struct dt_inpipe *dt_inpipe_close(struct dt_inpipe *p)
 /* Returns how much was read: 0 at the end, when the pipe is closed; -1 when there is nothing. */
 static ssize_t take(struct dt_inpipe *p)
 {
-    static char bytes[READ_SIZE];
+    char bytes[READ_SIZE]; /* not shared: what is read may lead to another read */
     ssize_t n;
     do
         n = read(p->fd, bytes, sizeof(bytes));
@@ -101,7 +101,7 @@ void dt_inpipe_drain(struct dt_inpipe *p)
     int there = 0;
     if (ioctl(p->fd, FIONREAD, &there) < 0)
         there = 0;
-    for (ssize_t n = 1; n > 0; there -= (int)n) {
+    for (ssize_t n = 1; n > 0 && p->fd >= 0; there -= (int)n) { /* on_data may have closed it */
         n = take(p); /* once more at the end, to learn whether it is the end */
         if (there <= 0)
             break;

@@ -62,8 +62,8 @@ static void release(struct dt_terminal *t)
     uv_close((uv_handle_t *)&t->timer, on_handle_closed);
     if (t->handles > 1)
         uv_close((uv_handle_t *)&t->poll, on_handle_closed);
-    dt_drop_fd(&t->slave);
-    dt_drop_fd(&t->master);
+    dt_closep(&t->slave);
+    dt_closep(&t->master);
 }
 
 /* --- output --- */
@@ -98,7 +98,7 @@ static void on_exit_status(void *ctx, int status)
     struct dt_terminal *t = ctx;
     char buf[DT_TERMINAL_READ_MAX];
     size_t n;
-    dt_drop_fd(&t->slave);
+    dt_closep(&t->slave);
     for (size_t all = 0; all < REST_MAX && (n = read_some(t, buf)) > 0; all += n)
         t->events->on_output(t->ctx, buf, n);
     release(t);

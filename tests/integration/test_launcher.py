@@ -8,7 +8,9 @@ import fcntl
 import json
 import os
 import pathlib
+import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -798,8 +800,12 @@ def test_started_ahead(own_host):
 def test_started_ahead_and_ended(own_host):
     """Those that wait may end: nobody notices, and others take their place."""
     h, l = own_host, own_host.l
-    for pid in warmed(h, layers=[h.box]):
-        os.kill(pid, 9)
+    ends = [os.pidfd_open(pid) for pid in warmed(h, layers=[h.box])]
+    for end in ends:
+        signal.pidfd_send_signal(end, signal.SIGKILL)
+    for end in ends:
+        assert select.select([end], [], [], 10)[0]
+        os.close(end)
     assert l.shell(l.create(layers=[h.box]), "echo hi") == (0, "hi\n")
     wait_for(lambda: len(warm_pids(h)) == 9)
     assert len(list((h.data / "sandboxes").iterdir())) == 1
