@@ -168,7 +168,7 @@ def part_session(server, rounds=20, each=50):
 LOUD = {"a cpu burner": "for i in $(seq 4); do (while :; do :; done) & done; wait", "a fork bomb": "b() { b | b & }; b"}
 
 
-def part_neighbour(server, rounds=6, each=40):
+def part_neighbour(server, rounds=4, each=120):
     """A command in one sandbox while another one, of one cpu, does its worst."""
     quiet, loud = [], {kind: [] for kind in LOUD}
     with mcp_pipe.Client(server) as client:

@@ -137,8 +137,8 @@ def test_disk(client, hog, kind, who):
 @pytest.mark.parametrize("kind,asked,most,reasons", [
     ("files", 1_000_000, 65536, ("EMFILE",)), ("instances", 100_000, 256, ("EMFILE",)), ("watches", 1_000_000, 262144, ("ENOSPC", "EDQUOT")),
     ("epolls", 200_000, 65536, ("EMFILE", "ENOSPC")), ("timers", 100_000, 4096, ("EAGAIN",)), ("ptys", 10_000, 256, ("ENOSPC",)),
-    ("queues", 100_000, 256, ("EMFILE", "ENOSPC", "ENOMEM")), ("threads", 100_000, 4096, ("EAGAIN",)),
-    ("processes", 100_000, 4096, ("EAGAIN",)), ("zombies", 100_000, 4096, ("EAGAIN",))])
+    ("queues", 100_000, 256, ("EMFILE", "ENOSPC", "ENOMEM")), ("threads", 100_000, 1024, ("EAGAIN",)),
+    ("processes", 100_000, 1024, ("EAGAIN",)), ("zombies", 100_000, 1024, ("EAGAIN",))])
 @WHO
 def test_counts(client, hog, kind, asked, most, reasons, who):
     said, less = hog(kind, asked, who, memory=1)
