@@ -1,13 +1,13 @@
 /*
  * The disk of a sandbox: where its writable layer lives, limited in bytes and inodes.
  *
- * Two drivers, probed when the data directory is opened:
- *   project  the file system enforces project quotas (ext4 or xfs mounted with prjquota). The disk
- * is the directory <sandbox>/disk with a project of its own. loop     an ext4 image
- * <sandbox>/disk.img, a sparse copy of templates/ext4-<MiB>-<inodes>.img, on a loop device that
- * clears itself. A disk that was made with one driver keeps it: the name on disk decides. Mounts
- * are detached: nothing appears in a mount table, and all of it vanishes with its last user, also
- * after kill -9.
+ * Two drivers, probed when the data directory is opened. `project`: the file system enforces
+ * project quotas (ext4 or xfs mounted with prjquota), and the disk is the directory <sandbox>/disk
+ * with a project of its own. `loop`: an ext4 image <sandbox>/disk.img, a sparse copy of
+ * templates/ext4-<MiB>-<inodes>.img, on a loop device that clears itself.
+ *
+ * A disk that was made with one driver keeps it: the name on disk decides. Mounts are detached:
+ * nothing appears in a mount table, and all of it vanishes with its last user, also after kill -9.
  *
  * An image that was not unmounted (power loss) is repaired by its journal when it is mounted again;
  * e2fsck -p runs only when the superblock says that the kernel found errors.
@@ -68,6 +68,13 @@ int dt_disk_in_use(struct dt_disk_store *s, int sandbox_dirfd, bool *in_use,
 /* Waits until it is not; TIMEOUT at the deadline (dt_clock_ms()'s clock). */
 int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadline_ms,
                       struct dt_err *err) DT_MUST_CHECK;
+
+/* Loop devices stay when their disk is gone, for the next one; but each costs every sysinfo(2) of
+ * the host some time under one lock, and shells make that call when they start. Removes at most
+ * `most` that nobody uses, of those with the numbers from `first` to `last`; takes some 50 ms for
+ * each. LIMIT when there are more, CONFLICT when somebody has one of them open just now. */
+int dt_disk_spare(struct dt_disk_store *s, unsigned first, unsigned last, unsigned most,
+                  struct dt_err *err) DT_MUST_CHECK;
 
 /* A disk holds a little in reserve, so that a full one can be used again: an overlay needs a few
  * files of its own when it is mounted. `root` is where the disk is mounted. Giving the reserve up

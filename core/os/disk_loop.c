@@ -5,6 +5,7 @@
 #include <linux/loop.h>
 #include <linux/mount.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -104,8 +105,8 @@ static int configure(int device, int image)
     return ioctl(device, LOOP_CONFIGURE, &config);
 }
 
-/* Others on the host take loop devices too: the number we are given may be theirs a moment later.
- */
+/* Others on the host take loop devices, or remove them: the number we are given may be theirs, or
+ * nobody's, a moment later. */
 static int attach(struct dt_disk_store *s, int image, char device[DT_DISK_DEVICE_SIZE],
                   struct dt_err *err)
 {
@@ -117,7 +118,7 @@ static int attach(struct dt_disk_store *s, int image, char device[DT_DISK_DEVICE
         DT_AUTO_FD int fd = open_device(nr, device);
         if (fd >= 0 && configure(fd, image) == 0)
             return dt_take_fd(&fd);
-        if (errno != EBUSY && errno != ENXIO)
+        if (errno != EBUSY && errno != ENXIO && errno != ENOENT)
             return dt_err_errno(err, "attach a disk to %s", device);
     }
     return dt_err_set(err, DT_E_UNAVAILABLE, "no loop device stays free long enough");
@@ -296,4 +297,48 @@ int dt_disk_loop_join(const char *device, int *mount_fd, struct dt_err *err)
         return -1;
     *mount_fd = fd;
     return 0;
+}
+
+struct range {
+    unsigned first, last;
+};
+
+/* Its folder `loop` is there as long as it has a file. */
+static bool is_spare(int block, const char *name, struct range r, int *nr)
+{
+    char path[64];
+    unsigned long long number;
+    if (strncmp(name, "loop", 4) != 0 || dt_str_u64(dt_str_z(name + 4), r.last, &number) < 0 ||
+        number < r.first)
+        return false;
+    *nr = (int)number;
+    (void)snprintf(path, sizeof(path), "loop%d/loop", *nr);
+    return faccessat(block, path, F_OK, 0) < 0 && errno == ENOENT;
+}
+
+static int remove_spares(int control, DIR *block, struct range r, unsigned most, struct dt_err *err)
+{
+    int nr, busy = 0;
+    const struct dirent *e;
+    while ((e = readdir(block)) != NULL) {
+        if (!is_spare(dirfd(block), e->d_name, r, &nr))
+            continue;
+        if (most-- == 0)
+            return dt_err_set(err, DT_E_LIMIT, "there are more unused loop devices");
+        busy += ioctl(control, LOOP_CTL_REMOVE, nr) < 0 && errno != ENODEV;
+    }
+    return busy == 0 ? 0 : dt_err_set(err, DT_E_CONFLICT, "%d loop devices are open", busy);
+}
+
+int dt_disk_spare(struct dt_disk_store *s, unsigned first, unsigned last, unsigned most,
+                  struct dt_err *err)
+{
+    if (s->loop_control < 0 || s->project)
+        return 0;
+    DIR *block = opendir("/sys/block");
+    if (block == NULL)
+        return dt_err_errno(err, "read /sys/block");
+    int rc = remove_spares(s->loop_control, block, (struct range){first, last}, most, err);
+    (void)closedir(block);
+    return rc;
 }

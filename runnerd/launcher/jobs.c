@@ -15,7 +15,16 @@
 #include "runnerd/launcher/volume_disk.h"
 #include "runnerd/launcher/worker.h"
 
-enum { BACKLOG = 128, FREE_WAIT_MS = 30000, OPEN_WAIT_MS = 5000, ALIVE_MS = 1000 };
+enum {
+    BACKLOG = 128,
+    FREE_WAIT_MS = 30000,
+    OPEN_WAIT_MS = 5000,
+    ALIVE_MS = 1000,
+    SPARE_FIRST = 64, /* those below are kept for the next disks */
+    SPARE_LAST =
+        0xffff, /* the kernel gives low numbers; who wants higher ones has asked for them */
+    SPARE_BATCH = 8,
+};
 
 const char *const dt_place_folders[2] = {
     [DT_PLACE_ARCHIVES] = "objects/archives",
@@ -157,6 +166,13 @@ static int sweep(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], 
     }
     (void)closedir(dir);
     return rc;
+}
+
+static int spare(struct jobs *j, const struct dt_job *job, int fds[DT_JOB_FDS], struct dt_err *err)
+{
+    (void)job;
+    (void)fds;
+    return dt_disk_spare(j->disks, SPARE_FIRST, SPARE_LAST, SPARE_BATCH, err);
 }
 
 /* --- the jobs of errands --- */
@@ -301,6 +317,7 @@ static int (*const handlers[])(struct jobs *, const struct dt_job *, int *, stru
     [DT_JOB_SWEEP] = sweep,
     [DT_JOB_VOLUME_NEW] = volume_new,
     [DT_JOB_VOLUME_OPEN] = volume_open,
+    [DT_JOB_SPARE] = spare,
     [DT_JOB_COPY] = copy,
     [DT_JOB_FORK] = copy,
     [DT_JOB_STORE] = store,

@@ -14,6 +14,7 @@
 #include "runnerd/launcher/peer.h"
 #include "runnerd/launcher/pool.h"
 #include "runnerd/launcher/sandbox.h"
+#include "runnerd/launcher/spare.h"
 #include "runnerd/launcher/worker.h"
 
 enum { DT_SANDBOX_BUCKETS = 1024 };
@@ -47,6 +48,7 @@ struct dt_launcher {
     struct dt_sandbox *warm;          /* started, or being started, for nobody yet */
     unsigned nwarm;
     bool sweeping, sweep_again;
+    struct dt_spare spare;
     bool stop;
 };
 

@@ -326,6 +326,8 @@ static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS
     struct dt_launcher *l = ctx;
     if (done->job.op == DT_JOB_DISK_FREE) {
         dt_sandbox_on_free(l, done);
+    } else if (done->job.op == DT_JOB_SPARE) {
+        dt_spare_on_job(l, done);
     } else if (done->job.op == DT_JOB_SWEEP) {
         l->sweeping = false;
         if (l->sweep_again)
@@ -383,6 +385,7 @@ static void sweeper_died(void *ctx)
 {
     struct dt_launcher *l = ctx;
     l->sweeping = false;
+    dt_spare_lost_job(l);
     restart(l, &l->sweeper);
 }
 
@@ -404,6 +407,7 @@ static int start_workers(struct dt_launcher *l, const char *data_dir, const stru
         dt_worker_start(&l->sweeper, err) < 0 || dt_worker_start(&l->keeper, err) < 0)
         return -1;
     dt_sweep(l);
+    dt_spare_disk_free(l);
     return 0;
 }
 
@@ -502,6 +506,7 @@ static void finish(struct dt_launcher *l, const struct dt_instance *in)
     dt_sandbox_cool(l, NULL);
     drain(l);
     unwatch_net(l);
+    dt_spare_done(l);
     bool last = l->nsandboxes == 0;
     dt_sandbox_forget_all(l);
     dt_pool_done(l);

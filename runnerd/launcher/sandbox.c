@@ -53,6 +53,7 @@ void dt_sandbox_finish(struct dt_sandbox *s)
     if (s->by_itself && !s->gone)
         say_exited(s);
     dt_peer_reply(s->l, &s->asked, s->id, NULL);
+    dt_spare_disk_free(s->l);
     dt_sandbox_free(s);
 }
 

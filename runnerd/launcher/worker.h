@@ -24,6 +24,7 @@ enum dt_job_op {
     DT_JOB_CLOSE = 6,
     DT_JOB_VOLUME_NEW = 7,  /* makes volumes/<volume> */
     DT_JOB_VOLUME_OPEN = 8, /* one descriptor comes back: a mount of a folder of it */
+    DT_JOB_SPARE = 9,       /* removes some loop devices; codes of dt_disk_spare() */
 
     /* The jobs of errands (errand.h). */
     DT_JOB_COPY = 16, /* a folder pool/<serial> with a copy of the disk of sandboxes/<other> */

@@ -1,5 +1,6 @@
 """daytona-launcher: what happens to a sandbox between its start and its end. Real disks and processes."""
 
+import fcntl
 import ipaddress
 import json
 import os
@@ -19,6 +20,7 @@ from launcher import (ALLOW, ARCHIVE, BACKUP, BUSY, CANCEL, CANCELLED, CREATE, D
                       wait_for)
 from test_launcher import GROUPS, Host, group_roots, loops
 
+LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
 FILL = """
 set -e
 cd /root
@@ -571,3 +573,16 @@ def test_many_forks_at_once(host, box):
         assert host.l.shell(c, "cat /root/plain") == (0, "text\n")
         host.l.destroy(c)
     assert host.l.shell(box, "echo on") == (0, "on\n")
+
+
+def test_loop_devices_that_nobody_uses_go(own_host):
+    """Some time after the last request: each of them slows the start of every shell of the host a little."""
+    l = own_host.l
+    with open("/dev/loop-control") as control:
+        spare = fcntl.ioctl(control, LOOP_CTL_ADD, 990)
+        one = l.create(layers=own_host.layers)
+        with_loops = (l.folder(one) / "disk.img").exists()
+        l.destroy(one)
+        if not with_loops:
+            fcntl.ioctl(control, LOOP_CTL_REMOVE, spare)
+    wait_for(lambda: not os.path.exists(f"/sys/block/loop{spare}"), 120)

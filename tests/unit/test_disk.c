@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -514,6 +516,45 @@ static void test_speed(void **state)
     assert_true(make < 20000000 && mount < 100000000);
 }
 
+static bool has_loop(int nr)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/sys/block/loop%d", nr);
+    return access(path, F_OK) == 0;
+}
+
+static void test_devices_without_a_disk_go(void **state)
+{
+    enum { FIRST = 500900, LAST = FIRST + 2 }; /* no launcher looks there */
+    struct fixture *f = *state;
+    struct dt_err err;
+    DT_AUTO_FD int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    if (strcmp(dt_disk_driver(f->store), "loop") != 0)
+        return; /* there are none to look after */
+    for (int i = 0; i < 3; i++)
+        assert_true(ioctl(control, LOOP_CTL_ADD, FIRST + i) >= 0 || errno == EEXIST);
+    int used = open("/dev/loop500901", O_RDWR | O_CLOEXEC);
+    int held = open("/dev/loop500902", O_RDONLY | O_CLOEXEC);
+    OK(dt_disk_make(f->store, f->sandbox, 64 * MIB, 0, &err));
+    DT_AUTO_FD int image = openat(f->sandbox, "disk.img", O_RDWR | O_CLOEXEC);
+    assert_int_equal(ioctl(used, LOOP_SET_FD, image), 0);
+    assert_int_equal(dt_disk_spare(f->store, FIRST, LAST, 8, &err), -1);
+    assert_int_equal(err.code, DT_E_CONFLICT);
+    assert_false(has_loop(FIRST));
+    assert_true(has_loop(FIRST + 1) && has_loop(FIRST + 2));
+    (void)close(held);
+    assert_int_equal(dt_disk_spare(f->store, FIRST, LAST, 0, &err), -1);
+    assert_int_equal(err.code, DT_E_LIMIT);
+    OK(dt_disk_spare(f->store, FIRST, LAST, 8, &err));
+    assert_true(has_loop(FIRST + 1) && !has_loop(FIRST + 2));
+    assert_int_equal(ioctl(used, LOOP_CLR_FD), 0);
+    (void)close(used);
+    uint64_t end_ms = dt_clock_ms() + DEADLINE_MS;
+    while (has_loop(FIRST + 1) && dt_clock_ms() < end_ms)
+        OK(dt_disk_spare(f->store, FIRST, LAST, 8, &err));
+    assert_false(has_loop(FIRST + 1));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -533,6 +574,7 @@ int main(void)
         TEST(test_a_shared_disk_that_just_ends),
         TEST(test_a_wrong_name_is_not_believed),
         TEST(test_a_failed_make_leaves_nothing),
+        TEST(test_devices_without_a_disk_go),
         TEST(test_speed),
     };
     return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
