@@ -55,7 +55,7 @@ def evil(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def box(evil):
-    status, made = evil.request("POST", "/sandbox", {})
+    status, made = evil.request("POST", "/sandbox", {"cpu": 3})  # it has a thread for each of thousands of connections
     assert status == 200, made
     yield made["id"]
     assert evil.request("DELETE", f"/sandbox/{made['id']}")[0] == 200
