@@ -1,1 +1,3 @@
 dt_unit(model model)
+dt_unit(history model)
+dt_unit(span model)
