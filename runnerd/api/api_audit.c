@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "runnerd/api/api.h"
+#include "runnerd/api/api_range.h"
 #include "runnerd/audit/about.h"
 #include "runnerd/audit/audit.h"
 #include "runnerd/audit/store_audit.h"
@@ -203,14 +204,6 @@ static int read_token(const char *token, struct dt_audit_filter *f, struct dt_er
     return dt_err_set(err, DT_E_BAD_REQUEST, "nextToken is none that this server gave");
 }
 
-static int read_time(const char *name, const char *text, int64_t *ms, struct dt_err *err)
-{
-    if (text == NULL || dt_clock_parse_iso(dt_str_z(text), ms) == 0)
-        return 0;
-    return dt_err_set(err, DT_E_BAD_REQUEST, "%s must be a date such as 2027-01-31T12:00:00Z",
-                      name);
-}
-
 static int fill(struct page_job *j, struct dt_err *err)
 {
     const struct dt_rest_audit_query *in = &j->in;
@@ -220,8 +213,8 @@ static int fill(struct page_job *j, struct dt_err *err)
         .offset = (in->page - 1) * in->limit,
         .limit = in->limit,
     };
-    if (read_time("from", in->from, &j->filter.from_ms, err) < 0 ||
-        read_time("to", in->to, &j->filter.to_ms, err) < 0)
+    if (dt_api_read_time("from", in->from, &j->filter.from_ms, err) < 0 ||
+        dt_api_read_time("to", in->to, &j->filter.to_ms, err) < 0)
         return -1;
     return in->next_token != NULL ? read_token(in->next_token, &j->filter, err) : 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "runnerd/api/api.h"
+#include "runnerd/api/api_range.h"
 
 enum { BARE_MAX = 10000 };
 
@@ -151,14 +152,6 @@ static int read_cursor(struct list_job *j, struct dt_err *err)
     return 0;
 }
 
-static int read_time(const char *name, const char *text, int64_t *ret, struct dt_err *err)
-{
-    if (text == NULL || dt_clock_parse_iso(dt_str_z(text), ret) == 0)
-        return 0;
-    return dt_err_set(err, DT_E_BAD_REQUEST, "%s must be a date such as 2027-01-31T12:00:00Z",
-                      name);
-}
-
 static int fill_amounts(struct list_job *j, struct dt_err *err)
 {
     const struct dt_rest_sandbox_query *in = &j->in;
@@ -172,10 +165,11 @@ static int fill_amounts(struct list_job *j, struct dt_err *err)
                               (int64_t)(in->max_disk_gi_b * 1024)};
     f->is_public = in->has_is_public ? in->is_public : -1;
     f->is_recoverable = in->has_is_recoverable ? in->is_recoverable : -1;
-    if (read_time("createdAtAfter", in->created_at_after, &f->created_after_ms, err) < 0 ||
-        read_time("createdAtBefore", in->created_at_before, &f->created_before_ms, err) < 0 ||
-        read_time("lastEventAfter", in->last_event_after, &f->active_after_ms, err) < 0 ||
-        read_time("lastEventBefore", in->last_event_before, &f->active_before_ms, err) < 0 ||
+    if (dt_api_read_time("createdAtAfter", in->created_at_after, &f->created_after_ms, err) < 0 ||
+        dt_api_read_time("createdAtBefore", in->created_at_before, &f->created_before_ms, err) <
+            0 ||
+        dt_api_read_time("lastEventAfter", in->last_event_after, &f->active_after_ms, err) < 0 ||
+        dt_api_read_time("lastEventBefore", in->last_event_before, &f->active_before_ms, err) < 0 ||
         array_text(regions, &j->regions, err) < 0)
         return -1;
     f->regions = j->regions;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "runnerd/api/api.h"
+#include "runnerd/api/api_range.h"
 #include "runnerd/store_usage.h"
 
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
@@ -97,22 +98,15 @@ static void usage_done(void *arg, const struct dt_err *err)
     job_free(j);
 }
 
-static int read_time(const char *name, const char *text, int64_t fallback, int64_t *ret,
-                     struct dt_err *err)
-{
-    *ret = fallback;
-    if (text == NULL || dt_clock_parse_iso(dt_str_z(text), ret) == 0)
-        return 0;
-    return dt_err_set(err, DT_E_BAD_REQUEST, "%s must be a date such as 2027-01-31T12:00:00Z",
-                      name);
-}
-
 static int fill(struct usage_job *j, struct dt_err *err)
 {
     struct dt_usage_query *q = &j->query;
     int64_t now = dt_clock_real_ms();
-    if (read_time("to", j->in.to, now, &q->to_ms, err) < 0 ||
-        read_time("from", j->in.from, q->to_ms - DEFAULT_DAYS * DAY_MS, &q->from_ms, err) < 0)
+    q->to_ms = now;
+    if (dt_api_read_time("to", j->in.to, &q->to_ms, err) < 0)
+        return -1;
+    q->from_ms = q->to_ms - DEFAULT_DAYS * DAY_MS;
+    if (dt_api_read_time("from", j->in.from, &q->from_ms, err) < 0)
         return -1;
     if (q->from_ms >= q->to_ms)
         return dt_err_set(err, DT_E_BAD_REQUEST, "from must be before to");
