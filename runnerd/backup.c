@@ -1,8 +1,11 @@
 #include "runnerd/backup.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/boot.h"
+#include "runnerd/store_log.h"
 
 enum { LONG_MS = 24 * 3600 * 1000 };
 
@@ -11,8 +14,10 @@ struct backup {
     struct dt_sandbox_row row; /* as it was before */
     dt_lifecycle_done *done;
     void *ctx;
+    bool by_server; /* nobody asked for it */
     enum dt_backup_state state;
     int64_t made_ms;
+    struct dt_err why; /* it failed */
 };
 
 static void answer(struct backup *b, const struct dt_err *err)
@@ -46,6 +51,23 @@ static void over(struct backup *b, const struct dt_err *err)
     free(b);
 }
 
+/* One that is put off will be made soon, and is nothing to tell. */
+static int log_end(struct dt_db_conn *c, const struct backup *b, struct dt_err *err)
+{
+    char body[DT_LOG_BODY_MAX];
+    bool made = b->state == DT_BACKUP_COMPLETED;
+    (void)snprintf(body, sizeof(body), "%s%s",
+                   made ? "backed up" : "backup failed: ", made ? "" : b->why.msg);
+    const struct dt_log_entry e = {
+        .at_ms = dt_clock_real_ms(),
+        .severity = made ? DT_SEVERITY_INFO : DT_SEVERITY_ERROR,
+        .operation = "backup",
+        .by_server = b->by_server,
+        .body = body,
+    };
+    return b->state == DT_BACKUP_PENDING ? 0 : dt_store_log_add(c, b->row.id, &e, err);
+}
+
 static int end_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
     const struct backup *b = arg;
@@ -55,7 +77,11 @@ static int end_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     /* Archived meanwhile: that is the newer one. */
     bool archived = now.state == DT_SANDBOX_ARCHIVED;
     dt_sandbox_row_done(&now);
-    return archived ? 0 : dt_store_sandbox_backup(c, b->row.id, b->state, b->made_ms, err);
+    if (archived)
+        return 0;
+    if (dt_store_sandbox_backup(c, b->row.id, b->state, b->made_ms, err) < 0)
+        return -1;
+    return log_end(c, b, err);
 }
 
 static void end_done(void *arg, const struct dt_err *err)
@@ -81,6 +107,7 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
     struct backup *b = ctx;
     struct dt_err why;
     if (a == NULL) {
+        b->why = *err;
         end(b, err->code == DT_E_UNAVAILABLE ? DT_BACKUP_PENDING : DT_BACKUP_ERROR);
         return;
     }
@@ -88,6 +115,7 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
         end(b, DT_BACKUP_COMPLETED);
         return;
     }
+    b->why = why;
     bool again = a->result == DT_LW_CANCELLED || a->result == DT_LW_BUSY;
     dt_log(DT_LOG_WARN, "backup", "sandbox", b->row.id, "err", why.msg, NULL);
     end(b, again ? DT_BACKUP_PENDING : DT_BACKUP_ERROR);
@@ -131,6 +159,7 @@ int dt_backup_start(struct dt_runnerd *rd, struct dt_live *l, dt_lifecycle_done 
     b->rd = rd;
     b->done = done;
     b->ctx = ctx;
+    b->by_server = done == NULL;
     b->state = DT_BACKUP_IN_PROGRESS;
     memcpy(b->row.id, l->id, sizeof(b->row.id));
     if (dt_db_submit(rd->db, begin_job, b, begin_done, err) < 0) {

@@ -7,16 +7,39 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "runnerd/boot.h"
+#include "runnerd/store_log.h"
 
-/* A row that only has to say what is so already. */
+/* What is so already. */
+struct finding {
+    enum dt_sandbox_state state;
+    enum dt_sandbox_desired desired;
+    const char *reason; /* NULL = none */
+    const char *operation;
+    enum dt_severity severity;
+};
+
+/* A row that only has to say that. */
 struct note {
     struct dt_runnerd *rd;
     struct dt_sandbox_row row;
-    enum dt_sandbox_state state;
-    enum dt_sandbox_desired desired;
-    bool lost;
+    struct finding found;
     char reason[256];
 };
+
+static int log_it(struct dt_db_conn *c, const struct note *n, struct dt_err *err)
+{
+    char plain[64];
+    (void)snprintf(plain, sizeof(plain), "found %s", dt_sandbox_state_text(n->found.state));
+    const struct dt_log_entry e = {
+        .at_ms = n->row.updated_ms,
+        .severity = n->found.severity,
+        .operation = n->found.operation,
+        .state = dt_sandbox_state_text(n->found.state),
+        .by_server = true,
+        .body = n->reason[0] != '\0' ? n->reason : plain,
+    };
+    return dt_store_log_add(c, n->row.id, &e, err);
+}
 
 static int note_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 {
@@ -25,11 +48,11 @@ static int note_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     if (dt_store_sandbox_get(c, n->row.id, &row, err) < 0)
         return -1;
     n->row = row;
-    dt_op_set_state(&n->row, n->state, n->desired);
-    n->row.lost = n->lost;
+    dt_op_set_state(&n->row, n->found.state, n->found.desired);
+    n->row.lost = n->found.state == DT_SANDBOX_ERROR; /* the only reason for a note of that */
     if (dt_op_set_text(&n->row.error_reason, n->reason[0] != '\0' ? n->reason : NULL) < 0)
         return dt_err_set(err, DT_E_NOMEM, "sandbox");
-    return dt_store_sandbox_move(c, &n->row, err);
+    return dt_store_sandbox_move(c, &n->row, err) < 0 ? -1 : log_it(c, n, err);
 }
 
 static void note_done(void *arg, const struct dt_err *err)
@@ -41,32 +64,39 @@ static void note_done(void *arg, const struct dt_err *err)
         l->changed_ms = dt_clock_ms();
     }
     dt_log(err == NULL ? DT_LOG_INFO : DT_LOG_ERROR, "sandbox changed by itself", "sandbox",
-           n->row.id, "state", dt_sandbox_state_text(n->state), "reason",
+           n->row.id, "state", dt_sandbox_state_text(n->found.state), "reason",
            n->reason[0] != '\0' ? n->reason : NULL, "err", err == NULL ? NULL : err->msg, NULL);
     l = err == NULL ? dt_lifecycle_show(n->rd, &n->row) : NULL;
-    if (l != NULL && n->state == DT_SANDBOX_STOPPED && n->row.auto_delete == 0)
+    if (l != NULL && n->found.state == DT_SANDBOX_STOPPED && n->row.auto_delete == 0)
         dt_lifecycle_repair(n->rd, l, DT_REPAIR_DESTROY, NULL);
     dt_sandbox_row_done(&n->row);
     free(n);
 }
 
-static void note(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_state state,
-                 enum dt_sandbox_desired desired, const char *reason)
+static void note(struct dt_runnerd *rd, struct dt_live *l, const struct finding *found)
 {
     struct dt_err err;
     struct note *n = calloc(1, sizeof(*n));
     if (n == NULL)
         return;
     n->rd = rd;
-    n->state = state;
-    n->desired = desired;
-    n->lost = state == DT_SANDBOX_ERROR; /* the only reason for a note of that */
+    n->found = *found;
     (void)snprintf(n->row.id, sizeof(n->row.id), "%s", l->id);
-    (void)snprintf(n->reason, sizeof(n->reason), "%s", reason != NULL ? reason : "");
+    (void)snprintf(n->reason, sizeof(n->reason), "%s", found->reason != NULL ? found->reason : "");
+    n->found.reason = n->reason;
     if (dt_db_submit(rd->db, note_job, n, note_done, &err) < 0)
         free(n); /* the next comparison finds the difference again */
     else
         l->busy = true;
+}
+
+static void compared(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_state state,
+                     enum dt_sandbox_desired desired, const char *reason)
+{
+    bool lost = state == DT_SANDBOX_ERROR;
+    note(rd, l,
+         &(struct finding){state, desired, reason, "compare",
+                           lost ? DT_SEVERITY_ERROR : DT_SEVERITY_WARN});
 }
 
 void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_repair what,
@@ -78,22 +108,22 @@ void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandb
     case DT_REPAIR_KEEP:
         break;
     case DT_REPAIR_STARTED:
-        note(rd, l, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, NULL);
+        compared(rd, l, DT_SANDBOX_STARTED, DT_DESIRED_STARTED, NULL);
         break;
     case DT_REPAIR_STOPPED:
-        note(rd, l, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason);
+        compared(rd, l, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason);
         break;
     case DT_REPAIR_PAUSED:
-        note(rd, l, DT_SANDBOX_PAUSED, DT_DESIRED_PAUSED, NULL);
+        compared(rd, l, DT_SANDBOX_PAUSED, DT_DESIRED_PAUSED, NULL);
         break;
     case DT_REPAIR_ARCHIVED:
-        note(rd, l, DT_SANDBOX_ARCHIVED, DT_DESIRED_ARCHIVED, NULL);
+        compared(rd, l, DT_SANDBOX_ARCHIVED, DT_DESIRED_ARCHIVED, NULL);
         break;
     case DT_REPAIR_LOST:
-        note(rd, l, DT_SANDBOX_ERROR, l->desired,
-             l->backup_ms > 0 ? "the sandbox's files are gone: recover it from its backup, or "
-                                "destroy it"
-                              : "the sandbox's files are gone: destroy it");
+        compared(rd, l, DT_SANDBOX_ERROR, l->desired,
+                 l->backup_ms > 0 ? "the sandbox's files are gone: recover it from its backup, or "
+                                    "destroy it"
+                                  : "the sandbox's files are gone: destroy it");
         break;
     case DT_REPAIR_ARCHIVE:
         begun = dt_op_begin(rd, l, DT_OP_ARCHIVE, NULL, NULL, &err);
@@ -136,5 +166,9 @@ void dt_lifecycle_exited(struct dt_runnerd *rd, const struct dt_lw_answer *event
     else
         (void)snprintf(reason, sizeof(reason), "the sandbox ended by itself (status %d)",
                        event->status);
-    note(rd, l, DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason);
+    note(rd, l,
+         &(struct finding){DT_SANDBOX_STOPPED, DT_DESIRED_STOPPED, reason, "exit",
+                           event->oom != 0      ? DT_SEVERITY_ERROR
+                           : event->status == 0 ? DT_SEVERITY_INFO
+                                                : DT_SEVERITY_WARN});
 }

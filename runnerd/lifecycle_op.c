@@ -162,7 +162,7 @@ static int end_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
         if (dt_op_set_text(&r->name, name) < 0)
             return dt_err_set(err, DT_E_NOMEM, "sandbox");
     }
-    return dt_store_sandbox_move(c, r, err);
+    return dt_store_sandbox_move(c, r, err) < 0 ? -1 : dt_op_log(c, op, err);
 }
 
 static void end_done(void *arg, const struct dt_err *err)
@@ -266,6 +266,7 @@ struct dt_op *dt_op_new(struct dt_runnerd *rd, enum dt_op_kind kind, dt_lifecycl
     op->lw_op = dt_op_kinds[kind].op;
     op->done = done;
     op->ctx = ctx;
+    op->by_server = done == NULL;
     op->start_ns = dt_clock_ns();
     return op;
 }

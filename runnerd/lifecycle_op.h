@@ -1,7 +1,8 @@
 /*
  * The inside of lifecycle.h: an operation and its three steps. lifecycle_op.c has the first and the
  * third, which are commits, lifecycle_launch.c the second; lifecycle_create.c begins those of new
- * sandboxes, lifecycle.c all others, lifecycle_note.c what nobody asked for.
+ * sandboxes, lifecycle.c all others, lifecycle_note.c what nobody asked for; lifecycle_log.c tells
+ * of it.
  */
 #ifndef DT_LIFECYCLE_OP_H
 #define DT_LIFECYCLE_OP_H
@@ -51,6 +52,7 @@ struct dt_op {
     struct dt_sandbox_row row;
     dt_lifecycle_done *done;
     void *ctx;
+    bool by_server; /* nobody waits for it: the clock or a comparison wants it */
     uint64_t start_ns;
     uint64_t launcher_ns; /* how long the launcher took */
     uint32_t lw_op;       /* what the launcher is asked: DT_OP_RESTORE goes on with DT_OP_START */
@@ -95,6 +97,9 @@ void dt_op_fail(struct dt_op *op, enum dt_sandbox_state state, enum dt_sandbox_d
                 const struct dt_err *why);
 /* The end without a third step. */
 void dt_op_over(struct dt_op *op, const struct dt_err *err);
+
+/* lifecycle_log.c: how it ended goes to the sandbox's log; part of the third step's job. */
+int dt_op_log(struct dt_db_conn *c, const struct dt_op *op, struct dt_err *err) DT_MUST_CHECK;
 
 /* -1: no memory. */
 int dt_op_set_text(char **at, const char *text);

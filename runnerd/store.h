@@ -53,7 +53,8 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
 /* NOT_FOUND. *r is set on success only. */
 int dt_store_sandbox_get(struct dt_db_conn *c, const char *id, struct dt_sandbox_row *r,
                          struct dt_err *err) DT_MUST_CHECK;
-/* Writes state, desired, error_reason, name, resources, starts, backup, backup_ms, lost, updated_ms
+/* Of one that is destroyed now the log goes, too (store_log.h).
+ * Writes state, desired, error_reason, name, resources, starts, backup, backup_ms, lost, updated_ms
  * and activity_ms of the row. */
 int dt_store_sandbox_move(struct dt_db_conn *c, const struct dt_sandbox_row *r,
                           struct dt_err *err) DT_MUST_CHECK;

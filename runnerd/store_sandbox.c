@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "runnerd/store_log.h"
 #include "runnerd/store_usage.h"
 
 #define COLUMNS                                                                                    \
@@ -171,6 +172,8 @@ int dt_store_sandbox_move(struct dt_db_conn *c, const struct dt_sandbox_row *r, 
                              dt_db_i(r->res.memory_mib), dt_db_i(r->res.disk_mib),
                              dt_db_t(dt_backup_text(r->backup)), backup_time(r), dt_db_i(r->lost)),
                   NULL, err) < 0)
+        return -1;
+    if (r->state == DT_SANDBOX_DESTROYED && dt_store_log_drop(c, r->id, err) < 0)
         return -1;
     return dt_store_usage_note(c, r, err);
 }
