@@ -7,6 +7,7 @@
 #include "model/preview.h"
 #include "net/proxy.h"
 #include "runnerd/audit/deed.h"
+#include "runnerd/trace.h"
 #include "runnerd/vitals.h"
 
 enum { IDLE_CONNECTIONS = 8, CONNECT_MS = 10000, COOKIES_MAX = 16 * 1024, ADDED_MAX = 5 };
@@ -17,6 +18,7 @@ struct forward {
     struct dt_http_req *req;  /* until the exchange begins */
     struct dt_upstream *port; /* NULL = the toolbox */
     struct dt_deed *deed;     /* NULL: it is not written down */
+    struct dt_trace trace;    /* of what goes to the toolbox */
     char id[DT_UUID_SIZE];    /* empty: there is no such sandbox */
     uint16_t number;          /* of the port; 0 = the toolbox */
     struct dt_buf target;
@@ -156,6 +158,7 @@ static bool keep_reply(void *ctx, struct dt_str name, struct dt_str value)
 static void on_head(void *ctx, struct dt_http_req *req, int status)
 {
     struct forward *f = ctx;
+    dt_trace_answer(&f->trace, status);
     if (f->deed != NULL)
         dt_deed_answer(f->deed, status);
     if (f->location.n > 0)
@@ -211,9 +214,10 @@ static void say_why(const struct forward *f, const struct dt_err *err, struct dt
 
 static void on_fail(void *ctx, struct dt_http_req *req, const struct dt_err *err)
 {
-    const struct forward *f = ctx;
+    struct forward *f = ctx;
     struct dt_err why;
     say_why(f, err, &why);
+    dt_trace_answer(&f->trace, dt_err_http(why.code));
     if (f->deed != NULL)
         dt_deed_fail(f->deed, &why);
     dt_reply_error(req, &why, f->source);
@@ -252,6 +256,7 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received, bool whole)
         dt_live_touch(l);
     }
     f->rd->last_request_ms = dt_clock_ms();
+    dt_trace_end(&f->trace, l, whole);
     dt_deed_end(f->deed, whole);
     forward_free(f);
 }
@@ -408,14 +413,18 @@ static void fail(struct forward *f, const struct dt_err *err)
     if (f->deed != NULL)
         dt_deed_fail(f->deed, err);
     dt_reply_error(f->req, err, f->source);
+    dt_trace_answer(&f->trace, dt_err_http(err->code));
+    dt_trace_end(&f->trace, dt_live_by_id(&f->rd->live, f->id), true);
     dt_deed_end(f->deed, true);
     forward_free(f);
 }
 
-static void refuse(struct forward *f, const struct dt_live *l)
+static void refuse(struct forward *f, struct dt_live *l)
 {
     struct dt_err why;
     f->refuse(f->req, l, &why);
+    dt_trace_answer(&f->trace, dt_err_http(why.code));
+    dt_trace_end(&f->trace, l, true);
     if (f->deed != NULL)
         dt_deed_fail(f->deed, &why);
     dt_deed_end(f->deed, true);
@@ -493,10 +502,14 @@ void dt_forward(struct dt_runnerd *rd, struct dt_http_req *req, const struct dt_
         fail(f, &err);
         return;
     }
+    const struct dt_route *route =
+        f->number == 0 ? dt_deed_route(req, dt_buf_str(&f->target)) : NULL;
+    if (f->number == 0)
+        dt_trace_begin(&f->trace, req, route);
     const struct dt_deed_opts deed = {
         .rd = rd,
         .req = req,
-        .route = f->number == 0 ? dt_deed_route(rd, req, dt_buf_str(&f->target)) : NULL,
+        .route = dt_deed_wanted(rd, route) ? route : NULL,
         .target = dt_buf_str(&f->target),
         .who = in->who,
         .actor = in->actor,

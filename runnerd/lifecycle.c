@@ -36,6 +36,8 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         return NULL;
     if (row->state != DT_SANDBOX_STARTED)
         dt_upstreams_close(l);
+    if (row->state == DT_SANDBOX_ARCHIVED)
+        dt_live_forget(l);
     l->state = row->state;
     l->desired = row->desired;
     if (l->token[0] == '\0' || l->starts != row->starts) {

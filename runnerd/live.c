@@ -29,10 +29,17 @@ struct dt_live *dt_live_add(struct dt_live_table *t, const char *id, const char 
     return l;
 }
 
+void dt_live_forget(struct dt_live *l)
+{
+    free(dt_take(l->history));
+    free(dt_take(l->spans));
+}
+
 static void release(struct dt_live *l)
 {
     (void)dt_http_client_free(l->toolbox);
     dt_upstreams_close(l);
+    dt_live_forget(l);
     free(l->answer);
     free(l->name);
     free(l);

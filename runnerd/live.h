@@ -7,7 +7,9 @@
 
 #include "base/rand.h"
 #include "model/create.h"
+#include "model/history.h"
 #include "model/sandbox.h"
+#include "model/span.h"
 #include "model/token.h"
 #include "net/http_client.h"
 #include "runnerd/upstream.h"
@@ -15,6 +17,13 @@
 struct dt_sandbox_row;
 
 enum { DT_LIVE_BUCKETS = 1024, DT_LIVE_ANSWER_MAX = 8192 };
+
+/* The last reading of what it uses (sampler.c). */
+struct dt_live_reading {
+    uint64_t at_ms; /* monotonic; 0 = there is none */
+    int64_t starts; /* of which start it is */
+    uint64_t cpu_usec, oom_kills;
+};
 
 struct dt_live {
     struct dt_live *next; /* in its bucket */
@@ -38,10 +47,13 @@ struct dt_live {
     bool checking;             /* it is asked how much it has worked */
     uint64_t cpu_usec;         /* cpu time it had taken at cpu_ms */
     uint64_t cpu_ms;           /* monotonic; 0 = not known since it started */
-    uint64_t changed_ms;       /* monotonic: when the last operation ended */
-    unsigned exchanges;        /* requests and tunnels that are open now */
-    unsigned open;             /* the same with those that are no activity */
-    bool busy;                 /* an operation runs */
+    struct dt_live_reading reading;
+    struct dt_history *history; /* of what it used; NULL: nothing is known */
+    struct dt_spans *spans;     /* of the requests that went into it; NULL: there were none */
+    uint64_t changed_ms;        /* monotonic: when the last operation ended */
+    unsigned exchanges;         /* requests and tunnels that are open now */
+    unsigned open;              /* the same with those that are no activity */
+    bool busy;                  /* an operation runs */
     bool is_public;
     bool activity_dirty; /* timers.activity_ms is newer than the store's */
     bool exited;         /* it ended by itself while an operation ran */
@@ -76,6 +88,8 @@ struct dt_live *dt_live_find(const struct dt_live_table *t, const char *org,
 struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live *l);
 /* In ERROR, and its files are on the disk or in a backup. */
 bool dt_live_recoverable(const struct dt_live *l);
+/* Its history and spans; it has them no more. */
+void dt_live_forget(struct dt_live *l);
 /* Counts as activity now. */
 void dt_live_touch(struct dt_live *l);
 /* Whoever changes what GET shows of it calls this, before the change is answered. */

@@ -5,6 +5,7 @@
 #include "runnerd/backup.h"
 #include "runnerd/boot.h"
 #include "runnerd/lifecycle.h"
+#include "runnerd/sampler.h"
 #include "runnerd/volume.h"
 
 /* An archive that failed, for want of room, is not tried again at once. */
@@ -299,6 +300,7 @@ void dt_timers_run(struct dt_runnerd *rd)
         do_due(rd, l, now);
     }
     flush_activity(rd);
+    dt_sampler_run(rd);
     rd->ticks++;
     if (rd->ticks % LIST_TICKS == 0 && dt_launcher_client_is_up(rd->launcher))
         dt_reconcile(rd);

@@ -68,6 +68,7 @@ struct dt_runnerd {
     uv_timer_t tick;
     uint64_t last_request_ms; /* monotonic, for the idle exit */
     uint64_t ticks;
+    bool sampling; /* sampler.c goes its round */
     bool listed; /* the first comparison with the launcher is done */
     bool stopping;
     int exit_code;

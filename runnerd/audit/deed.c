@@ -19,16 +19,18 @@ struct dt_deed {
     char *error;
 };
 
-const struct dt_route *dt_deed_route(const struct dt_runnerd *rd, struct dt_http_req *req,
-                                     struct dt_str target)
+const struct dt_route *dt_deed_route(struct dt_http_req *req, struct dt_str target)
 {
     struct dt_str segments[DT_ROUTE_SEGMENTS_MAX], path;
-    if (!rd->config->audit_toolbox_requests_enabled || rd->config->audit_log_disabled ||
-        !dt_str_cut(&target, '?', &path))
+    if (!dt_str_cut(&target, '?', &path))
         return NULL;
-    const struct dt_route *r =
-        dt_route_find(dt_tb_routes, DT_TB_OP_COUNT, dt_http_req_method(req), path, segments);
-    return r != NULL && r->audit != NULL ? r : NULL;
+    return dt_route_find(dt_tb_routes, DT_TB_OP_COUNT, dt_http_req_method(req), path, segments);
+}
+
+bool dt_deed_wanted(const struct dt_runnerd *rd, const struct dt_route *route)
+{
+    return route != NULL && route->audit != NULL && rd->config->audit_toolbox_requests_enabled &&
+           !rd->config->audit_log_disabled;
 }
 
 static void deed_free(struct dt_deed *d)

@@ -15,7 +15,7 @@ enum { DT_DEED_BODY_MAX = 1 << 20 }; /* of larger and of chunked bodies nothing 
 struct dt_deed_opts {
     struct dt_runnerd *rd;
     struct dt_http_req *req;        /* without an on_done, which is set until `ready` */
-    const struct dt_route *route;   /* what dt_deed_route() said */
+    const struct dt_route *route;   /* dt_deed_wanted() */
     struct dt_str target;           /* `/path?query` in the toolbox; stays until `ready` */
     const struct dt_principal *who; /* NULL: nobody with a name. Copied */
     const char *actor;              /* what let them in, in that case; a literal */
@@ -27,9 +27,10 @@ struct dt_deed_opts {
     void *ctx;
 };
 
-/* The operation that a request to a toolbox asks for, if it is to be written down; else NULL. */
-const struct dt_route *dt_deed_route(const struct dt_runnerd *rd, struct dt_http_req *req,
-                                     struct dt_str target);
+/* The operation that a request to a toolbox asks for; NULL: none that it has. */
+const struct dt_route *dt_deed_route(struct dt_http_req *req, struct dt_str target);
+/* Whether it is to be written down. NULL is not. */
+bool dt_deed_wanted(const struct dt_runnerd *rd, const struct dt_route *route);
 int dt_deed_begin(const struct dt_deed_opts *opts, struct dt_err *err) DT_MUST_CHECK;
 
 /* The answer: its status, then bytes of its body, which may tell why it failed. */

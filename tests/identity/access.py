@@ -64,8 +64,10 @@ GET    /sandbox/{idOrName}/build-logs                           member
 GET    /sandbox/{idOrName}/build-logs-url                       member
 POST   /sandbox/{idOrName}/ssh-access                           member write:sandboxes
 DELETE /sandbox/{idOrName}/ssh-access                           member write:sandboxes
-GET    /sandbox/{idOrName}/telemetry/{kind}                     member
+GET    /sandbox/{idOrName}/telemetry/logs                       member
+GET    /sandbox/{idOrName}/telemetry/traces                     member
 GET    /sandbox/{idOrName}/telemetry/traces/{traceId}           member
+GET    /sandbox/{idOrName}/telemetry/metrics                    member
 GET    /usage                                                   member
 POST   /sandbox/{idOrName}/last-activity                        member +proxy
 GET    /sandbox/{idOrName}/ports/{port}/preview-url             member

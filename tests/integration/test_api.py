@@ -549,7 +549,7 @@ def test_get_after_each_step(api):
         status, now = api.request("POST", f"/sandbox/{box}/start")
         assert status == 200 and read(api, box) == now and now["state"] == "started"
         assert api.request("POST", f"/sandbox/{box}/start") == (200, now)  # it is so already
-        assert kill_pid1(box) == 1
+        assert host.kill_first_process(box) == 1
         wait_listed(api, box, "stopped")
         assert "ended by itself" in read(api, box)["errorReason"]
         assert api.request("POST", f"/sandbox/{box}/start")[0] == 200 and "errorReason" not in read(api, box)
@@ -594,28 +594,11 @@ def test_stop_ends_an_ephemeral_one(api):
 
 def test_one_that_ends_by_itself(api, box):
     execute(api, box, "echo x")
-    assert kill_pid1(box) == 1
+    assert host.kill_first_process(box) == 1
     now = wait_state(api, box, "stopped")
     assert "ended by itself" in now["errorReason"]
     status, now = api.request("POST", f"/sandbox/{box}/start")
     assert status == 200 and now["state"] == "started" and "errorReason" not in now
-
-
-def kill_pid1(box):
-    found = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if is_pid1_of(p, box)]
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
-    return len(found)
-
-
-def is_pid1_of(process, box):
-    try:
-        names = re.search(r"^NSpid:\t(.*)$", (process / "status").read_text(), re.M)[1].split()
-        if len(names) < 2 or names[-1] != "1":
-            return False
-        return (process / "root" / "etc" / "hostname").read_text().strip() == box
-    except (OSError, TypeError):
-        return False
 
 
 # --- lists ---
