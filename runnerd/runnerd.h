@@ -69,7 +69,7 @@ struct dt_runnerd {
     uint64_t last_request_ms; /* monotonic, for the idle exit */
     uint64_t ticks;
     bool sampling; /* sampler.c goes its round */
-    bool listed; /* the first comparison with the launcher is done */
+    bool listed;   /* the first comparison with the launcher is done */
     bool stopping;
     int exit_code;
     void (*on_ready)(struct dt_runnerd *rd); /* once, when `listed` becomes true */

@@ -208,7 +208,7 @@ static int oldest_first(const void *a, const void *b)
 
 static json_t *spans_json(const struct dt_spans *spans, const uint8_t trace[DT_TRACE_ID_SIZE])
 {
-    const struct dt_span *found[DT_SPANS_MAX];
+    const struct dt_span *found[DT_SPANS_MAX] = {NULL};
     size_t n = 0;
     for (size_t i = 0; i < dt_spans_count(spans); i++) {
         const struct dt_span *s = dt_spans_at(spans, i);
