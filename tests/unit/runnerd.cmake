@@ -1,6 +1,7 @@
 dt_unit(live runnerd_parts)
 dt_unit(holdings runnerd_parts)
 dt_unit(usage runnerd_parts)
+dt_unit(store_log runnerd_parts)
 dt_pytest(integration.api integration/test_api.py 600)
 dt_pytest(integration.volumes integration/test_volumes.py 900)
 dt_pytest(integration.life integration/test_life.py 900)

@@ -1,0 +1,222 @@
+/* The log of a sandbox in the store. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/fd.h"
+#include "db/migrate.h"
+#include "runnerd/store.h"
+#include "runnerd/store_log.h"
+
+#define ORG "11111111-0000-4000-8000-000000000000"
+#define ID  "aaaaaaaa-0000-4000-8000-000000000001"
+
+struct place {
+    char folder[64];
+    char path[96];
+    struct dt_db_conn *c;
+};
+
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            fail_msg("%s: %s", #call, err.msg);                                                    \
+    } while (0)
+
+static void open_store(struct place *p)
+{
+    struct dt_err err;
+    OK(dt_db_conn_open(p->path, &p->c, &err));
+    OK(dt_db_migrate(p->c, dt_db_migrations, &err));
+}
+
+static int setup(void **state)
+{
+    static struct place p;
+    struct dt_err err;
+    (void)snprintf(p.folder, sizeof(p.folder), "/tmp/dt-log-XXXXXX");
+    if (mkdtemp(p.folder) == NULL)
+        return -1;
+    (void)snprintf(p.path, sizeof(p.path), "%s/a.db", p.folder);
+    open_store(&p);
+    OK(dt_db_script(
+        p.c, "INSERT INTO organization (id, name, created_ms) VALUES ('" ORG "', 'o', 0)", &err));
+    *state = &p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    (void)dt_db_conn_close(p->c);
+    DT_AUTO_FD int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return dt_fd_remove_tree(tmp, p->folder + sizeof("/tmp/") - 1, NULL);
+}
+
+static struct dt_sandbox_row row_of(const char *id)
+{
+    static char text[] = "x", object[] = "{}", list[] = "[]";
+    struct dt_sandbox_row r = {
+        .org = ORG,
+        .snapshot = text,
+        .user = text,
+        .env = object,
+        .labels = object,
+        .target = text,
+        .class_name = text,
+        .layers = text,
+        .boot = object,
+        .volumes = list,
+        .res = {2000, 1024, 3072},
+        .state = DT_SANDBOX_CREATING,
+        .desired = DT_DESIRED_STARTED,
+    };
+    (void)snprintf(r.id, sizeof(r.id), "%s", id);
+    r.name = r.id;
+    return r;
+}
+
+static void born(struct place *p, struct dt_sandbox_row *r, int64_t at)
+{
+    struct dt_err err;
+    r->name = r->id;
+    r->updated_ms = r->created_ms = at;
+    OK(dt_store_sandbox_insert(p->c, r, &err));
+}
+
+static void add(struct place *p, int64_t at, enum dt_severity severity, const char *body)
+{
+    struct dt_err err;
+    const struct dt_log_entry e = {
+        .at_ms = at, .severity = severity, .operation = "test", .body = body};
+    OK(dt_store_log_add(p->c, ID, &e, &err));
+}
+
+/* What a list gives: bodies, each followed by a bar. */
+static int collect(void *ctx, const struct dt_log_entry *e, struct dt_err *err)
+{
+    struct dt_buf *out = ctx;
+    assert_string_equal(e->operation, "test");
+    assert_null(e->state);
+    assert_false(e->by_server);
+    return dt_buf_addf(out, err, "%s|", e->body);
+}
+
+static void expect(struct place *p, struct dt_log_filter f, const char *want, int64_t all)
+{
+    struct dt_err err;
+    DT_AUTO_BUF struct dt_buf out;
+    int64_t total = -1;
+    dt_buf_init(&out, (size_t)1 << 20);
+    f.sandbox = ID;
+    f.to_ms = f.to_ms != 0 ? f.to_ms : INT64_MAX;
+    f.any_severity = f.severities == 0;
+    f.limit = f.limit != 0 ? f.limit : 1000;
+    OK(dt_store_log_list(p->c, &f, collect, &out, &total, &err));
+    OK(dt_buf_addz(&out, "", &err));
+    assert_string_equal(out.p, want);
+    assert_int_equal(total, all);
+}
+
+static void test_filters(void **state)
+{
+    struct place *p = *state;
+    struct dt_sandbox_row r = row_of(ID);
+    born(p, &r, 1000);
+    expect(p, (struct dt_log_filter){.from_ms = 0}, "", 0);
+    add(p, 1000, DT_SEVERITY_INFO, "Made");
+    add(p, 2000, DT_SEVERITY_WARN, "100% made_up");
+    add(p, 1500, DT_SEVERITY_ERROR, "a clock that went back");
+    expect(p, (struct dt_log_filter){.from_ms = 0}, "a clock that went back|100% made_up|Made|", 3);
+    expect(p, (struct dt_log_filter){.from_ms = 1500, .to_ms = 1999}, "a clock that went back|", 1);
+    expect(p, (struct dt_log_filter){.from_ms = 2000, .to_ms = 2000}, "100% made_up|", 1);
+    expect(p, (struct dt_log_filter){.search = "MADE"}, "100% made_up|Made|", 2);
+    expect(p, (struct dt_log_filter){.search = "%"}, "100% made_up|", 1);
+    expect(p, (struct dt_log_filter){.search = "e_u"}, "100% made_up|", 1);
+    expect(p, (struct dt_log_filter){.severities = 1u << DT_SEVERITY_WARN | 1u << DT_SEVERITY_INFO},
+           "100% made_up|Made|", 2);
+    expect(p, (struct dt_log_filter){.severities = 1u << DT_SEVERITY_DEBUG}, "", 0);
+    expect(p, (struct dt_log_filter){.offset = 1, .limit = 1}, "100% made_up|", 3);
+    expect(p, (struct dt_log_filter){.offset = 3}, "", 3);
+}
+
+static void test_bounds(void **state)
+{
+    struct place *p = *state;
+    struct dt_sandbox_row r = row_of(ID);
+    char body[2 * DT_LOG_BODY_MAX], want[DT_LOG_BODY_MAX + 1];
+    born(p, &r, 1000);
+    for (int i = 0; i < DT_LOG_ENTRIES_MAX + 50; i++)
+        add(p, i, DT_SEVERITY_INFO, "x");
+    expect(p, (struct dt_log_filter){.offset = DT_LOG_ENTRIES_MAX - 1}, "x|", DT_LOG_ENTRIES_MAX);
+    expect(p, (struct dt_log_filter){.to_ms = 49}, "", 0);
+    /* A character of two bytes that does not fit is left out as a whole. */
+    memset(body, 'y', sizeof(body));
+    memcpy(&body[DT_LOG_BODY_MAX - 2], "\u00e4", 2);
+    body[sizeof(body) - 1] = '\0';
+    memset(want, 'y', DT_LOG_BODY_MAX - 2);
+    memcpy(&want[DT_LOG_BODY_MAX - 2], "|", 2);
+    add(p, 1000, DT_SEVERITY_INFO, body);
+    expect(p, (struct dt_log_filter){.limit = 1}, want, DT_LOG_ENTRIES_MAX);
+}
+
+static int64_t entries(struct place *p)
+{
+    struct dt_err err;
+    struct dt_db_rows *q;
+    OK(dt_db_query(p->c, "SELECT count(*) FROM sandbox_log", NULL, &q, &err));
+    OK(dt_db_next(q, &err));
+    int64_t n = dt_db_int(q, 0);
+    dt_db_end(q);
+    return n;
+}
+
+static void test_it_goes_with_the_sandbox(void **state)
+{
+    struct place *p = *state;
+    struct dt_err err;
+    struct dt_sandbox_row r = row_of(ID);
+    born(p, &r, 1000);
+    add(p, 1000, DT_SEVERITY_INFO, "x");
+    r.name = r.id;
+    r.state = DT_SANDBOX_STARTED;
+    OK(dt_store_sandbox_move(p->c, &r, &err));
+    assert_int_equal(entries(p), 1);
+    r.state = DT_SANDBOX_DESTROYED;
+    OK(dt_store_sandbox_move(p->c, &r, &err));
+    assert_int_equal(entries(p), 0);
+    add(p, 2000, DT_SEVERITY_INFO, "late");
+    r.updated_ms = 2000;
+    OK(dt_store_sweep(p->c, 5000, 4000, &err));
+    assert_int_equal(entries(p), 0);
+    const struct dt_log_entry e = {.severity = DT_SEVERITY_INFO, .operation = "test", .body = "x"};
+    assert_int_equal(dt_store_log_add(p->c, ID, &e, &err), -1); /* there is no such sandbox */
+    assert_int_equal(err.code, DT_E_CONFLICT);
+}
+
+static void test_severities(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(dt_severity_text(dt_severity_from_text(names[i])), names[i]);
+    assert_int_equal(dt_severity_from_text("info"), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_filters),
+        TEST(test_bounds),
+        TEST(test_it_goes_with_the_sandbox),
+        cmocka_unit_test(test_severities),
+    };
+    return cmocka_run_group_tests_name("store_log", tests, NULL, NULL);
+}
