@@ -94,6 +94,13 @@ static int count_snapshots(struct dt_db_conn *c, const char *part, int64_t *ret,
     return got < 0 ? -1 : 0;
 }
 
+#define SNAPSHOT_KEY                                                                               \
+    "CASE ?4 WHEN 'state' THEN state WHEN 'lastUsedAt' THEN last_used_ms "                         \
+    "WHEN 'createdAt' THEN created_ms ELSE name END "
+#define SNAPSHOT_ORDER                                                                             \
+    "ORDER BY CASE WHEN ?5 = 'asc' THEN " SNAPSHOT_KEY "END ASC NULLS LAST, "                      \
+    "CASE WHEN ?5 <> 'asc' THEN " SNAPSHOT_KEY "END DESC NULLS LAST, name "
+
 int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter *f,
                            int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
                            void *ctx, int64_t *total, struct dt_err *err)
@@ -101,10 +108,12 @@ int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter
     struct dt_db_rows *q;
     if (count_snapshots(c, f->part, total, err) < 0 ||
         dt_db_query(c,
-                    "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE " SNAPSHOT_MATCHES
-                    "ORDER BY name LIMIT ?2 OFFSET ?3",
-                    DT_DB_ARGS(dt_db_t(f->part), dt_db_i(f->limit), dt_db_i(f->offset)), &q,
-                    err) < 0)
+                    "SELECT " SNAPSHOT_COLUMNS
+                    " FROM snapshot WHERE " SNAPSHOT_MATCHES SNAPSHOT_ORDER "LIMIT ?2 OFFSET ?3",
+                    DT_DB_ARGS(dt_db_t(f->part), dt_db_i(f->limit), dt_db_i(f->offset),
+                               dt_db_t(f->sort != NULL ? f->sort : "name"),
+                               dt_db_t(f->order != NULL ? f->order : "asc")),
+                    &q, err) < 0)
         return -1;
     int got;
     while ((got = dt_db_next(q, err)) > 0) {

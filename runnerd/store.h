@@ -129,10 +129,11 @@ int dt_store_snapshot_put(struct dt_db_conn *c, const struct dt_snapshot_row *r,
 int dt_store_snapshot_get(struct dt_db_conn *c, const char *id_or_name, struct dt_snapshot_row *r,
                           struct dt_err *err) DT_MUST_CHECK;
 struct dt_snapshot_filter {
-    const char *part; /* of the name, in any case; NULL = any */
+    const char *part;         /* of the name, in any case; NULL = any */
+    const char *sort, *order; /* as in the schema; NULL = by name. What has none comes last */
     int64_t offset, limit;
 };
-/* In the order of names, without the server's own (names that begin with a dot). */
+/* Without the server's own (names that begin with a dot). */
 int dt_store_snapshot_list(struct dt_db_conn *c, const struct dt_snapshot_filter *f,
                            int (*each)(void *ctx, struct dt_snapshot_row *r, struct dt_err *err),
                            void *ctx, int64_t *total, struct dt_err *err) DT_MUST_CHECK;

@@ -70,7 +70,12 @@ static int list_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     struct snapshot_job *j = arg;
     j->items = json_array();
     const struct dt_snapshot_filter f = {
-        .part = j->in.name, .offset = (j->in.page - 1) * j->in.limit, .limit = j->in.limit};
+        .part = j->in.name,
+        .sort = j->in.sort,
+        .order = j->in.order,
+        .offset = (j->in.page - 1) * j->in.limit,
+        .limit = j->in.limit,
+    };
     return dt_store_snapshot_list(c, &f, add, j, &j->total, err);
 }
 

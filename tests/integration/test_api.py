@@ -685,6 +685,28 @@ def test_import_while_it_runs(api, rootfs):
     assert bad.returncode == 1 and "Invalid snapshot name" in bad.stderr
 
 
+def test_snapshots_in_order(api, rootfs):
+    for name in ("sorted-b", "sorted-a", "sorted-c"):
+        api.import_snapshot(name, rootfs)
+
+    def names(query=""):
+        status, page = api.request("GET", f"/snapshots?name=SORTED-{query}")
+        assert status == 200 and page["total"] == 3, page
+        return "".join(s["name"][-1] for s in page["items"])
+    assert names("&sort=name&order=asc") == "abc" and names("&sort=name") == "cba"
+    assert names("&sort=createdAt&order=asc") == "bac" and names("&sort=createdAt") == "cab"
+    assert names("&sort=state") == "abc"  # all are active
+    assert names() == "abc"  # none was used
+    for name in ("sorted-c", "sorted-b"):
+        status, made = api.request("POST", "/sandbox", {"snapshot": name})
+        assert status == 200, made
+        delete(api, made["id"])
+    assert names() == "bca" and names("&sort=lastUsedAt&order=asc") == "cba"
+    assert names("&limit=1&page=2&sort=name&order=asc") == "b"
+    for bad in ("&sort=size", "&order=up"):
+        assert api.request("GET", f"/snapshots?{bad}")[0] == 400
+
+
 @pytest.mark.parametrize("workdir", ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/root", "/proc/1/cwd", "/proc/self/cwd/../../..", "../../../..",
                                      "/proc/thread-self/fd/8", "/dev/fd/9", "/tmp/../../../etc"])
 def test_the_working_folder_of_an_image(api, rootfs, tmp_path, workdir):
