@@ -111,7 +111,7 @@ json_t *dt_api_org_json(const struct dt_runnerd *rd, const struct dt_org *o, boo
         .experimental_config = experimental,
         .otel_config = otel,
         .default_region_id = o->default_region,
-        SET(snapshot_deactivation_timeout_minutes, 20160),
+        SET(snapshot_deactivation_timeout_minutes, quotas[DT_QUOTA_SNAPSHOT_REST]),
         OWN(authenticated_rate_limit, DT_QUOTA_AUTHENTICATED_RATE),
         OWN(authenticated_rate_limit_ttl_seconds, DT_QUOTA_AUTHENTICATED_RATE_S),
         OWN(sandbox_create_rate_limit, DT_QUOTA_CREATE_RATE),

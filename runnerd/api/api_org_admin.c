@@ -117,6 +117,7 @@ void dt_api_quotas_read(const struct dt_rest_update_organization_quota *in,
     quotas[DT_QUOTA_CREATE_RATE_S] = ASKED(in, sandbox_create_rate_limit_ttl_seconds);
     quotas[DT_QUOTA_LIFECYCLE_RATE] = ASKED(in, sandbox_lifecycle_rate_limit);
     quotas[DT_QUOTA_LIFECYCLE_RATE_S] = ASKED(in, sandbox_lifecycle_rate_limit_ttl_seconds);
+    quotas[DT_QUOTA_SNAPSHOT_REST] = ASKED(in, snapshot_deactivation_timeout_minutes);
 }
 
 void dt_api_org_quota(struct dt_api_req *a, json_t *body)

@@ -67,6 +67,7 @@ enum dt_quota {
     DT_QUOTA_CREATE_RATE_S,
     DT_QUOTA_LIFECYCLE_RATE, /* other changes of them */
     DT_QUOTA_LIFECYCLE_RATE_S,
+    DT_QUOTA_SNAPSHOT_REST, /* minutes that an unused snapshot stays active */
     DT_QUOTAS,
 };
 

@@ -9,7 +9,7 @@
     "suspension_grace_hours, default_region, limited_egress, created_ms, updated_ms, total_cpu, "  \
     "total_memory, total_disk, max_cpu, max_memory, max_disk, snapshot_quota, max_snapshot_size, " \
     "volume_quota, rate_authenticated, rate_authenticated_s, rate_create, rate_create_s, "         \
-    "rate_lifecycle, rate_lifecycle_s, otel_config, experimental_config"
+    "rate_lifecycle, rate_lifecycle_s, snapshot_rest_min, otel_config, experimental_config"
 
 enum { FIRST_QUOTA_COLUMN = 12, FIRST_SEALED_COLUMN = FIRST_QUOTA_COLUMN + DT_QUOTAS };
 

@@ -3,6 +3,7 @@
 void dt_quotas_of(const struct dt_config_runnerd *config, const struct dt_org *o,
                   int64_t out[DT_QUOTAS])
 {
+    enum { SNAPSHOT_REST_MIN = 14 * 24 * 60 };
     const int64_t settings[DT_QUOTAS] = {
         [DT_QUOTA_TOTAL_CPU] = config->default_org_quota_total_cpu_quota,
         [DT_QUOTA_TOTAL_MEMORY] = config->default_org_quota_total_memory_quota,
@@ -19,6 +20,7 @@ void dt_quotas_of(const struct dt_config_runnerd *config, const struct dt_org *o
         [DT_QUOTA_CREATE_RATE_S] = config->rate_limit_sandbox_create_ttl,
         [DT_QUOTA_LIFECYCLE_RATE] = config->rate_limit_sandbox_lifecycle_limit,
         [DT_QUOTA_LIFECYCLE_RATE_S] = config->rate_limit_sandbox_lifecycle_ttl,
+        [DT_QUOTA_SNAPSHOT_REST] = SNAPSHOT_REST_MIN,
     };
     for (int i = 0; i < DT_QUOTAS; i++)
         out[i] = o != NULL && o->quotas[i] >= 0 ? o->quotas[i] : settings[i];

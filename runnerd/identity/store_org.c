@@ -11,10 +11,11 @@ static struct dt_db_arg quota(const int64_t *quotas, enum dt_quota which)
         quota(q, DT_QUOTA_MAX_CPU), quota(q, DT_QUOTA_MAX_MEMORY), quota(q, DT_QUOTA_MAX_DISK),    \
         quota(q, DT_QUOTA_SNAPSHOTS), quota(q, DT_QUOTA_SNAPSHOT_SIZE), quota(q, DT_QUOTA_VOLUMES)
 
-#define RATE_ARGS(q)                                                                               \
+#define OTHER_ARGS(q)                                                                              \
     quota(q, DT_QUOTA_AUTHENTICATED_RATE), quota(q, DT_QUOTA_AUTHENTICATED_RATE_S),                \
         quota(q, DT_QUOTA_CREATE_RATE), quota(q, DT_QUOTA_CREATE_RATE_S),                          \
-        quota(q, DT_QUOTA_LIFECYCLE_RATE), quota(q, DT_QUOTA_LIFECYCLE_RATE_S)
+        quota(q, DT_QUOTA_LIFECYCLE_RATE), quota(q, DT_QUOTA_LIFECYCLE_RATE_S),                    \
+        quota(q, DT_QUOTA_SNAPSHOT_REST)
 
 int dt_store_org_add(struct dt_db_conn *c, const struct dt_new_org *in, char id[DT_UUID_SIZE],
                      struct dt_err *err)
@@ -138,8 +139,10 @@ int dt_store_org_quotas(struct dt_db_conn *c, const char *id, const int64_t quot
         "coalesce(?12, rate_authenticated), rate_authenticated_s = coalesce(?13, "
         "rate_authenticated_s), rate_create = coalesce(?14, rate_create), rate_create_s = "
         "coalesce(?15, rate_create_s), rate_lifecycle = coalesce(?16, rate_lifecycle), "
-        "rate_lifecycle_s = coalesce(?17, rate_lifecycle_s), updated_ms = ?2 WHERE id = ?1",
-        DT_DB_ARGS(dt_db_t(id), dt_db_i(dt_clock_real_ms()), QUOTA_ARGS(quotas), RATE_ARGS(quotas)),
+        "rate_lifecycle_s = coalesce(?17, rate_lifecycle_s), snapshot_rest_min = coalesce(?18, "
+        "snapshot_rest_min), updated_ms = ?2 WHERE id = ?1",
+        DT_DB_ARGS(dt_db_t(id), dt_db_i(dt_clock_real_ms()), QUOTA_ARGS(quotas),
+                   OTHER_ARGS(quotas)),
         &changed, err);
     return must_be_one(run, changed, id, err);
 }

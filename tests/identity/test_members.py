@@ -183,7 +183,12 @@ def test_quotas(crowd, org):
     assert (o["totalCpuQuota"], o["totalDiskQuota"]) == (7, 9)
     q = admin("GET", f"/admin/organizations/{org}/quota/us/container")[1]
     assert (q["organizationId"], q["regionId"], q["totalCpuQuota"], q["totalGpuQuota"]) == (org, "us", 7, 0)
-    for body in ({"totalCpuQuota": -1}, {"totalCpuQuota": "7"}, {"totalCpuQuota": 1.5}):
+    assert o["snapshotDeactivationTimeoutMinutes"] == 20160
+    status, o = admin("PATCH", f"/organizations/{org}/quota", {"snapshotDeactivationTimeoutMinutes": 90})
+    assert status == 200 and (o["snapshotDeactivationTimeoutMinutes"], o["totalCpuQuota"]) == (90, 7)
+    assert admin("PATCH", f"/organizations/{org}/quota", {"snapshotDeactivationTimeoutMinutes": None})[0] == 200
+    assert crowd.ask("olga", "GET", f"/organizations/{org}")[1]["snapshotDeactivationTimeoutMinutes"] == 90
+    for body in ({"totalCpuQuota": -1}, {"totalCpuQuota": "7"}, {"totalCpuQuota": 1.5}, {"snapshotDeactivationTimeoutMinutes": 0}):
         assert admin("PATCH", f"/organizations/{org}/quota", body)[0] == 400
     status, e = admin("PATCH", f"/organizations/{uuid.uuid4()}/quota", {})
     assert status == 404 and e["message"].endswith("not found")
