@@ -5,6 +5,7 @@
 #include "runnerd/boot.h"
 #include "runnerd/identity/quota.h"
 #include "runnerd/lifecycle_op.h"
+#include "runnerd/network.h"
 
 void dt_lifecycle_hold(struct dt_runnerd *rd, struct dt_live *l)
 {
@@ -62,6 +63,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         l->timers.activity_ms = row->activity_ms;
     if (!l->busy)
         dt_lifecycle_hold(rd, l);
+    dt_network_limit_apply(rd, l);
     dt_live_changed(l);
     return l;
 }

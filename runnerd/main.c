@@ -307,8 +307,11 @@ static void on_signal(uv_signal_t *s, int number)
 static int add_live(void *ctx, struct dt_sandbox_row *r, struct dt_err *err)
 {
     struct program *p = ctx;
-    if (dt_lifecycle_show(&p->rd, r) == NULL)
+    struct dt_live *l = dt_lifecycle_show(&p->rd, r);
+    if (l == NULL)
         return dt_err_set(err, DT_E_NOMEM, "sandboxes");
+    /* The program before may have ended between the commit of a limit and telling the launcher. */
+    l->limit_due = dt_network_limit(&p->rd, r->org) != NULL;
     return 0;
 }
 

@@ -183,8 +183,12 @@ struct limiting {
 
 static void limiting_end(struct limiting *g, const struct dt_err *err)
 {
-    if (err != NULL)
+    struct dt_live *l = dt_live_by_id(&g->rd->live, g->row.id);
+    if (err != NULL) {
         dt_log(DT_LOG_ERROR, "network limit", "sandbox", g->row.id, "err", err->msg, NULL);
+        if (l != NULL)
+            l->limit_due = true; /* the clock tries again */
+    }
     dt_sandbox_row_done(&g->row);
     free(g);
 }
@@ -217,23 +221,28 @@ static void row_read(void *arg, const struct dt_err *err)
         limiting_end(g, &why);
 }
 
-void dt_network_limit_changed(struct dt_runnerd *rd, const char *org)
+void dt_network_limit_apply(struct dt_runnerd *rd, struct dt_live *l)
 {
     struct dt_err err;
-    for (const struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
+    if (!l->limit_due || (l->state != DT_SANDBOX_STARTED && l->state != DT_SANDBOX_PAUSED))
+        return;
+    struct limiting *g = calloc(1, sizeof(*g));
+    if (g == NULL)
+        return;
+    g->rd = rd;
+    memcpy(g->row.id, l->id, sizeof(g->row.id));
+    l->limit_due = false;
+    if (dt_db_submit_read(rd->db, read_row, g, row_read, &err) < 0)
+        limiting_end(g, &err);
+}
+
+void dt_network_limit_changed(struct dt_runnerd *rd, const char *org)
+{
+    for (struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
          l = dt_live_next(&rd->live, l)) {
-        if (strcmp(l->org, org) != 0 ||
-            (l->state != DT_SANDBOX_STARTED && l->state != DT_SANDBOX_PAUSED))
+        if (strcmp(l->org, org) != 0)
             continue;
-        struct limiting *g = calloc(1, sizeof(*g));
-        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
-        if (g != NULL) {
-            g->rd = rd;
-            memcpy(g->row.id, l->id, sizeof(g->row.id));
-        }
-        if (g == NULL || dt_db_submit_read(rd->db, read_row, g, row_read, &err) < 0) {
-            dt_log(DT_LOG_ERROR, "network limit", "sandbox", l->id, "err", err.msg, NULL);
-            free(g);
-        }
+        l->limit_due = true;
+        dt_network_limit_apply(rd, l);
     }
 }

@@ -21,7 +21,10 @@ int dt_network_check(const struct dt_config_runnerd *config, struct dt_err *err)
 /* The networks (a list for dt_cidr_list()) that sandboxes of a limited organization may reach;
  * NULL: it is not limited. */
 const char *dt_network_limit(const struct dt_runnerd *rd, const char *org);
-/* That is another one now: tells the launcher of the sandboxes that run. */
+/* That is another one now: tells the launcher of the sandboxes that run, and of those that are on
+ * their way as soon as they run. */
 void dt_network_limit_changed(struct dt_runnerd *rd, const char *org);
+/* Does what is due of that, if it can be done now: after each change of state, and by the clock. */
+void dt_network_limit_apply(struct dt_runnerd *rd, struct dt_live *l);
 
 #endif

@@ -5,6 +5,7 @@
 #include "runnerd/backup.h"
 #include "runnerd/boot.h"
 #include "runnerd/lifecycle.h"
+#include "runnerd/network.h"
 #include "runnerd/sampler.h"
 #include "runnerd/volume.h"
 
@@ -295,7 +296,10 @@ void dt_timers_run(struct dt_runnerd *rd)
         if (l->exchanges > 0)
             dt_live_touch(l);
         dt_upstreams_rest(l);
-        if (l->busy || !dt_launcher_client_is_up(rd->launcher))
+        if (!dt_launcher_client_is_up(rd->launcher))
+            continue;
+        dt_network_limit_apply(rd, l);
+        if (l->busy)
             continue;
         do_due(rd, l, now);
     }

@@ -1,6 +1,9 @@
 """Where a sandbox's packets come to, and where they do not: the host, neighbours, what a policy refuses. Everything that is
 refused in one sandbox is reached from another one, so that a test does not pass because nobody listens."""
+import concurrent.futures
 import contextlib
+import signal
+import sqlite3
 import sys
 import time
 
@@ -152,8 +155,10 @@ def limited(server):
     """The local organization's egress is limited."""
     path = f"/organizations/{server.as_local_user('GET', '/organizations')[1][0]['id']}/sandbox-default-limited-network-egress"
     assert server.request("POST", path, {"sandboxDefaultLimitedNetworkEgress": True})[0] == 201
-    yield
-    assert server.request("POST", path, {"sandboxDefaultLimitedNetworkEgress": False})[0] == 201
+    try:
+        yield
+    finally:
+        assert server.request("POST", path, {"sandboxDefaultLimitedNetworkEgress": False})[0] == 201
 
 
 def reaches(client, box, address):
@@ -186,6 +191,44 @@ def test_a_limited_organization(server, client, net, make):
     assert becomes(client, running, net.address, True)
     assert server.request("POST", f"/sandbox/{running}/network-settings", {"networkBlockAll": True})[0] == 200
     assert not reaches(client, running, net.address)
+
+
+def test_one_that_is_being_made_when_its_organization_is_limited(server, client, net, make):
+    """The copy of the disk takes a while, and the policy of its beginning is not that of its end."""
+    parent = make()
+    sh(client, parent, "head -c 400M /dev/urandom > big", timeout=120)
+    name = f"child-of-{parent}"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        forking = pool.submit(server.as_local_user, "POST", f"/sandbox/{parent}/fork", {"name": name})
+        state = None
+        while state is None and not forking.done():
+            status, child = server.as_local_user("GET", f"/sandbox/{name}")
+            state = child["state"] if status == 200 else None
+        with limited(server):
+            assert state == "creating" and server.as_local_user("GET", f"/sandbox/{name}")[1]["state"] == "creating"
+            status, child = forking.result()
+            assert status == 200, child
+            try:
+                assert becomes(client, child["id"], net.address, False)
+            finally:
+                client.tool("destroy_sandbox", id=child["id"])
+
+
+def test_a_limit_of_which_the_launcher_was_not_told(net):
+    """The server was killed just after it had written it down."""
+    with backend.Backend() as b:
+        b.import_default()
+        b.start()
+        with mcp_pipe.Client(b) as c:
+            box = c.tool("create_sandbox")["id"]
+            assert reaches(c, box, net.address)
+        b.stop(signal.SIGKILL)
+        with sqlite3.connect(b.data / "state" / "daytona.db") as db:
+            db.execute("UPDATE organization SET limited_egress = 1")
+        b.start()
+        with mcp_pipe.Client(b) as c:
+            assert becomes(c, box, net.address, False)
+            c.tool("destroy_sandbox", id=box)
 
 
 def test_what_a_limited_organization_may_reach(net):
