@@ -49,6 +49,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     if (row->signing_epoch > l->signing_epoch) /* the row may be older than a rotation */
         l->signing_epoch = row->signing_epoch;
     l->is_public = row->is_public;
+    l->linked = row->linked_to != NULL;
     (void)snprintf(l->target, sizeof(l->target), "%s", row->target);
     l->cpu_millis = row->res.cpu_millis;
     l->memory_mib = row->res.memory_mib;

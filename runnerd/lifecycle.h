@@ -20,6 +20,7 @@ struct dt_create {
     const char *snapshot; /* NULL: the default */
     const char *user;     /* NULL: the image's */
     const char *target, *class_name;
+    const char *linked_to; /* id of a sandbox; NULL: none */
     json_t *env, *labels;  /* NULL: none */
     const json_t *volumes; /* NULL: none */
     bool is_public;

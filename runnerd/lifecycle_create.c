@@ -94,6 +94,7 @@ static int fill_create(struct dt_op *op, const struct dt_create *in, struct dt_e
     if (r->env == NULL || r->labels == NULL || (list != NULL && allow_list == NULL) ||
         dt_op_set_text(&r->name, in->name != NULL ? in->name : r->id) < 0 ||
         dt_op_set_text(&r->allow_list, list) < 0 || dt_op_set_text(&r->target, in->target) < 0 ||
+        dt_op_set_text(&r->linked_to, in->linked_to) < 0 ||
         dt_op_set_text(&r->class_name, in->class_name) < 0 ||
         dt_op_set_text(&op->user, in->user) < 0 || dt_op_set_text(&op->snapshot, in->snapshot) < 0)
         return dt_err_set(err, DT_E_NOMEM, "sandbox");

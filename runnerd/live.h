@@ -56,6 +56,7 @@ struct dt_live {
     bool busy;                  /* an operation runs */
     bool limit_due;             /* the limit of its organization\'s network has changed */
     bool is_public;
+    bool linked;         /* to another sandbox */
     bool activity_dirty; /* timers.activity_ms is newer than the store's */
     bool exited;         /* it ended by itself while an operation ran */
     bool oom;

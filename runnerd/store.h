@@ -40,6 +40,7 @@ struct dt_sandbox_row {
     enum dt_backup_state backup;
     int64_t backup_ms;     /* the last complete one; 0 = there was none */
     char *forked_from;     /* id of the sandbox whose files it began with */
+    char *linked_to;       /* id of the sandbox that it is linked to */
     bool lost;             /* its files are neither on the disk nor in an archive */
     int64_t signing_epoch; /* read only; see dt_store_sandbox_rotate() */
 };

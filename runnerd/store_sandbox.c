@@ -9,13 +9,13 @@
     "id, organization_id, name, snapshot_name, state, desired, error_reason, user, env, labels, "  \
     "is_public, net_block_all, net_allow_list, target, class, cpu_millis, memory_mib, disk_mib, "  \
     "auto_stop, auto_archive, auto_delete, starts, layers, boot, created_ms, updated_ms, "         \
-    "activity_ms, backup_state, backup_ms, forked_from, is_lost, volumes"
+    "activity_ms, backup_state, backup_ms, forked_from, is_lost, volumes, linked_to"
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r)
 {
     char *owned[] = {r->name,   r->snapshot,    r->error_reason, r->user,       r->env,
                      r->labels, r->allow_list,  r->target,       r->class_name, r->layers,
-                     r->boot,   r->forked_from, r->volumes};
+                     r->boot,   r->forked_from, r->volumes,      r->linked_to};
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         free(owned[i]);
     memset(r, 0, sizeof(*r));
@@ -64,7 +64,8 @@ static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_
         .forked_from = text(q, 29, &failed),
         .lost = dt_db_int(q, 30) != 0,
         .volumes = text(q, 31, &failed),
-        .signing_epoch = dt_db_int(q, 32),
+        .linked_to = text(q, 32, &failed),
+        .signing_epoch = dt_db_int(q, 33),
     };
     text_id(q, 0, r.id);
     text_id(q, 1, r.org);
@@ -124,16 +125,18 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
         dt_db_t(r->forked_from),
         dt_db_i(r->lost),
         dt_db_t(r->volumes),
+        dt_db_t(r->linked_to),
         {0},
     };
     struct dt_err why;
     int64_t inserted = 0;
-    if (dt_db_run(c,
-                  "INSERT INTO sandbox (" COLUMNS ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
-                  "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
-                  "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32 WHERE EXISTS (SELECT 1 FROM organization "
-                  "WHERE id = ?2)",
-                  args, &inserted, &why) == 0)
+    if (dt_db_run(
+            c,
+            "INSERT INTO sandbox (" COLUMNS ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+            "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
+            "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33 WHERE EXISTS (SELECT 1 FROM organization "
+            "WHERE id = ?2)",
+            args, &inserted, &why) == 0)
         return inserted > 0 ? dt_store_usage_note(c, r, err)
                             : dt_err_set(err, DT_E_FORBIDDEN,
                                          "Forbidden resource: the organization was deleted");

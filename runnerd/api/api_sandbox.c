@@ -75,6 +75,7 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
         .class_name = row->class_name,
         .sandbox_class = "container",
         .daemon_version = DT_VERSION,
+        .linked_sandbox_id = row->linked_to,
         .toolbox_proxy_url = dt_api_toolbox_base(rd, row->org, row->target, toolbox),
     };
     return dt_rest_sandbox_print(&s);
@@ -104,6 +105,29 @@ static int check_create(const struct dt_rest_create_sandbox *in, struct dt_err *
         return -1;
     if (in->target != NULL && dt_name_check(dt_str_z(or_default(in->target, "us")), NULL) < 0)
         return dt_err_set(err, DT_E_BAD_REQUEST, "target must be a plain name such as \"us\"");
+    return 0;
+}
+
+/* All sandboxes are on one machine: what is asked for is so already. */
+static int check_link(const struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
+                      const char **id, struct dt_err *err)
+{
+    const char *name = or_default(in->linked_sandbox, NULL);
+    const struct dt_live *to = name != NULL ? dt_live_find(&a->rd->live, a->who.org, name) : NULL;
+    *id = to != NULL ? to->id : NULL;
+    if (name == NULL)
+        return 0;
+    if (to == NULL)
+        return dt_err_set(err, DT_E_NOT_FOUND,
+                          "linkedSandbox: Sandbox with ID or name %.256s not found", name);
+    if (to->linked)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "linkedSandbox: %.256s is linked to a sandbox itself: name that one",
+                          name);
+    if (in->auto_delete_interval != 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "linkedSandbox: a linked sandbox must be ephemeral: set "
+                          "autoDeleteInterval to 0");
     return 0;
 }
 
@@ -147,7 +171,7 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
         .auto_archive = archive,
         .auto_delete = in->auto_delete_interval,
     };
-    if (check_create(in, err) < 0)
+    if (check_create(in, err) < 0 || check_link(a, in, &c.linked_to, err) < 0)
         return -1;
     if (a->rd->runner.unschedulable || a->rd->runner.draining)
         return dt_err_set(err, DT_E_BAD_REQUEST, "No available runners");

@@ -659,6 +659,26 @@ def test_what_is_not_served_yet_says_so(api, box, method, path):
     assert answer["code"] == "NOT_IMPLEMENTED"
 
 
+def test_linked_sandboxes(api, box):
+    """On one machine they are beside each other; a link is kept and reported."""
+    name = api.request("GET", f"/sandbox/{box}")[1]["name"]
+    status, linked = api.request("POST", "/sandbox", {"linkedSandbox": name, "autoDeleteInterval": 0})
+    assert status == 200 and linked["linkedSandboxId"] == box
+    assert "linkedSandboxId" not in api.request("GET", f"/sandbox/{box}")[1]
+    assert api.request("GET", f"/sandbox/{linked['id']}")[1]["linkedSandboxId"] == box
+    assert {b["id"]: b.get("linkedSandboxId") for b in api.request("GET", "/sandbox")[1]["items"]}[linked["id"]] == box
+    for body, status, message in (({"linkedSandbox": "none"}, 404, "Sandbox with ID or name none not found"),
+                                  ({"linkedSandbox": linked["id"]}, 400, "is linked to a sandbox itself"),
+                                  ({"linkedSandbox": box, "autoDeleteInterval": 5}, 400, "must be ephemeral"),
+                                  ({"linkedSandbox": 1}, 400, "linkedSandbox must be a string")):
+        got, e = api.request("POST", "/sandbox", {"autoDeleteInterval": 0} | body)
+        assert got == status and message in str(e["message"]), e
+    status, plain = api.request("POST", "/sandbox", {"linkedSandbox": " "})
+    assert status == 200 and "linkedSandboxId" not in plain
+    delete(api, plain["id"])
+    delete(api, linked["id"])
+
+
 def test_a_member_is_no_runner(api):
     assert api.request("GET", "/sandbox/for-runner?states=started")[0] == 403
     assert api.request("PUT", "/sandbox/any/state", {"state": "started"})[0] == 403
