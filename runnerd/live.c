@@ -4,6 +4,11 @@
 
 #include "base/clock.h"
 
+/* There may be very many sandboxes. */
+_Static_assert(DT_HISTORY_MAX * sizeof(struct dt_sample) + DT_SPANS_MAX * sizeof(struct dt_span) <=
+                   11 << 10,
+               "what docs/telemetry.md says that telemetry takes");
+
 static unsigned bucket_of(const char *id)
 {
     unsigned h = 2166136261u;
