@@ -54,7 +54,7 @@ struct dt_live {
     unsigned exchanges;         /* requests and tunnels that are open now */
     unsigned open;              /* the same with those that are no activity */
     bool busy;                  /* an operation runs */
-    bool limit_due;             /* the limit of its organization\'s network has changed */
+    bool limit_due;             /* the limit of its organization's network has changed */
     bool is_public;
     bool linked;         /* to another sandbox */
     bool activity_dirty; /* timers.activity_ms is newer than the store's */
