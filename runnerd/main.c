@@ -90,6 +90,7 @@ void dt_runnerd_stop(struct dt_runnerd *rd, int exit_code)
     dt_log(DT_LOG_INFO, "stopping; sandboxes go on", NULL);
     p->servers = 2;
     dt_api_changes_end(rd, true);
+    dt_api_polls_end(rd, NULL);
     dt_audience_end(rd);
     dt_http_server_stop(rd->api, GRACE_MS, on_server_stopped, p);
     dt_http_server_stop(rd->proxy, GRACE_MS, on_server_stopped, p);
@@ -287,6 +288,7 @@ static void on_tick(uv_timer_t *t)
         return;
     dt_timers_run(&p->rd);
     dt_api_changes_end(&p->rd, false);
+    dt_api_runners_review(&p->rd);
     dt_audience_review(&p->rd);
     dt_host_tick(&p->rd.host);
     dt_peers_refresh(&p->rd.peers, p->rd.loop);
@@ -348,7 +350,8 @@ static int load_store(struct program *p, struct dt_err *err)
         dt_store_sandbox_all(c, add_live, p, err) < 0 ||
         dt_store_signed_all(c, dt_clock_real_ms(), add_signed, p, err) < 0 ||
         dt_vault_load(&p->rd.vault, p->settings.data_dir, err) < 0 ||
-        dt_regions_load(&p->rd.regions, c, err) < 0 || dt_runner_load(&p->rd.runner, c, err) < 0 ||
+        dt_regions_load(&p->rd.regions, c, err) < 0 ||
+        dt_remotes_load(&p->rd.remotes, c, err) < 0 || dt_runner_load(&p->rd.runner, c, err) < 0 ||
         dt_audit_new(p->settings.data_dir, c, &p->rd.audit, err) < 0)
         return -1;
     c = dt_db_conn_close(c);
@@ -494,6 +497,7 @@ static int serve(struct program *p)
     dt_directory_clear(&p->rd.directory);
     p->rd.holdings = dt_holdings_free(p->rd.holdings);
     dt_regions_clear(&p->rd.regions);
+    dt_remotes_clear(&p->rd.remotes);
     p->rd.limits = dt_limits_free(p->rd.limits);
     dt_host_close(&p->rd.host);
     p->rd.audit = dt_audit_free(p->rd.audit);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "runnerd/runnerd.h"
 
 static const double bounds_s[DT_METRICS_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
@@ -132,6 +133,23 @@ static int print_sandboxes(const struct dt_runnerd *rd, struct dt_buf *out, stru
     return histogram(out, "daytona_sandbox_create_seconds", "", &rd->metrics.create, err);
 }
 
+static int print_runners(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_err *err)
+{
+    unsigned counts[DT_RUNNER_UNRESPONSIVE + 1] = {0};
+    int64_t now_ms = dt_clock_real_ms();
+    for (const struct dt_remote *r = rd->remotes.first; r != NULL; r = r->next)
+        counts[dt_runner_state(r->checked_ms, r->troubled, now_ms)]++;
+    if (head(out, "daytona_registered_runners", "gauge", "Runners on other machines by state.",
+             err) < 0)
+        return -1;
+    for (int i = 0; i <= DT_RUNNER_UNRESPONSIVE; i++) {
+        if (dt_buf_addf(out, err, "daytona_registered_runners{state=\"%s\"} %u\n",
+                        dt_runner_state_text((enum dt_runner_state)i), counts[i]) < 0)
+            return -1;
+    }
+    return value(out, "daytona_job_polls", "gauge", "Runners that wait for jobs.", rd->npolls, err);
+}
+
 static int print_process(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_err *err)
 {
     struct dt_process_figures p;
@@ -174,7 +192,7 @@ int dt_metrics_print(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_
               dt_launcher_client_is_up(rd->launcher), err) < 0 ||
         value(out, "daytona_notification_clients", "gauge", "Who gets events.",
               rd->audience.njoined, err) < 0 ||
-        print_host(rd, out, err) < 0)
+        print_runners(rd, out, err) < 0 || print_host(rd, out, err) < 0)
         return -1;
     return print_process(rd, out, err);
 }

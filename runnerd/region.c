@@ -76,6 +76,14 @@ const struct dt_region *dt_regions_find(const struct dt_regions *t, const char *
     return NULL;
 }
 
+const struct dt_region *dt_regions_by_id(const struct dt_regions *t, const char *id)
+{
+    const struct dt_region *r = t->first;
+    while (r != NULL && strcmp(r->id, id) != 0)
+        r = r->next;
+    return r;
+}
+
 const struct dt_region *dt_regions_by_key(const struct dt_regions *t,
                                           const uint8_t hash[DT_HASH_SIZE], uint32_t *service)
 {

@@ -1,7 +1,8 @@
 /*
  * Regions that organizations name. This server is one machine and has one region of its own, which
  * all share; theirs are names for sandboxes, with a preview proxy and an SSH gateway of their own
- * in front, if they say so. Those act with the region's keys, and for its sandboxes alone. All of
+ * in front, if they say so. Those act with the region's keys, and for its sandboxes alone. A region
+ * with registered runners (runnerd/remote.h) is a place elsewhere: no sandbox is made there. All of
  * them are in memory, changed after the commit. Loop only.
  */
 #ifndef DT_REGION_H
@@ -43,6 +44,8 @@ void dt_regions_remove_of(struct dt_regions *t, const char *org);
 /* By id or name, of that organization. NULL. */
 const struct dt_region *dt_regions_find(const struct dt_regions *t, const char *org,
                                         const char *id_or_name);
+/* By id, of any organization. NULL. */
+const struct dt_region *dt_regions_by_id(const struct dt_regions *t, const char *id);
 /* Whose key has this hash; *service is what it is the key of. NULL. */
 const struct dt_region *dt_regions_by_key(const struct dt_regions *t,
                                           const uint8_t hash[DT_HASH_SIZE], uint32_t *service);

@@ -1,4 +1,4 @@
-/* This machine as a runner: the API knows of runners, and here is exactly one. */
+/* This machine as a runner: the one that runs the sandboxes of this server. */
 #ifndef DT_RUNNER_H
 #define DT_RUNNER_H
 

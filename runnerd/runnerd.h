@@ -23,6 +23,7 @@
 #include "runnerd/metrics.h"
 #include "runnerd/notify/audience.h"
 #include "runnerd/region.h"
+#include "runnerd/remote.h"
 #include "runnerd/runner.h"
 #include "runnerd/signed.h"
 #include "runnerd/vault.h"
@@ -54,6 +55,7 @@ struct dt_runnerd {
     struct dt_audit *audit;
     struct dt_vault vault;
     struct dt_regions regions;
+    struct dt_remotes remotes;
     struct dt_runner runner;
     struct dt_host host;
     struct dt_limits *limits; /* NULL: no request is counted */
@@ -75,6 +77,8 @@ struct dt_runnerd {
     void (*on_ready)(struct dt_runnerd *rd); /* once, when `listed` becomes true */
     struct dt_watcher *watchers;             /* api_changes.c */
     unsigned nwatchers;
+    struct dt_poll *polls; /* api_jobs.c */
+    unsigned npolls;
     /* What GET shows of a sandbox of `org` is another thing from now on; before that is answered.
      * Its times of activity do not count. */
     void (*on_change)(struct dt_runnerd *rd, const char *org, const char *id);

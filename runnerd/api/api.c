@@ -132,6 +132,8 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_REGION_SSH_KEY] = {.plain = dt_api_region_key},
     [DT_REST_SHARED_REGION_LIST] = {.plain = dt_api_shared_region_list},
     [DT_REST_RUNNER_LIST] = {.plain = dt_api_runner_list},
+    [DT_REST_RUNNER_CREATE] = {.with_body = dt_api_runner_create},
+    [DT_REST_RUNNER_HEALTHCHECK] = {.with_body = dt_api_runner_healthcheck},
     [DT_REST_RUNNER_ME] = {.plain = dt_api_runner_get},
     [DT_REST_RUNNER_BY_SANDBOX] = {.plain = dt_api_runner_by_sandbox},
     [DT_REST_RUNNER_BY_SNAPSHOT] = {.plain = dt_api_runner_by_snapshot},
@@ -142,9 +144,14 @@ static const struct handler handlers[DT_REST_OP_COUNT] = {
     [DT_REST_RUNNER_FULL] = {.plain = dt_api_runner_get},
     [DT_REST_RUNNER_SCHEDULING] = {.with_body = dt_api_runner_scheduling},
     [DT_REST_RUNNER_DRAINING] = {.with_body = dt_api_runner_draining},
+    [DT_REST_ADMIN_RUNNER_CREATE] = {.with_body = dt_api_runner_create},
     [DT_REST_ADMIN_RUNNER_LIST] = {.plain = dt_api_runner_list},
     [DT_REST_ADMIN_RUNNER_GET] = {.plain = dt_api_runner_get},
     [DT_REST_ADMIN_RUNNER_SCHEDULING] = {.with_body = dt_api_runner_scheduling},
+    [DT_REST_JOB_LIST] = {.plain = dt_api_job_list},
+    [DT_REST_JOB_POLL] = {.plain = dt_api_job_poll},
+    [DT_REST_JOB_GET] = {.plain = dt_api_job_get},
+    [DT_REST_JOB_STATUS] = {.with_body = dt_api_job_status},
     [DT_REST_SANDBOX_ORGANIZATION] = {.plain = dt_api_org_of_sandbox},
     [DT_REST_SANDBOX_REGION_QUOTA] = {.plain = dt_api_region_quota_of_sandbox},
     [DT_REST_ADMIN_REGION_QUOTA_CREATE] = {.with_body = dt_api_org_region_quota_create},
@@ -190,6 +197,8 @@ static void on_done(void *ctx, bool complete)
     (void)complete;
     struct dt_api_req *a = ctx;
     a->http = NULL;
+    if (a->on_gone != NULL)
+        a->on_gone(a);
     dt_api_unref(a);
 }
 
@@ -288,6 +297,8 @@ void dt_api_reply_row(struct dt_api_req *a, const struct dt_sandbox_row *row)
 struct dt_live *dt_api_live(const struct dt_api_req *a, const char *id)
 {
     struct dt_live *l = dt_live_by_id(&a->rd->live, id);
+    if (a->who.runner[0] != '\0')
+        return NULL; /* sandboxes are on this machine alone */
     if (l == NULL || a->who.region[0] == '\0')
         return l;
     const struct dt_region *r = dt_regions_find(&a->rd->regions, l->org, l->target);

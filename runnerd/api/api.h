@@ -18,6 +18,8 @@ struct dt_api_req {
     size_t nparams;
     struct dt_str rest; /* ANY routes: what stands behind, as sent; valid in the handler */
     struct dt_principal who;
+    /* For a handler that waits: the exchange is over, whether or not it was answered. */
+    void (*on_gone)(struct dt_api_req *a);
     bool waited;                  /* for the access token's issuer or user */
     json_t *body;                 /* of a handler with one */
     struct dt_audit_entry *audit; /* the action's, until it is answered; NULL: it has none */
@@ -51,7 +53,7 @@ int dt_api_audit_begin(struct dt_api_req *a,
 /* Completes that, if it was begun. `reply` (may be NULL) may name what was made. */
 void dt_api_audit_end(struct dt_api_req *a, int status, const char *error, const json_t *reply);
 /* The sandbox of that id, if the service that asks may see it: one with a region's key sees that
- * region's alone. NULL. */
+ * region's alone, and a registered runner none. NULL. */
 struct dt_live *dt_api_live(const struct dt_api_req *a, const char *id);
 /* The sandbox named by the first parameter; NULL when it was answered 404. */
 struct dt_live *dt_api_sandbox(struct dt_api_req *a);
@@ -76,6 +78,13 @@ json_t *dt_api_snapshot_json(const struct dt_snapshot_row *r);
 void dt_api_changed(struct dt_runnerd *rd, const char *org, const char *id);
 /* Ends the answers of sandbox-changes that have lasted for a minute, or all. */
 void dt_api_changes_end(struct dt_runnerd *rd, bool all);
+
+/* Answers the polls of a registered runner that is gone; of all when NULL. */
+void dt_api_polls_end(struct dt_runnerd *rd, const char *runner);
+/* Tells of registered runners that are in another state than they were said to be. */
+void dt_api_runners_review(struct dt_runnerd *rd);
+/* Forgets those of a region or, when that is NULL, of an organization. */
+void dt_api_runners_drop(struct dt_runnerd *rd, const char *region, const char *org);
 
 /* Handlers, by file. */
 void dt_api_health(struct dt_api_req *a);
@@ -186,12 +195,18 @@ void dt_api_region_key(struct dt_api_req *a);
 void dt_api_shared_region_list(struct dt_api_req *a);
 void dt_api_runner_list(struct dt_api_req *a);
 void dt_api_runner_get(struct dt_api_req *a);
+void dt_api_runner_create(struct dt_api_req *a, json_t *body);
+void dt_api_runner_healthcheck(struct dt_api_req *a, json_t *body);
 void dt_api_runner_delete(struct dt_api_req *a);
 void dt_api_sandbox_state(struct dt_api_req *a, json_t *body);
 void dt_api_runner_by_sandbox(struct dt_api_req *a);
 void dt_api_runner_by_snapshot(struct dt_api_req *a);
 void dt_api_runner_scheduling(struct dt_api_req *a, json_t *body);
 void dt_api_runner_draining(struct dt_api_req *a, json_t *body);
+void dt_api_job_list(struct dt_api_req *a);
+void dt_api_job_poll(struct dt_api_req *a);
+void dt_api_job_get(struct dt_api_req *a);
+void dt_api_job_status(struct dt_api_req *a, json_t *body);
 void dt_api_registry_create(struct dt_api_req *a, json_t *body);
 void dt_api_registry_list(struct dt_api_req *a);
 void dt_api_registry_get(struct dt_api_req *a);

@@ -37,6 +37,7 @@ static void to_directory(struct dt_api_change *ch)
     if (ch->org_gone) {
         dt_directory_drop_org(d, ch->org);
         dt_regions_remove_of(&ch->a->rd->regions, ch->org);
+        dt_api_runners_drop(ch->a->rd, NULL, ch->org);
     }
     if (ch->fresh_org != NULL)
         dt_directory_put_org(d, dt_take(ch->fresh_org));

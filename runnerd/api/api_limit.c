@@ -119,10 +119,14 @@ int dt_api_limit(struct dt_api_req *a, struct dt_err *err)
     const struct dt_route *route = &dt_rest_routes[a->op];
     uint8_t id[DT_HASH_SIZE];
     int64_t quotas[DT_QUOTAS];
-    if (a->who.kind != DT_BY_KEY && a->who.kind != DT_BY_TOKEN)
+    bool runner = a->who.runner[0] != '\0';
+    if (a->who.kind != DT_BY_KEY && a->who.kind != DT_BY_TOKEN && !runner)
         return 0;
-    /* Who asks for no organization counts for themselves. */
-    dt_hash(dt_str_z(a->who.org[0] != '\0' ? a->who.org : a->who.user), id);
+    /* Who asks for no organization counts for themselves, and so does a runner. */
+    dt_hash(dt_str_z(runner                  ? a->who.runner
+                     : a->who.org[0] != '\0' ? a->who.org
+                                             : a->who.user),
+            id);
     dt_quotas_of(a->rd->config, dt_directory_org(&a->rd->directory, a->who.org), quotas);
     if (check(a, AUTHENTICATED, quotas, id, err) < 0)
         return -1;

@@ -118,6 +118,13 @@ static int on_store(struct dt_db_conn *c, void *arg, struct dt_err *err)
     return j->work(c, j, err);
 }
 
+/* Its runners went with it. */
+static void forget(struct dt_runnerd *rd, const char *id)
+{
+    dt_regions_remove(&rd->regions, id);
+    dt_api_runners_drop(rd, id, NULL);
+}
+
 static void on_loop(void *arg, const struct dt_err *err)
 {
     struct job *j = arg;
@@ -128,7 +135,7 @@ static void on_loop(void *arg, const struct dt_err *err)
     if (j->region != NULL)
         dt_regions_put(&j->a->rd->regions, dt_take(j->region));
     else
-        dt_regions_remove(&j->a->rd->regions, j->id);
+        forget(j->a->rd, j->id);
     dt_api_reply(j->a, reply_of(j));
     job_free(j);
 }

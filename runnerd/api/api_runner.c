@@ -1,97 +1,13 @@
-/* /runners: this machine, and what it runs. */
-#include <stdio.h>
-
-#include "base/clock.h"
-#include "runnerd/api/api.h"
+/* /runners: what is asked about this machine and others, and what they run. */
+#include "runnerd/api/api_runner.h"
 #include "runnerd/api/api_object.h"
 
-#define SET(name, value) .name = (value), .has_##name = true
-
-/* --- what is shown --- */
-
-struct load {
-    double cpu, memory_gib, disk_gib;
-    double started;
-};
-
-static struct load load_of(const struct dt_runnerd *rd)
+/* Whether the runner (NULL: this machine) is one of that region. */
+static bool is_in(const struct dt_runnerd *rd, const struct dt_remote *r, const char *region)
 {
-    struct load u = {0};
-    for (const struct dt_live *l = dt_live_next(&rd->live, NULL); l != NULL;
-         l = dt_live_next(&rd->live, l)) {
-        if (l->state == DT_SANDBOX_STARTED) {
-            u.cpu += (double)l->cpu_millis / 1000;
-            u.memory_gib += (double)l->memory_mib / 1024;
-            u.started++;
-        }
-        u.disk_gib += (double)l->disk_mib / 1024;
-    }
-    return u;
-}
-
-/* 0 (full) to 100. */
-static double score(const struct dt_runnerd *rd, const struct dt_host_figures *h)
-{
-    double worst = h->memory_percent > h->disk_percent ? h->memory_percent : h->disk_percent;
-    if (rd->runner.unschedulable || rd->runner.draining)
-        return 0;
-    return (double)(int)(100 - (h->cpu_percent > worst ? h->cpu_percent : worst));
-}
-
-static json_t *runner_json(const struct dt_runnerd *rd, bool with_key)
-{
-    char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], now[DT_CLOCK_ISO_SIZE];
-    struct dt_host_figures h;
-    struct load u = load_of(rd);
-    const char *key = rd->config->default_runner_api_key;
-    DT_AUTO_JSON json_t *tags = json_array();
-    dt_host_read(&rd->host, &h);
-    const struct dt_rest_runner out = {
-        .id = rd->runner.id,
-        .domain = "localhost",
-        .api_url = rd->api_url,
-        .proxy_url = rd->api_url,
-        .api_key = !with_key     ? NULL
-                   : key != NULL ? key
-                                 : "",
-        SET(cpu, h.cpus),
-        SET(memory, h.memory_gib),
-        SET(disk, h.disk_gib),
-        SET(memory_gi_b, h.memory_gib),
-        SET(disk_gi_b, h.disk_gib),
-        SET(gpu, 0),
-        .gpu_type = "none",
-        .class_name = "small",
-        .sandbox_class = "container",
-        SET(current_cpu_usage_percentage, h.cpu_percent),
-        SET(current_memory_usage_percentage, h.memory_percent),
-        SET(current_disk_usage_percentage, h.disk_percent),
-        SET(current_allocated_cpu, u.cpu),
-        SET(current_allocated_memory_gi_b, u.memory_gib),
-        SET(current_allocated_disk_gi_b, u.disk_gib),
-        SET(current_started_sandboxes, u.started),
-        SET(availability_score, score(rd, &h)),
-        .region = rd->config->default_runner_region,
-        .region_type = "shared",
-        .name = "local",
-        .state = dt_launcher_client_is_up(rd->launcher) ? "ready" : "unresponsive",
-        .last_checked = dt_clock_iso(dt_clock_real_ms(), now),
-        SET(unschedulable, rd->runner.unschedulable || rd->runner.draining),
-        .tags = tags,
-        .created_at = dt_clock_iso(rd->runner.created_ms, created),
-        .updated_at = dt_clock_iso(rd->runner.updated_ms, updated),
-        .version = "2",
-        .api_version = "2",
-        .runner_class = "container",
-        .app_version = DT_VERSION,
-    };
-    return dt_rest_runner_print(&out);
-}
-
-/* Members see how the machine does, administrators and services also its key. */
-static bool shows_key(const struct dt_api_req *a)
-{
-    return a->who.admin || a->who.kind == DT_BY_SERVICE;
+    const char *own = rd->config->default_runner_region;
+    return region == NULL ||
+           strcmp(region, r != NULL && r->region[0] != '\0' ? r->region : own) == 0;
 }
 
 void dt_api_runner_list(struct dt_api_req *a)
@@ -103,39 +19,21 @@ void dt_api_runner_list(struct dt_api_req *a)
         return;
     }
     json_t *list = json_array();
-    if (in.region_id == NULL || strcmp(in.region_id, a->rd->config->default_runner_region) == 0)
-        (void)json_array_append_new(list, runner_json(a->rd, shows_key(a)));
+    if (is_in(a->rd, NULL, in.region_id))
+        (void)json_array_append_new(list, dt_api_runner_json(a, NULL));
+    for (const struct dt_remote *r = a->rd->remotes.first; r != NULL; r = r->next) {
+        if (is_in(a->rd, r, in.region_id) && dt_api_runner_shown(a, r))
+            (void)json_array_append_new(list, dt_api_runner_json(a, r));
+    }
     dt_rest_runner_query_done(&in);
     dt_api_reply_object(a, list);
 }
 
-/* False when it was answered 404. */
-static bool is_ours(struct dt_api_req *a)
-{
-    struct dt_err err;
-    if (a->nparams == 0 || strcmp(a->params[0], a->rd->runner.id) == 0)
-        return true;
-    (void)dt_err_set(&err, DT_E_NOT_FOUND, "Runner with ID %.64s not found", a->params[0]);
-    dt_api_fail(a, &err);
-    return false;
-}
-
 void dt_api_runner_get(struct dt_api_req *a)
 {
-    if (is_ours(a))
-        dt_api_reply_object(a, runner_json(a->rd, shows_key(a)));
-}
-
-void dt_api_runner_delete(struct dt_api_req *a)
-{
-    struct dt_err err;
-    if (!is_ours(a))
-        return;
-    (void)dt_err_set(&err, DT_E_CONFLICT,
-                     "Runner with ID %.64s cannot be deleted: it is this machine, the only one of "
-                     "this server",
-                     a->params[0]);
-    dt_api_fail(a, &err);
+    struct dt_remote *r;
+    if (dt_api_runner_named(a, &r))
+        dt_api_reply_object(a, dt_api_runner_json(a, r));
 }
 
 /* This server runs its sandboxes itself and knows how they are: who reports the same is right. */
@@ -167,7 +65,7 @@ void dt_api_runner_by_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
     if (dt_api_live(a, a->params[0]) != NULL) {
-        dt_api_reply_object(a, runner_json(a->rd, true));
+        dt_api_reply_object(a, dt_api_runner_json(a, NULL));
         return;
     }
     (void)dt_err_set(&err, DT_E_NOT_FOUND, "Runner not found for sandbox %.64s", a->params[0]);
@@ -233,82 +131,8 @@ void dt_api_runner_by_snapshot(struct dt_api_req *a)
         return;
     }
     j->a = dt_api_ref(a);
-    if (dt_db_submit_read(a->rd->db, ref_job, j, ref_done, &err) < 0)
+    if (a->who.runner[0] != '\0')
+        ref_done(j, NULL); /* all snapshots are on this machine */
+    else if (dt_db_submit_read(a->rd->db, ref_job, j, ref_done, &err) < 0)
         ref_done(j, &err);
-}
-
-/* --- scheduling --- */
-
-struct edit_job {
-    struct dt_api_req *a;
-    struct dt_runner runner;
-};
-
-static int edit_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
-{
-    const struct edit_job *j = arg;
-    return dt_store_runner_edit(c, &j->runner, err);
-}
-
-static void edit_done(void *arg, const struct dt_err *err)
-{
-    struct edit_job *j = arg;
-    struct dt_api_req *a = j->a;
-    if (err == NULL)
-        a->rd->runner = j->runner;
-    if (err != NULL)
-        dt_api_fail(a, err);
-    else if (a->op == DT_REST_ADMIN_RUNNER_SCHEDULING)
-        dt_api_reply(a, NULL);
-    else
-        dt_api_reply_object(a, runner_json(a->rd, true));
-    dt_api_unref(a);
-    free(j);
-}
-
-static void edit(struct dt_api_req *a, const struct dt_runner *as)
-{
-    struct dt_err err;
-    struct edit_job *j = malloc(sizeof(*j));
-    if (j == NULL) {
-        (void)dt_err_set(&err, DT_E_NOMEM, "out of memory");
-        dt_api_fail(a, &err);
-        return;
-    }
-    *j = (struct edit_job){dt_api_ref(a), *as};
-    j->runner.updated_ms = dt_clock_real_ms();
-    if (dt_db_submit(a->rd->db, edit_job, j, edit_done, &err) < 0)
-        edit_done(j, &err);
-}
-
-void dt_api_runner_scheduling(struct dt_api_req *a, json_t *body)
-{
-    struct dt_rest_runner_scheduling in;
-    struct dt_err err;
-    struct dt_runner r = a->rd->runner;
-    if (!is_ours(a))
-        return;
-    if (dt_rest_runner_scheduling_parse(body, &in, &err) < 0) {
-        dt_api_fail(a, &err);
-        return;
-    }
-    r.unschedulable = in.unschedulable;
-    dt_rest_runner_scheduling_done(&in);
-    edit(a, &r);
-}
-
-void dt_api_runner_draining(struct dt_api_req *a, json_t *body)
-{
-    struct dt_rest_runner_draining in;
-    struct dt_err err;
-    struct dt_runner r = a->rd->runner;
-    if (!is_ours(a))
-        return;
-    if (dt_rest_runner_draining_parse(body, &in, &err) < 0) {
-        dt_api_fail(a, &err);
-        return;
-    }
-    r.draining = in.draining;
-    dt_rest_runner_draining_done(&in);
-    edit(a, &r);
 }

@@ -138,6 +138,22 @@ static const char *region_of(const struct dt_api_req *a)
                                                   : a->rd->config->default_runner_region;
 }
 
+/* Whether this machine makes sandboxes, and there. */
+static int check_place(const struct dt_api_req *a, const char *target, struct dt_err *err)
+{
+    const struct dt_runnerd *rd = a->rd;
+    const struct dt_region *r = dt_regions_find(&rd->regions, a->who.org, target);
+    if (rd->runner.unschedulable || rd->runner.draining)
+        return dt_err_set(err, DT_E_BAD_REQUEST, "No available runners");
+    if (r == NULL || !dt_remotes_in(&rd->remotes, r->id))
+        return 0;
+    return dt_err_set(err, DT_E_BAD_REQUEST,
+                      "No available runners: region %s has runners of its own, and this server "
+                      "makes sandboxes on its own machine only. Use target %s, or delete the "
+                      "runners of the region",
+                      r->name, rd->config->default_runner_region);
+}
+
 static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in, struct dt_err *err)
 {
     const struct dt_config_runnerd *config = a->rd->config;
@@ -171,10 +187,9 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
         .auto_archive = archive,
         .auto_delete = in->auto_delete_interval,
     };
-    if (check_create(in, err) < 0 || check_link(a, in, &c.linked_to, err) < 0)
+    if (check_create(in, err) < 0 || check_link(a, in, &c.linked_to, err) < 0 ||
+        check_place(a, c.target, err) < 0)
         return -1;
-    if (a->rd->runner.unschedulable || a->rd->runner.draining)
-        return dt_err_set(err, DT_E_BAD_REQUEST, "No available runners");
     return dt_lifecycle_create(a->rd, &c, dt_api_on_row, a, err);
 }
 

@@ -81,6 +81,23 @@ static int read_token(struct dt_runnerd *rd, struct dt_str token, struct dt_prin
     return 0;
 }
 
+/* The key of a region's service, or of a registered runner. False: it is neither. */
+static bool read_private_key(const struct dt_runnerd *rd, const uint8_t hash[DT_HASH_SIZE],
+                             struct dt_principal *ret)
+{
+    const struct dt_region *region = dt_regions_by_key(&rd->regions, hash, &ret->service);
+    const struct dt_remote *runner = region == NULL ? dt_remotes_by_key(&rd->remotes, hash) : NULL;
+    if (region != NULL) {
+        memcpy(ret->region, region->id, sizeof(ret->region));
+        memcpy(ret->org, region->org, sizeof(ret->org));
+    } else if (runner != NULL) {
+        ret->service = DT_SERVICE_RUNNER;
+        memcpy(ret->runner, runner->id, sizeof(ret->runner));
+        memcpy(ret->org, runner->org, sizeof(ret->org));
+    }
+    return region != NULL || runner != NULL;
+}
+
 int dt_principal_read_bearer(struct dt_runnerd *rd, struct dt_str token, struct dt_principal *ret,
                              struct dt_err *err)
 {
@@ -89,17 +106,11 @@ int dt_principal_read_bearer(struct dt_runnerd *rd, struct dt_str token, struct 
         return read_token(rd, token, ret, err);
     dt_hash(token, hash);
     uint32_t service = dt_services_find(&rd->services, hash);
-    const struct dt_region *region = NULL;
-    if (service == 0 && dt_directory_key(&rd->directory, hash) == NULL)
-        region = dt_regions_by_key(&rd->regions, hash, &service);
-    if (service == 0)
-        return read_key(rd, hash, ret, err);
     *ret = (struct dt_principal){.kind = DT_BY_SERVICE, .service = service};
-    if (region != NULL) {
-        memcpy(ret->region, region->id, sizeof(ret->region));
-        memcpy(ret->org, region->org, sizeof(ret->org));
-    }
-    return 0;
+    if (service != 0 ||
+        (dt_directory_key(&rd->directory, hash) == NULL && read_private_key(rd, hash, ret)))
+        return 0;
+    return read_key(rd, hash, ret, err);
 }
 
 struct dt_str dt_principal_bearer(const struct dt_http_req *req)

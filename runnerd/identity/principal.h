@@ -26,6 +26,7 @@ struct dt_principal {
     enum dt_principal_kind kind;
     uint32_t service;           /* one of enum dt_service; BY_SERVICE alone */
     char region[DT_UUID_SIZE];  /* of `org`, which the service is for; empty: for all */
+    char runner[DT_UUID_SIZE];  /* the registered one that it is; empty: none */
     char user[DT_USER_ID_SIZE]; /* empty: nobody, or a service */
     char org[DT_UUID_SIZE];     /* what the call is about; empty: none, or all for a service */
     bool owner;                 /* of `org` */

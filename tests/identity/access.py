@@ -195,7 +195,7 @@ POST   /regions/{id}/regenerate-ssh-gateway-api-key             member write:reg
 POST   /regions/{id}/regenerate-snapshot-manager-credentials    member write:regions
 
 GET    /runners                                                 member read:runners +admin
-POST   /runners                                                 member write:runners +admin
+POST   /runners                                                 member write:runners active +admin
 POST   /runners/healthcheck                                     none +runner
 GET    /runners/me                                              none +runner
 GET    /runners/by-snapshot-ref                                 admin +proxy +ssh-gateway +runner
@@ -203,8 +203,8 @@ GET    /runners/by-sandbox/{sandboxId}                          admin +proxy +ss
 GET    /runners/{id}                                            member read:runners +admin
 DELETE /runners/{id}                                            member delete:runners +admin
 GET    /runners/{id}/full                                       admin +proxy +ssh-gateway +runner
-PATCH  /runners/{id}/scheduling                                 admin
-PATCH  /runners/{id}/draining                                   admin
+PATCH  /runners/{id}/scheduling                                 member write:runners +admin
+PATCH  /runners/{id}/draining                                   member write:runners +admin
 
 GET    /sandbox/{sandboxId}/organization                        member +proxy +ssh-gateway
 GET    /sandbox/{sandboxId}/region-quota                        member +proxy +ssh-gateway
