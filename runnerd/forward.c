@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "gen/rest_api.h"
 #include "model/preview.h"
 #include "net/proxy.h"
@@ -97,13 +98,16 @@ static char *text_of(struct dt_str s)
 
 void dt_reply_error(struct dt_http_req *req, const struct dt_err *err, const char *source)
 {
-    char now[DT_CLOCK_ISO_SIZE];
+    char now[DT_CLOCK_ISO_SIZE], message[sizeof(err->msg)];
     int status = dt_err_http(err->code);
     struct dt_str accept = dt_http_req_header(req, "Accept");
     bool page = strcmp(source, "DAYTONA_PROXY") == 0 && accept.n >= 9 &&
                 memmem(accept.p, accept.n, "text/html", 9) != NULL;
+    /* What was asked is said back: it may be no text, or cut within a character. */
+    memcpy(message, err->msg, sizeof(message));
+    dt_utf8_mask(message);
     if (page) {
-        reply_page(req, status, err->msg);
+        reply_page(req, status, message);
         return;
     }
     DT_AUTO_FREE char *path = text_of(dt_http_req_target(req));
@@ -115,7 +119,7 @@ void dt_reply_error(struct dt_http_req *req, const struct dt_err *err, const cha
         .path = path,
         .method = method,
         .error = dt_http_reason(status),
-        .message = err->msg,
+        .message = message,
         .code = dt_err_wire(err->code),
         .source = source,
     };

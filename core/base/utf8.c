@@ -62,3 +62,14 @@ int dt_utf8_repair(struct dt_buf *out, struct dt_str s, struct dt_err *err)
     }
     return 0;
 }
+
+void dt_utf8_mask(char *z)
+{
+    char *end = z + strlen(z);
+    while (z < end) {
+        size_t n = char_length(dt_str(z, (size_t)(end - z)));
+        if (n == 0)
+            *z = '?';
+        z += n > 0 ? n : 1;
+    }
+}

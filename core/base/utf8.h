@@ -10,5 +10,7 @@ bool dt_utf8_valid(struct dt_str s);
 size_t dt_utf8_cut(struct dt_str s, size_t max);
 /* Appends s with every invalid byte replaced by U+FFFD. */
 int dt_utf8_repair(struct dt_buf *out, struct dt_str s, struct dt_err *err) DT_MUST_CHECK;
+/* Replaces every invalid byte by a question mark, in place. */
+void dt_utf8_mask(char *z);
 
 #endif

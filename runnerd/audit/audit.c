@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "base/utf8.h"
 #include "runnerd/audit/store_audit.h"
 #include "runnerd/keyfile.h"
 
@@ -155,6 +156,7 @@ static struct job *job_new(struct dt_audit *a, const struct dt_audit_record *wha
             continue;
         }
         memcpy(at, z, n);
+        dt_utf8_mask(at); /* names of paths and what errors say of them may be anything */
         j->r.texts[i] = at;
         at += n + 1;
     }

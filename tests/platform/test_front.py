@@ -82,6 +82,19 @@ def test_ids_and_the_version(api):
     assert [(line["op"], line["sandbox"], line["status"]) for line in found] == [("sandbox_delete", "none", "404")]
 
 
+# --- what is said back ---
+
+@pytest.mark.parametrize("name, said", [("%E2%82%AC" * 200, "\u20ac" * 69), ("a%FFb%C3", "a?b? not found"), ("%ED%A0%80", "??? not found")],
+                         ids=("long", "bytes", "surrogate"))
+def test_what_is_no_text_or_too_long_to_repeat(api, name, said):
+    """A message comes with every error, whatever was asked for, and stands in the audit log."""
+    status, _, text = ask(api, "DELETE", f"/api/sandbox/{name}")
+    message = json.loads(text)["message"]
+    assert status == 404 and message.startswith(f"Sandbox with ID or name {said}")
+    entry = api.request("GET", "/audit?limit=1")[1]["items"][0]
+    assert (entry["statusCode"], entry["errorMessage"]) == (404, message)
+
+
 # --- maintenance ---
 
 def test_maintenance():

@@ -90,6 +90,11 @@ static void test_utf8(void **state)
         assert_string_equal(b.p, rows[i].out);
         assert_int_equal(dt_utf8_valid(dt_str_z(rows[i].in)), strcmp(rows[i].in, rows[i].out) == 0);
     }
+    char mixed[] = "\xc3\xa9\xff\xed\xa0\x80z\xe2\x82", none[] = "";
+    dt_utf8_mask(mixed);
+    dt_utf8_mask(none);
+    assert_string_equal(mixed, "\xc3\xa9????z??");
+    assert_string_equal(none, "");
     assert_int_equal(dt_utf8_cut(DT_STR("a\xf0\x9f\x98\x80"), 3), 1);
     assert_int_equal(dt_utf8_cut(DT_STR("a\xf0\x9f\x98\x80"), 5), 5);
     assert_int_equal(dt_utf8_cut(DT_STR("\x80\x80\x80\x80\x80"), 3), 3);
