@@ -1,5 +1,6 @@
-/* A file that comes in over the network: written beside its destination, then put there at once, so
- * that nobody sees half of it and a failure leaves what was there. */
+/* A file that comes in over the network: written beside its destination, without a name where that
+ * can be, then put there at once, so that nobody sees half of it and a failure leaves what was
+ * there. */
 #ifndef DT_TOOLBOX_INCOMING_H
 #define DT_TOOLBOX_INCOMING_H
 
@@ -12,12 +13,15 @@
 struct dt_incoming {
     int fd;     /* -1: nothing is open */
     char *path; /* the destination; links are followed, also dangling ones */
-    char *aside;
+    char *aside; /* NULL: it has no name yet */
     uint64_t size;
     bool replace;
 };
 
-enum { DT_INCOMING_MODE_KEEP = 0xffff };
+enum {
+    DT_INCOMING_MODE_KEEP = 0xffff,
+    DT_INCOMING_MODE_PLAIN = 0755, /* what the program's umask, 022, lets through */
+};
 
 /* Makes parent folders (0755) and the file beside `path`. The mode is the given one, or with
  * DT_INCOMING_MODE_KEEP that of the file it replaces, or else 0644. Without `replace`, FILE_EXISTS

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
     struct dt_err err;
     reset_signals();
     save_memory();
+    (void)umask(022); /* incoming.h counts on it */
     dt_log_init("daytona-toolbox", DT_LOG_INFO);
     if (chdir("/") < 0 || start(uv_default_loop(), &err) < 0) {
         dt_log(DT_LOG_ERROR, "cannot start", "err", err.msg, NULL);

@@ -93,6 +93,19 @@ static void test_somebody_was_faster(void **state)
     assert_nothing_beside();
 }
 
+static void test_somebody_was_faster_and_is_replaced(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    struct dt_incoming in;
+    assert_int_equal(dt_incoming_begin(&in, "race2", 0640, true, &err), 0);
+    assert_int_equal(put("race2", "first", 0600, true, &err), 0);
+    assert_int_equal(dt_incoming_write(&in, "second", 6, &err), 0);
+    assert_int_equal(dt_incoming_commit(&in, &err), 0);
+    assert_file("race2", "second", 0640);
+    assert_nothing_beside();
+}
+
 static void test_links_are_followed(void **state)
 {
     (void)state;
@@ -142,10 +155,14 @@ static void test_given_up(void **state)
 
 int main(void)
 {
+    (void)umask(022);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_and_replaced),   cmocka_unit_test(test_somebody_was_faster),
-        cmocka_unit_test(test_links_are_followed), cmocka_unit_test(test_what_is_no_file),
+        cmocka_unit_test(test_new_and_replaced),
+        cmocka_unit_test(test_somebody_was_faster),
+        cmocka_unit_test(test_links_are_followed),
+        cmocka_unit_test(test_what_is_no_file),
         cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_somebody_was_faster_and_is_replaced),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
