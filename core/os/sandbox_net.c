@@ -6,7 +6,9 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "os/conntrack.h"
 #include "os/host_resolver.h"
@@ -22,6 +24,7 @@ enum {
     LO = 1,
     RTNL_MAX = 16 * 1024,
     TABLE_PERSISTS = 4, /* NFT_TABLE_F_PERSIST, kernel 6.9 */
+    OWNER_GONE_MS = 5000,
 };
 
 struct dt_sandbox_net {
@@ -153,12 +156,24 @@ static bool is_unsupported(int sys_errno)
            sys_errno == EPROTONOSUPPORT || sys_errno == EINVAL;
 }
 
+/* Who was killed may still hold the table for a moment, when its locks are free already. */
+static int put_owned(struct dt_sandbox_net *net, struct dt_err *err)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t end_ms = dt_clock_ms() + OWNER_GONE_MS;
+    int rc;
+    while ((rc = put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err)) < 0 &&
+           err->sys_errno == EPERM && dt_clock_ms() < end_ms)
+        (void)nanosleep(&pause, NULL);
+    return rc;
+}
+
 static int replace_table(struct dt_sandbox_net *net, bool unowned, struct dt_err *err)
 {
     /* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run;
      * persistent, it stays when we are gone. Kernels before 6.9 do not know that: there it is put
      * back when it goes. */
-    if (!unowned && put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err) == 0)
+    if (!unowned && put_owned(net, err) == 0)
         return 0;
     if (!unowned && err->sys_errno == EPERM)
         return dt_err_wrap(err, "another process has instance %u open, or this one is not root",

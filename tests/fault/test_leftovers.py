@@ -160,6 +160,10 @@ def works(server, box, state):
     expect(*server.request("POST", f"/sandbox/{box}/start"))
 
 
+def different(before, now):
+    return {k: (before.get(k), now.get(k)) for k in before | now if before.get(k) != now.get(k)}
+
+
 @pytest.mark.parametrize("victim", ["runnerd", "launcher", "both", "toolbox", "client"])
 def test_nothing_is_left_of_what_was_killed(own, before, victim):
     for _ in range(ROUNDS):
@@ -177,5 +181,5 @@ def test_nothing_is_left_of_what_was_killed(own, before, victim):
         prepare(own)
         end = time.monotonic() + 60
         while (now := host.holdings(own.instance, own.data)) != before:
-            assert time.monotonic() < end, {k: (before.get(k), now.get(k)) for k in before | now if before.get(k) != now.get(k)}
+            assert time.monotonic() < end, f"{different(before, now)}\n{own.complaints()}"
             time.sleep(0.2)

@@ -128,6 +128,10 @@ class Backend:
         self.socket = self.data / "run" / "runnerd.sock"
         return self
 
+    def complaints(self):
+        """What its daemons warned of, the last of it."""
+        return "\n".join([line for line in (self.data / "runnerd.log").read_text().splitlines() if '"level":"info"' not in line][-40:])
+
     def tail(self):
         log = self.data / "runnerd.log"
         return log.read_text(errors="replace")[-4000:] if log.exists() else ""

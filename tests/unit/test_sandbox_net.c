@@ -938,6 +938,30 @@ static void test_restart_adopts(void **state)
     (void)dt_sandbox_net_close(net);
 }
 
+/* Its successor starts when the locks are free, which may be before the kernel has closed the rest.
+ */
+static void test_the_last_one_is_just_ending(void **state)
+{
+    (void)state;
+    struct dt_err err;
+    int ready[2], status;
+    char c;
+    ok(dt_sandbox_net_purge(A, 0, &err)); /* a table that stayed keeps its flags */
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t last = fork();
+    if (last == 0) {
+        struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+        (void)!write(ready[1], "r", 1);
+        (void)usleep(300000);
+        _exit(net == NULL);
+    }
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    DT_AUTO(dt_sandbox_net_close) struct dt_sandbox_net *net = open_net(A, 0, RESOLVER);
+    assert_int_equal(waitpid(last, &status, 0), last);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+}
+
 /* What an administrator's firewall does when it starts again: nothing to us, or, on older kernels,
  * we notice and put our rules back. */
 static void check_flush(bool unowned)
@@ -1280,6 +1304,7 @@ int main(void)
         cmocka_unit_test(test_flows_are_limited),
         cmocka_unit_test(test_bandwidth_is_limited),
         cmocka_unit_test(test_restart_adopts),
+        cmocka_unit_test(test_the_last_one_is_just_ending),
         cmocka_unit_test(test_flushed_rules_come_back),
         cmocka_unit_test(test_slot_is_reused),
         cmocka_unit_test(test_settings_inside),
