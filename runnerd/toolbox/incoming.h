@@ -11,8 +11,8 @@
 #include "base/err.h"
 
 struct dt_incoming {
-    int fd;     /* -1: nothing is open */
-    char *path; /* the destination; links are followed, also dangling ones */
+    int fd;      /* -1: nothing is open */
+    char *path;  /* the destination; links are followed, also dangling ones */
     char *aside; /* NULL: it has no name yet */
     uint64_t size;
     bool replace;
