@@ -1,60 +1,23 @@
 /* Registered runners: the table in memory, and what the store keeps of them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "store_fixture.h"
 
-#include <cmocka.h>
-
-#include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
 
-#include "base/fd.h"
-#include "db/migrate.h"
 #include "runnerd/remote.h"
 
-#define ORG    "11111111-0000-4000-8000-000000000000"
 #define REGION "22222222-0000-4000-8000-000000000000"
-
-struct place {
-    char folder[64];
-    struct dt_db_conn *c;
-};
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) < 0)                                                                            \
-            fail_msg("%s: %s", #call, err.msg);                                                    \
-    } while (0)
 
 static int setup(void **state)
 {
-    static struct place p;
     struct dt_err err;
-    char path[96];
-    (void)snprintf(p.folder, sizeof(p.folder), "/tmp/dt-remote-XXXXXX");
-    if (mkdtemp(p.folder) == NULL)
+    if (open_place(state) < 0)
         return -1;
-    (void)snprintf(path, sizeof(path), "%s/a.db", p.folder);
-    OK(dt_db_conn_open(path, &p.c, &err));
-    OK(dt_db_migrate(p.c, dt_db_migrations, &err));
-    OK(dt_db_script(
-        p.c,
-        "INSERT INTO organization (id, name, created_ms) VALUES ('" ORG "', 'o', 0);"
-        "INSERT INTO region (id, organization_id, name, created_ms, updated_ms) VALUES ('" REGION
-        "', '" ORG "', 'lab', 0, 0)",
-        &err));
-    *state = &p;
+    const struct place *p = *state;
+    OK(dt_db_script(p->c,
+                    "INSERT INTO region (id, organization_id, name, created_ms, updated_ms) "
+                    "VALUES ('" REGION "', '" ORG "', 'lab', 0, 0)",
+                    &err));
     return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    (void)dt_db_conn_close(p->c);
-    DT_AUTO_FD int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return dt_fd_remove_tree(tmp, p->folder + sizeof("/tmp/") - 1, NULL);
 }
 
 /* Its id and its key's text are its name, as far as that goes. */
@@ -247,12 +210,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_table),
-        cmocka_unit_test_setup_teardown(test_all_of_it_is_kept, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_reports_replace_what_they_say, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_not_there, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_names_keys_and_room, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_they_go_with_their_region, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_figures_that_nobody_understands, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_of_it_is_kept, setup, close_place),
+        cmocka_unit_test_setup_teardown(test_reports_replace_what_they_say, setup, close_place),
+        cmocka_unit_test_setup_teardown(test_what_is_not_there, setup, close_place),
+        cmocka_unit_test_setup_teardown(test_names_keys_and_room, setup, close_place),
+        cmocka_unit_test_setup_teardown(test_they_go_with_their_region, setup, close_place),
+        cmocka_unit_test_setup_teardown(test_figures_that_nobody_understands, setup, close_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,94 +1,9 @@
 /* The log of a sandbox in the store. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "store_fixture.h"
 
-#include <cmocka.h>
-
-#include <fcntl.h>
-#include <stdio.h>
-
-#include "base/fd.h"
-#include "db/migrate.h"
-#include "runnerd/store.h"
 #include "runnerd/store_log.h"
 
-#define ORG "11111111-0000-4000-8000-000000000000"
-#define ID  "aaaaaaaa-0000-4000-8000-000000000001"
-
-struct place {
-    char folder[64];
-    char path[96];
-    struct dt_db_conn *c;
-};
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) < 0)                                                                            \
-            fail_msg("%s: %s", #call, err.msg);                                                    \
-    } while (0)
-
-static void open_store(struct place *p)
-{
-    struct dt_err err;
-    OK(dt_db_conn_open(p->path, &p->c, &err));
-    OK(dt_db_migrate(p->c, dt_db_migrations, &err));
-}
-
-static int setup(void **state)
-{
-    static struct place p;
-    struct dt_err err;
-    (void)snprintf(p.folder, sizeof(p.folder), "/tmp/dt-log-XXXXXX");
-    if (mkdtemp(p.folder) == NULL)
-        return -1;
-    (void)snprintf(p.path, sizeof(p.path), "%s/a.db", p.folder);
-    open_store(&p);
-    OK(dt_db_script(
-        p.c, "INSERT INTO organization (id, name, created_ms) VALUES ('" ORG "', 'o', 0)", &err));
-    *state = &p;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct place *p = *state;
-    (void)dt_db_conn_close(p->c);
-    DT_AUTO_FD int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return dt_fd_remove_tree(tmp, p->folder + sizeof("/tmp/") - 1, NULL);
-}
-
-static struct dt_sandbox_row row_of(const char *id)
-{
-    static char text[] = "x", object[] = "{}", list[] = "[]";
-    struct dt_sandbox_row r = {
-        .org = ORG,
-        .snapshot = text,
-        .user = text,
-        .env = object,
-        .labels = object,
-        .target = text,
-        .class_name = text,
-        .layers = text,
-        .boot = object,
-        .volumes = list,
-        .res = {2000, 1024, 3072},
-        .state = DT_SANDBOX_CREATING,
-        .desired = DT_DESIRED_STARTED,
-    };
-    (void)snprintf(r.id, sizeof(r.id), "%s", id);
-    r.name = r.id;
-    return r;
-}
-
-static void born(struct place *p, struct dt_sandbox_row *r, int64_t at)
-{
-    struct dt_err err;
-    r->name = r->id;
-    r->updated_ms = r->created_ms = at;
-    OK(dt_store_sandbox_insert(p->c, r, &err));
-}
+#define ID "aaaaaaaa-0000-4000-8000-000000000001"
 
 static void add(struct place *p, int64_t at, enum dt_severity severity, const char *body)
 {
@@ -211,7 +126,7 @@ static void test_severities(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_place, close_place)
     const struct CMUnitTest tests[] = {
         TEST(test_filters),
         TEST(test_bounds),
