@@ -12,7 +12,7 @@ import pytest
 
 from launcher import (BAD_PATH, BUSY, CREATE, DESTROY, EXISTS, FAILED, MIB, NOT_FOUND, OK, START, STOP, VOLUME_CREATE,
                       VOLUME_DELETE, busybox_layer, config, spec, volume, wait_for)
-from test_launcher import GUEST, Host, loops
+from test_launcher import GUEST, Host, group_pids, loops
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,6 @@ def test_sandboxes_share_a_volume(host, make, vol):
         "from two\n0:0\n1000:1000\n0:0\n"
     owners = {int(re.search(r"\n *0 +(\d+) ", "\n" + host.l.run(box, "R/proc/self/uid_map"))[1]) for box in (one, two)}
     assert len(owners) == 2, "each has its own range of the host's ids, and the files have the image's"
-
-
-def pids(host):
-    return [p for r in pathlib.Path("/sys/fs/cgroup").rglob(f"daytona-{host.instance}/*/cgroup.procs")
-            for p in r.read_text().split()]
 
 
 def test_a_volume_survives_its_sandboxes(host, make, vol):
@@ -345,7 +340,7 @@ def test_many_cycles_leave_nothing(own_host):
     wait_for(lambda: not loops(own_host.data / "volumes"))
     for pid in workers(l):
         assert len(os.listdir(f"/proc/{pid}/fd")) < 30
-    everybody = {l.process.pid, *workers(l), *pids(own_host)}  # with the processes that wait to become sandboxes
+    everybody = {l.process.pid, *workers(l), *group_pids(own_host.instance)}  # with the processes that wait to become sandboxes
     assert len(everybody) > 5
     for pid in everybody:
         try:

@@ -71,9 +71,13 @@ static int tables(long n)
 
 static int write_mib(int fd)
 {
-    for (int i = 0; i < MIB / CHUNK; i++)
-        if (write(fd, chunk, CHUNK) != CHUNK)
-            return -1;
+    for (size_t done = 0; done < MIB;) {
+        size_t left = MIB - done;
+        ssize_t n = write(fd, chunk, left < CHUNK ? left : CHUNK);
+        if (n < 0)
+            return -1; /* a write that was cut short does not say why; the next one does */
+        done += (size_t)n;
+    }
     return 0;
 }
 
