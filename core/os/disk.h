@@ -72,7 +72,8 @@ int dt_disk_wait_free(struct dt_disk_store *s, int sandbox_dirfd, uint64_t deadl
 /* Loop devices stay when their disk is gone, for the next one; but each costs every sysinfo(2) of
  * the host some time under one lock, and shells make that call when they start. Removes at most
  * `most` that nobody uses, of those with the numbers from `first` to `last`; takes some 50 ms for
- * each. LIMIT when there are more, CONFLICT when somebody has one of them open just now. */
+ * each. LIMIT when that many are gone and there are more; CONFLICT when only such are left that
+ * somebody has open just now. Nothing to do for projects. */
 int dt_disk_spare(struct dt_disk_store *s, unsigned first, unsigned last, unsigned most,
                   struct dt_err *err) DT_MUST_CHECK;
 

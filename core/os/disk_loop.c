@@ -318,16 +318,20 @@ static bool is_spare(int block, const char *name, struct range r, int *nr)
 
 static int remove_spares(int control, DIR *block, struct range r, unsigned most, struct dt_err *err)
 {
-    int nr, busy = 0;
+    int nr;
+    unsigned removed = 0, busy = 0;
     const struct dirent *e;
     while ((e = readdir(block)) != NULL) {
         if (!is_spare(dirfd(block), e->d_name, r, &nr))
             continue;
-        if (most-- == 0)
+        if (removed == most)
             return dt_err_set(err, DT_E_LIMIT, "there are more unused loop devices");
-        busy += ioctl(control, LOOP_CTL_REMOVE, nr) < 0 && errno != ENODEV;
+        if (ioctl(control, LOOP_CTL_REMOVE, nr) >= 0)
+            removed++;
+        else
+            busy += errno != ENODEV;
     }
-    return busy == 0 ? 0 : dt_err_set(err, DT_E_CONFLICT, "%d loop devices are open", busy);
+    return busy == 0 ? 0 : dt_err_set(err, DT_E_CONFLICT, "%u loop devices are open", busy);
 }
 
 int dt_disk_spare(struct dt_disk_store *s, unsigned first, unsigned last, unsigned most,

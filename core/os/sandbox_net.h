@@ -62,8 +62,9 @@ struct dt_cidr {
 /* Makes or replaces the instance's table, switches forwarding on and adds the gateway's address to
  * lo. From here on every sandbox of this instance that runs already is cut off until it is adopted.
  * On failure (UNSUPPORTED, SYSTEM, INVALID) nothing passes, and err says what the host lacks: the
- * launcher can go on without network. Only one process can have an instance open (SYSTEM, EPERM);
- * a child that inherited our descriptors counts. The caller owns *ret, set on success only. */
+ * launcher can go on without network. Only one process can have an instance open (SYSTEM, EPERM,
+ * after 5 s of waiting: the last one may be just ending); a child that inherited our descriptors
+ * counts. The caller owns *ret, set on success only. */
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
                         struct dt_err *err) DT_MUST_CHECK;
 /* The rate that is kept: 0 also when the kernel lacks what it takes. */

@@ -130,7 +130,8 @@ class Backend:
 
     def complaints(self):
         """What its daemons warned of, the last of it."""
-        return "\n".join([line for line in (self.data / "runnerd.log").read_text().splitlines() if '"level":"info"' not in line][-40:])
+        lines = (self.data / "runnerd.log").read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if '"level":"info"' not in line][-40:])
 
     def tail(self):
         log = self.data / "runnerd.log"
