@@ -438,12 +438,12 @@ def test_floods(box):
 
 
 def test_idle_costs_nothing():
-    """After the last server's stop the toolbox has its one thread and the memory that it had before."""
+    """After the last server's stop the toolbox has its one thread, and the memory and descriptors that it had before."""
     with Box(binary="daytona-toolbox", env={"PATH": "/home/daytona/bin:/usr/bin:/bin"}) as b:
         b.sh("mkdir bin p; echo 'x = 1' > p/a.py")
         write(b, "bin/pylsp", (HERE / "hostile_lsp.py").read_text())
         b.sh("chmod +x bin/pylsp")
-        before = b.memory()
+        before, descriptors = b.memory(), wait_for(b.descriptors)
         for mode in ("tree", "many", "many"):
             with Server(b, "python", mode) as s:
                 assert s.open("p/a.py").status == 200 and s.symbols("p/a.py").status == 200
@@ -451,10 +451,7 @@ def test_idle_costs_nothing():
         wait_for(lambda: b.processes("pylsp") == 0)
         wait_for(lambda: len(os.listdir(f"/proc/{b.pid}/task")) == 1)
         wait_for(lambda: b.memory() < before + 300)
-        descriptors = len(os.listdir(f"/proc/{b.pid}/fd"))
-        with Server(b, "python", "tree"):
-            pass
-        wait_for(lambda: len(os.listdir(f"/proc/{b.pid}/fd")) == descriptors)
+        wait_for(lambda: b.descriptors() == descriptors)
 
 
 def test_ends_with_the_sandbox():

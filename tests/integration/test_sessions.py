@@ -741,17 +741,14 @@ def test_deleting_twice_and_creating_meanwhile(box):
 
 
 def test_nothing_is_left(box):
-    # Connections of other tests may close late.
-    def count():
-        return len(os.listdir(f"/proc/{box.pid}/fd"))
     wait_for(lambda: box.get("/process/session").json == [])
-    before = wait_for(lambda: (a := count()) and (time.sleep(0.2), count())[1] == a and a)
+    before = wait_for(box.descriptors)
     for _ in range(20):
         s = Session(box)
         s.out("seq 10000; sleep 300 & true")
         s.start("cat")
         s.delete()
-    wait_for(lambda: count() <= before)
+    wait_for(lambda: 0 < box.descriptors() <= before)
     names = box.sh("ls -A ~; [ ! -e /tmp/.daytona ] || ls -A /tmp/.daytona").split()
     assert [n for n in names if "log-" in n] == []
     assert [n for n in box.sh("[ ! -e /tmp/.daytona ] || ls -A /tmp/.daytona").split() if "output" not in n] == []

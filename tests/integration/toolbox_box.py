@@ -244,6 +244,15 @@ class Box:
                 return int(line.split()[1])
         raise KeyError(key)
 
+    def descriptors(self):
+        """How many the toolbox has open; 0 while a connection is among them, which closes later than the client's end of it."""
+        folder = f"/proc/{self.pid}/fd"
+        try:
+            names = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+        except FileNotFoundError:  # closed since it was listed
+            return 0
+        return len(names) if sum(name.startswith("socket:") for name in names) == 1 else 0
+
     def beside(self, script, *arguments):
         """Starts a Python program of the test in the sandbox's network."""
         return subprocess.Popen(["nsenter", "-t", str(self.pid), "--net", "python3", script, *map(str, arguments)],
