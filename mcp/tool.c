@@ -11,31 +11,7 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
 };
 
-static const struct dt_tool *const tools[DT_MCP_TOOL_COUNT] = {
-    [DT_MCP_CREATE_SANDBOX] = &dt_tool_create_sandbox,
-    [DT_MCP_LIST_SANDBOXES] = &dt_tool_list_sandboxes,
-    [DT_MCP_GET_SANDBOX] = &dt_tool_get_sandbox,
-    [DT_MCP_START_SANDBOX] = &dt_tool_start_sandbox,
-    [DT_MCP_STOP_SANDBOX] = &dt_tool_stop_sandbox,
-    [DT_MCP_DESTROY_SANDBOX] = &dt_tool_destroy_sandbox,
-    [DT_MCP_EXECUTE_COMMAND] = &dt_tool_execute_command,
-    [DT_MCP_FILE_UPLOAD] = &dt_tool_file_upload,
-    [DT_MCP_FILE_DOWNLOAD] = &dt_tool_file_download,
-    [DT_MCP_LIST_FILES] = &dt_tool_list_files,
-    [DT_MCP_GET_FILE_INFO] = &dt_tool_get_file_info,
-    [DT_MCP_CREATE_FOLDER] = &dt_tool_create_folder,
-    [DT_MCP_MOVE_FILE] = &dt_tool_move_file,
-    [DT_MCP_DELETE_FILE] = &dt_tool_delete_file,
-    [DT_MCP_GIT_CLONE] = &dt_tool_git_clone,
-    [DT_MCP_PREVIEW_LINK] = &dt_tool_preview_link,
-    [DT_MCP_EDIT_FILE] = &dt_tool_edit_file,
-    [DT_MCP_SEARCH_FILES] = &dt_tool_search_files,
-    [DT_MCP_RUN_CODE] = &dt_tool_run_code,
-    [DT_MCP_START_COMMAND] = &dt_tool_start_command,
-    [DT_MCP_READ_COMMAND] = &dt_tool_read_command,
-    [DT_MCP_SEND_INPUT] = &dt_tool_send_input,
-    [DT_MCP_STOP_COMMAND] = &dt_tool_stop_command,
-};
+static const struct dt_tool *const tools[DT_MCP_TOOL_COUNT] = {DT_MCP_HANDLERS};
 
 void dt_tools_list(struct dt_call *c)
 {

@@ -27,12 +27,7 @@ struct dt_tool {
         dt_mcp_##name##_in_done(state);                                                            \
     }
 
-extern const struct dt_tool dt_tool_create_sandbox, dt_tool_list_sandboxes, dt_tool_get_sandbox,
-    dt_tool_start_sandbox, dt_tool_stop_sandbox, dt_tool_destroy_sandbox, dt_tool_execute_command,
-    dt_tool_file_upload, dt_tool_file_download, dt_tool_list_files, dt_tool_get_file_info,
-    dt_tool_create_folder, dt_tool_move_file, dt_tool_delete_file, dt_tool_git_clone,
-    dt_tool_preview_link, dt_tool_edit_file, dt_tool_search_files, dt_tool_run_code,
-    dt_tool_start_command, dt_tool_read_command, dt_tool_send_input, dt_tool_stop_command;
+#include "gen/mcp_handlers.h"
 
 /* tools/list and tools/call. */
 void dt_tools_list(struct dt_call *c);

@@ -237,12 +237,12 @@ static void show(struct dt_api_req *a, const char *org)
     }
 }
 
-void dt_api_audit_of_org(struct dt_api_req *a)
+void dt_api_audit_organization(struct dt_api_req *a)
 {
     show(a, a->who.org);
 }
 
-void dt_api_audit_of_all(struct dt_api_req *a)
+void dt_api_audit_all(struct dt_api_req *a)
 {
     show(a, NULL);
 }

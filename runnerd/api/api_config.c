@@ -68,7 +68,7 @@ void dt_api_metrics(struct dt_api_req *a)
         dt_api_reply_as(a, "text/plain; version=0.0.4; charset=utf-8", dt_buf_str(&text));
 }
 
-void dt_api_config(struct dt_api_req *a)
+void dt_api_config_get(struct dt_api_req *a)
 {
     const struct dt_runnerd *rd = a->rd;
     const struct dt_config_runnerd *config = rd->config;

@@ -17,7 +17,7 @@ static int by_use(const void *x, const void *y)
     return a->created_ms > b->created_ms ? -1 : a->created_ms < b->created_ms;
 }
 
-void dt_api_key_list(struct dt_api_req *a)
+void dt_api_api_key_list(struct dt_api_req *a)
 {
     const struct dt_org *o = dt_api_org(a);
     if (o == NULL)
@@ -36,7 +36,7 @@ void dt_api_key_list(struct dt_api_req *a)
     dt_api_reply_object(a, list);
 }
 
-void dt_api_key_current(struct dt_api_req *a)
+void dt_api_api_key_current(struct dt_api_req *a)
 {
     struct dt_err err;
     const struct dt_key *k =
@@ -49,7 +49,7 @@ void dt_api_key_current(struct dt_api_req *a)
     dt_api_fail(a, &err);
 }
 
-void dt_api_key_get(struct dt_api_req *a)
+void dt_api_api_key_get(struct dt_api_req *a)
 {
     struct dt_err err;
     const struct dt_org *o = dt_api_org(a);
@@ -132,7 +132,7 @@ static int check_create(struct dt_api_change *ch, struct dt_err *err)
     return check_permissions(ch, err);
 }
 
-void dt_api_key_create(struct dt_api_req *a, json_t *body)
+void dt_api_api_key_create(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = create_work, .reply = create_reply};
     struct dt_err err;
@@ -157,18 +157,18 @@ static int delete_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt
                                err);
 }
 
-void dt_api_key_delete(struct dt_api_req *a)
+void dt_api_api_key_delete(struct dt_api_req *a)
 {
     struct dt_api_change ch = {.a = a, .work = delete_work};
     memcpy(ch.org, a->who.org, sizeof(ch.org));
     dt_api_change_start(&ch);
 }
 
-void dt_api_key_delete_of(struct dt_api_req *a)
+void dt_api_api_key_delete_of(struct dt_api_req *a)
 {
     struct dt_err err;
     if (a->who.owner || a->who.admin || strcmp(a->params[0], a->who.user) == 0) {
-        dt_api_key_delete(a);
+        dt_api_api_key_delete(a);
         return;
     }
     (void)dt_err_set(&err, DT_E_FORBIDDEN, "Incorrect user ID provided");

@@ -11,7 +11,7 @@
 
 /* --- reading --- */
 
-void dt_api_org_list(struct dt_api_req *a)
+void dt_api_organization_list(struct dt_api_req *a)
 {
     DT_AUTO_FREE const struct dt_org **all = NULL;
     size_t n = 0;
@@ -22,14 +22,14 @@ void dt_api_org_list(struct dt_api_req *a)
     dt_api_reply_object(a, list);
 }
 
-void dt_api_org_get(struct dt_api_req *a)
+void dt_api_organization_get(struct dt_api_req *a)
 {
     const struct dt_org *o = dt_api_org(a);
     if (o != NULL)
         dt_api_reply_object(a, dt_api_org_json(a->rd, o, dt_api_owns(a, o)));
 }
 
-void dt_api_org_by_sandbox(struct dt_api_req *a)
+void dt_api_organization_by_sandbox(struct dt_api_req *a)
 {
     struct dt_err err;
     const struct dt_live *l = dt_api_live(a, a->params[0]);
@@ -111,7 +111,7 @@ static void usage_done(void *arg, const struct dt_err *err)
     free(j);
 }
 
-void dt_api_org_usage(struct dt_api_req *a)
+void dt_api_organization_usage(struct dt_api_req *a)
 {
     struct dt_err err;
     struct usage_job *j = calloc(1, sizeof(*j));
@@ -146,7 +146,7 @@ static int create_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt
 static void reply_org(struct dt_api_change *ch)
 {
     memcpy(ch->a->who.org, ch->org, sizeof(ch->org));
-    dt_api_org_get(ch->a);
+    dt_api_organization_get(ch->a);
 }
 
 static int check_region(const char *region, struct dt_err *err)
@@ -165,7 +165,7 @@ static int check_verified(const struct dt_api_req *a, struct dt_err *err)
     return dt_err_set(err, DT_E_FORBIDDEN, "Please verify your email address");
 }
 
-void dt_api_org_create(struct dt_api_req *a, json_t *body)
+void dt_api_organization_create(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = create_work, .reply = reply_org};
     struct dt_err err;
@@ -184,7 +184,7 @@ static int delete_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt
     return dt_store_org_delete(c, ch->org, err);
 }
 
-void dt_api_org_delete(struct dt_api_req *a)
+void dt_api_organization_delete(struct dt_api_req *a)
 {
     struct dt_api_change ch = {.a = a, .work = delete_work};
     memcpy(ch.org, a->who.org, sizeof(ch.org));
@@ -196,7 +196,7 @@ static int region_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt
     return dt_store_org_region(c, ch->org, ch->in.region.default_region_id, err);
 }
 
-void dt_api_org_region(struct dt_api_req *a, json_t *body)
+void dt_api_organization_region(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = region_work};
     struct dt_err err;

@@ -39,7 +39,7 @@ static int suspend_work(struct dt_db_conn *c, struct dt_api_change *ch, struct d
                                 in->suspension_cleanup_grace_period_hours, err);
 }
 
-void dt_api_org_suspend(struct dt_api_req *a, json_t *body)
+void dt_api_organization_suspend(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = suspend_work};
     struct dt_err err;
@@ -56,7 +56,7 @@ static int unsuspend_work(struct dt_db_conn *c, struct dt_api_change *ch, struct
     return dt_store_org_unsuspend(c, ch->org, err);
 }
 
-void dt_api_org_unsuspend(struct dt_api_req *a)
+void dt_api_organization_unsuspend(struct dt_api_req *a)
 {
     struct dt_api_change ch = {.a = a, .work = unsuspend_work};
     start_or_fail(&ch, 0, NULL);
@@ -76,7 +76,7 @@ static void reply_egress(struct dt_api_change *ch)
     dt_api_reply(ch->a, NULL);
 }
 
-void dt_api_org_egress(struct dt_api_req *a, json_t *body)
+void dt_api_organization_egress(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = egress_work, .reply = reply_egress};
     struct dt_err err;
@@ -120,7 +120,7 @@ void dt_api_quotas_read(const struct dt_rest_update_organization_quota *in,
     quotas[DT_QUOTA_SNAPSHOT_REST] = ASKED(in, snapshot_deactivation_timeout_minutes);
 }
 
-void dt_api_org_quota(struct dt_api_req *a, json_t *body)
+void dt_api_organization_quota(struct dt_api_req *a, json_t *body)
 {
     struct dt_api_change ch = {.a = a, .work = quota_work, .reply = reply_org};
     struct dt_rest_update_organization_quota in;
@@ -155,7 +155,7 @@ static void set_region_quota(struct dt_api_req *a, json_t *body,
     start_or_fail(&ch, parsed, &err);
 }
 
-void dt_api_org_region_quota(struct dt_api_req *a, json_t *body)
+void dt_api_organization_region_quota(struct dt_api_req *a, json_t *body)
 {
     set_region_quota(a, body, NULL);
 }
@@ -181,7 +181,7 @@ static void show_region_quota(struct dt_api_req *a, const char *org, const char 
     dt_api_reply_object(a, dt_rest_region_quota_print(&out));
 }
 
-void dt_api_org_region_quota_get(struct dt_api_req *a)
+void dt_api_admin_region_quota_get(struct dt_api_req *a)
 {
     struct dt_api_change ch = {.a = a};
     if (begin(&ch) == 0)
@@ -193,7 +193,7 @@ static void created_region_quota(struct dt_api_change *ch)
     show_region_quota(ch->a, ch->org, ch->a->params[1], "container");
 }
 
-void dt_api_org_region_quota_create(struct dt_api_req *a, json_t *body)
+void dt_api_admin_region_quota_create(struct dt_api_req *a, json_t *body)
 {
     set_region_quota(a, body, created_region_quota);
 }
@@ -203,7 +203,7 @@ static int reset_work(struct dt_db_conn *c, struct dt_api_change *ch, struct dt_
     return dt_store_org_quotas_reset(c, ch->org, err);
 }
 
-void dt_api_org_region_quota_delete(struct dt_api_req *a)
+void dt_api_admin_region_quota_delete(struct dt_api_req *a)
 {
     struct dt_api_change ch = {.a = a, .work = reset_work};
     start_or_fail(&ch, 0, NULL);
@@ -211,7 +211,7 @@ void dt_api_org_region_quota_delete(struct dt_api_req *a)
 
 /* --- of a sandbox --- */
 
-void dt_api_org_of_sandbox(struct dt_api_req *a)
+void dt_api_sandbox_organization(struct dt_api_req *a)
 {
     const struct dt_live *l = dt_api_sandbox(a);
     const struct dt_org *o = l != NULL ? dt_directory_org(&a->rd->directory, l->org) : NULL;
@@ -219,7 +219,7 @@ void dt_api_org_of_sandbox(struct dt_api_req *a)
         dt_api_reply_object(a, o != NULL ? dt_api_org_json(a->rd, o, false) : NULL);
 }
 
-void dt_api_region_quota_of_sandbox(struct dt_api_req *a)
+void dt_api_sandbox_region_quota(struct dt_api_req *a)
 {
     const struct dt_live *l = dt_api_sandbox(a);
     if (l != NULL)

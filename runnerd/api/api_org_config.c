@@ -131,7 +131,7 @@ static int check_otel(const struct dt_rest_otel_config *in, struct dt_err *err)
     return check_headers(in->headers, err);
 }
 
-void dt_api_org_otel_set(struct dt_api_req *a, json_t *body)
+void dt_api_organization_otel_set(struct dt_api_req *a, json_t *body)
 {
     struct dt_rest_otel_config in;
     struct dt_err err;
@@ -147,7 +147,7 @@ void dt_api_org_otel_set(struct dt_api_req *a, json_t *body)
     dt_rest_otel_config_done(&in);
 }
 
-void dt_api_org_otel_delete(struct dt_api_req *a)
+void dt_api_organization_otel_delete(struct dt_api_req *a)
 {
     change(a, NULL, "otel", otel_work);
 }
@@ -164,14 +164,14 @@ static void show_otel(struct dt_api_req *a, const struct dt_org *o)
     dt_api_fail(a, &err);
 }
 
-void dt_api_org_otel_get(struct dt_api_req *a)
+void dt_api_organization_otel_get(struct dt_api_req *a)
 {
     const struct dt_org *o = dt_api_org(a);
     if (o != NULL)
         show_otel(a, o);
 }
 
-void dt_api_org_otel_by_token(struct dt_api_req *a)
+void dt_api_organization_otel_by_token(struct dt_api_req *a)
 {
     const char *token = a->params[0];
     const struct dt_org *o = NULL;
@@ -186,7 +186,7 @@ void dt_api_org_otel_by_token(struct dt_api_req *a)
 
 /* --- experiments --- */
 
-void dt_api_org_experimental_set(struct dt_api_req *a, json_t *body)
+void dt_api_organization_experimental(struct dt_api_req *a, json_t *body)
 {
     struct dt_err err;
     bool none = json_is_null(body) || (json_is_object(body) && json_object_size(body) == 0);

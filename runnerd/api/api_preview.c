@@ -32,7 +32,7 @@ static int port_param(struct dt_api_req *a, uint16_t *port)
     return -1;
 }
 
-void dt_api_preview_url(struct dt_api_req *a)
+void dt_api_sandbox_preview_url(struct dt_api_req *a)
 {
     uint16_t port;
     char url[URL_MAX];
@@ -45,7 +45,7 @@ void dt_api_preview_url(struct dt_api_req *a)
     dt_api_reply(a, dt_rest_port_preview_url_print(&out));
 }
 
-void dt_api_toolbox_url(struct dt_api_req *a)
+void dt_api_sandbox_toolbox_url(struct dt_api_req *a)
 {
     char url[DT_API_URL_MAX];
     const struct dt_live *l = dt_api_sandbox(a);
@@ -114,7 +114,7 @@ static void submit(struct dt_api_req *a, const struct signed_job *like)
         signed_done(j, &err);
 }
 
-void dt_api_signed_url(struct dt_api_req *a)
+void dt_api_sandbox_signed_url(struct dt_api_req *a)
 {
     struct dt_rest_signed_preview_query in;
     struct dt_err err;
@@ -134,7 +134,7 @@ void dt_api_signed_url(struct dt_api_req *a)
     submit(a, &j);
 }
 
-void dt_api_signed_url_expire(struct dt_api_req *a)
+void dt_api_sandbox_signed_url_expire(struct dt_api_req *a)
 {
     struct signed_job j = {0};
     const struct dt_live *l = dt_api_sandbox(a);
@@ -171,7 +171,7 @@ static void refuse(struct dt_http_req *req, const struct dt_live *l, struct dt_e
         dt_http_req_reply(req, 400, "application/json; charset=utf-8", b.p, b.n);
 }
 
-void dt_api_toolbox(struct dt_api_req *a)
+void dt_api_toolbox_any(struct dt_api_req *a)
 {
     struct dt_err err;
     DT_AUTO_BUF struct dt_buf target;

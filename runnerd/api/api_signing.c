@@ -9,7 +9,7 @@ static void reply_key(struct dt_api_req *a, const char *id, int64_t epoch)
     dt_api_reply_plain(a, dt_str_z(key));
 }
 
-void dt_api_signing_key(struct dt_api_req *a)
+void dt_api_sandbox_signing_key(struct dt_api_req *a)
 {
     const struct dt_live *l = dt_api_sandbox(a);
     if (l != NULL)
@@ -55,7 +55,7 @@ static void rotated(void *arg, const struct dt_err *err)
     free(r);
 }
 
-void dt_api_signing_key_rotate(struct dt_api_req *a)
+void dt_api_sandbox_signing_key_rotate(struct dt_api_req *a)
 {
     struct dt_err err;
     const struct dt_live *l = dt_api_sandbox(a);

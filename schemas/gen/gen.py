@@ -9,6 +9,7 @@ permissions.json      -> permissions.h  one bit for each permission, and its wir
 mcp/*.json            -> mcp_tools.[hc] a struct and a parser per tool, and the tools/list entries
 rest/*.json           -> rest_api.[hc]  structs, parsers, printers, the route table of daytona-runnerd
 toolbox/*.json        -> toolbox_api.[hc]  the same for daytona-toolbox
+all three             -> mcp_handlers.h, rest_handlers.h, toolbox_handlers.h  the functions that serve them
 both                  -> openapi.[hc]   the OpenAPI document of what is served
 config/<program>.json -> config_<program>.[hc]  the settings of a program
 
@@ -276,6 +277,17 @@ def pair(out: pathlib.Path, name: str, header: str, source: str) -> None:
     (out / f"{name}.c").write_text(f'{HEAD}#include "{out.name}/{name}.h"\n\n#include <stddef.h>\n\n{source}\n')
 
 
+def handlers(out: pathlib.Path, name: str, declarations: list, rows: list) -> None:
+    """What each operation runs: to be included once the types that it names are known. The macro is
+    the initializer of a table."""
+    macro = f"DT_{name.upper()}_HANDLERS"
+    body = " \\\n".join([f"#define {macro}", *(f"    {row}," for row in rows)])
+    guard = f"DT_GEN_{name.upper()}_HANDLERS_H"
+    declared = "\n".join(dict.fromkeys(declarations))
+    (out / f"{name}_handlers.h").write_text(
+        f'{HEAD}#ifndef {guard}\n#define {guard}\n\n{declared}\n\n{body}\n\n#endif\n')
+
+
 def mcp(schemas: pathlib.Path, out: pathlib.Path) -> None:
     tools = sorted(read(schemas / "mcp"), key=lambda t: t["order"])
     module = Module("dt_mcp", {})
@@ -300,6 +312,9 @@ def mcp(schemas: pathlib.Path, out: pathlib.Path) -> None:
     source = module.source + ["const struct dt_mcp_tool_row dt_mcp_tool_rows[] = {\n" + "\n".join(rows)
                               + "\n    {NULL, NULL, NULL}};"]
     pair(out, "mcp_tools", "\n".join(header), "\n".join(source))
+    names = [tool["name"] for tool in tools]
+    handlers(out, "mcp", [f"extern const struct dt_tool dt_tool_{name};" for name in names],
+             [f"[DT_MCP_{name.upper()}] = &dt_tool_{name}" for name in names])
 
 
 def shape(o: dict) -> tuple:
@@ -319,7 +334,8 @@ def operations_of(files: list) -> list:
     return sorted(kept, key=lambda o: [segment.startswith("{") for segment in o["path"].split("/")])
 
 
-def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> None:
+def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> list:
+    """Returns the operations that are served."""
     files = read(schemas / folder)
     objects = {k: v for f in files for k, v in f.get("objects", {}).items()}
     operations = operations_of(files)
@@ -335,6 +351,23 @@ def api(schemas: pathlib.Path, out: pathlib.Path, folder: str, prefix: str) -> N
     header.insert(0, '#include "json/route.h"\n')
     source.insert(0, f'#include "{out.name}/permissions.h"\n')
     pair(out, f"{folder}_api", "\n".join(header), "\n".join(source))
+    return [o for o in operations if "unserved" not in o]
+
+
+def rest(schemas: pathlib.Path, out: pathlib.Path) -> None:
+    declarations, rows = [], []
+    for o in api(schemas, out, "rest", "dt_rest"):
+        function = "dt_api_" + o.get("handler", o["id"])
+        kind, member = ("dt_api_body_op", "with_body") if "body" in o else ("dt_api_op", "plain")
+        declarations.append(f"{kind} {function};")
+        rows.append(f"[DT_REST_{o['id'].upper()}] = {{.{member} = {function}}}")
+    handlers(out, "rest", declarations, rows)
+
+
+def toolbox(schemas: pathlib.Path, out: pathlib.Path) -> None:
+    served = [(o, "dt_op_" + o.get("handler", o["id"])) for o in api(schemas, out, "toolbox", "dt_tb")]
+    handlers(out, "toolbox", [f"dt_toolbox_op {function};" for _, function in served],
+             [f"[DT_TB_{o['id'].upper()}] = {function}" for o, function in served])
 
 
 PLAIN = {"number": "number", "boolean": "boolean", "string": "string"}  # sent as bare text
@@ -532,8 +565,8 @@ def main() -> None:
     (out / "errors.h").write_text(errors(schemas))
     (out / "permissions.h").write_text(permissions(schemas))
     mcp(schemas, out)
-    api(schemas, out, "rest", "dt_rest")
-    api(schemas, out, "toolbox", "dt_tb")
+    rest(schemas, out)
+    toolbox(schemas, out)
     if (schemas / "toolbox").exists():
         openapi(schemas, out)
     for path in sorted((schemas / "config").glob("*.json")):
