@@ -1,18 +1,16 @@
 #include "mcp/api.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "mcp/api_in.h"
 #include "mcp/discover.h"
 #include "net/dns.h"
-#include "net/http_client.h"
 #include "net/tls.h"
 
 enum {
     IDLE_MAX = 32,
-    TARGET_MAX = 32 * 1024,
+    TARGET_MAX = 33 * 1024, /* the base before what a request may have */
     BEARER_MAX = 16 * 1024,
-    BODY_MAX = 32 * 1024 * 1024,
     REPLY_MAX = 8 * 1024 * 1024,
     TOTAL_MS = 120000,
     HEADERS_MAX = 8,
@@ -119,65 +117,6 @@ struct dt_api *dt_api_free(struct dt_api *api)
     return NULL;
 }
 
-void dt_api_req_init(struct dt_api_req *r, const char *method)
-{
-    *r = (struct dt_api_req){.method = method};
-    dt_buf_init(&r->target, TARGET_MAX);
-    dt_buf_init(&r->body, BODY_MAX);
-}
-
-void dt_api_req_done(struct dt_api_req *r)
-{
-    dt_buf_done(&r->target);
-    dt_buf_done(&r->body);
-}
-
-/* A name made of dots alone would change which resource the path means. */
-static int add_encoded(struct dt_buf *out, const char *z, struct dt_err *err)
-{
-    if (strspn(z, ".") == strlen(z)) {
-        for (; *z != '\0'; z++) {
-            if (dt_buf_addz(out, "%2E", err) < 0)
-                return -1;
-        }
-        return 0;
-    }
-    return dt_http_encode(dt_str_z(z), out, err);
-}
-
-int dt_api_target(struct dt_api_req *r, struct dt_err *err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int ret = 0;
-    for (const char *p = fmt; *p != '\0' && ret == 0;) {
-        size_t plain = strcspn(p, "%");
-        ret = dt_buf_add(&r->target, p, plain, err);
-        p += plain;
-        if (*p == '\0' || ret < 0)
-            break;
-        if (p[1] == 's')
-            ret = add_encoded(&r->target, va_arg(ap, const char *), err);
-        else
-            ret = dt_buf_addf(&r->target, err, "%lld", va_arg(ap, long long));
-        p += 2;
-    }
-    va_end(ap);
-    if (ret < 0 && err != NULL && err->code == DT_E_TOO_LARGE)
-        (void)dt_err_set(err, DT_E_INVALID, "a name or path is longer than %d bytes",
-                         TARGET_MAX / 3);
-    return ret;
-}
-
-int dt_api_json_body(struct dt_api_req *r, json_t *body, struct dt_err *err)
-{
-    DT_AUTO_JSON json_t *owned = body;
-    if (owned == NULL)
-        return dt_err_set(err, DT_E_NOMEM, "request body");
-    r->type = "application/json";
-    return dt_json_write(owned, &r->body, err);
-}
-
 static struct fetch *new_fetch(struct dt_api *api, struct dt_api_req *r)
 {
     struct fetch *f = calloc(1, sizeof(*f));
@@ -186,7 +125,7 @@ static struct fetch *new_fetch(struct dt_api *api, struct dt_api_req *r)
     f->api = api;
     f->req = *r;
     dt_api_req_init(r, r->method);
-    dt_buf_init(&f->target, TARGET_MAX + 1024);
+    dt_buf_init(&f->target, TARGET_MAX);
     dt_buf_init(&f->bearer, BEARER_MAX);
     f->next = api->fetches;
     if (f->next != NULL)
@@ -213,71 +152,12 @@ static void free_fetch(struct fetch *f)
     free(f);
 }
 
-static bool same_question(const struct dt_api_req *a, const struct dt_api_req *b)
-{
-    return strcmp(a->method, "GET") == 0 && strcmp(b->method, "GET") == 0 && a->raw == b->raw &&
-           a->range_first == b->range_first && a->range_length == b->range_length &&
-           a->reply_max == b->reply_max &&
-           dt_str_eq(dt_buf_str(&a->target), dt_buf_str(&b->target));
-}
-
 static void append(struct dt_api_op **list, struct dt_api_op *op)
 {
     while (*list != NULL)
         list = &(*list)->next;
     op->next = NULL;
     *list = op;
-}
-
-/* The text of an error answer: its message, which may be a list, else the status. */
-static void read_failure(const struct dt_api_reply *reply, struct dt_err *err)
-{
-    static const struct {
-        const char *wire;
-        int http;
-        enum dt_err_code code;
-    } table[] = {
-#define X(name, wire, http, rpc) {wire, http, DT_E_##name},
-        DT_ERR_TABLE(X)
-#undef X
-    };
-    const char *wire = dt_json_text(reply->json, "code", "");
-    const json_t *message = json_object_get(reply->json, "message");
-    if (json_is_array(message))
-        message = json_array_get(message, 0);
-    const char *text = json_string_value(message);
-    enum dt_err_code code = DT_OK;
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]) && code == DT_OK; i++) {
-        if (strcmp(table[i].wire, wire) == 0 && table[i].http == reply->status)
-            code = table[i].code;
-    }
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]) && code == DT_OK; i++) {
-        if (table[i].http == reply->status && table[i].code != DT_E_INVALID)
-            code = table[i].code;
-    }
-    if (code == DT_OK)
-        code = reply->status < 500 ? DT_E_BAD_REQUEST : DT_E_SYSTEM;
-    if (text == NULL || text[0] == '\0')
-        text = dt_json_text(reply->json, "error", dt_http_reason(reply->status));
-    /* What the toolbox routes have always answered for it, with a status of 400. */
-    if (strcmp(text, "Sandbox not found") == 0)
-        code = DT_E_NOT_FOUND;
-    (void)dt_err_set(err, code, "%.400s", text);
-}
-
-static uint64_t total_of(const struct dt_http_reply *http)
-{
-    for (size_t i = 0; i < http->nheaders; i++) {
-        struct dt_str v = http->headers[i].value;
-        if (!dt_str_eq_nocase(http->headers[i].name, DT_STR("Content-Range")))
-            continue;
-        const char *slash = v.n > 0 ? memchr(v.p, '/', v.n) : NULL;
-        unsigned long long total;
-        if (slash != NULL &&
-            dt_str_u64(dt_str(slash + 1, (size_t)(v.p + v.n - slash - 1)), UINT64_MAX, &total) == 0)
-            return total;
-    }
-    return UINT64_MAX;
 }
 
 /* Hands the answer to all who asked. What they start meanwhile joins the next exchange. */
@@ -308,7 +188,7 @@ static void give_reply(struct fetch *f, const struct dt_http_reply *http)
     struct dt_err err;
     struct dt_memo memo = {.key = NULL};
     struct dt_api_reply reply = {
-        .status = http->status, .body = http->body, .total = total_of(http), .memo = &memo};
+        .status = http->status, .body = http->body, .total = dt_api_total(http), .memo = &memo};
     bool raw = f->req.raw;
     bool failed = http->status >= 400;
     DT_AUTO_JSON json_t *json = NULL;
@@ -317,7 +197,7 @@ static void give_reply(struct fetch *f, const struct dt_http_reply *http)
         json = dt_json_parse(http->body, REPLY_DEPTH_MAX, &err);
     reply.json = json;
     if (failed) {
-        read_failure(&reply, &err);
+        dt_api_failure(&reply, &err);
     } else if (json == NULL && !raw && http->body.n > 0) {
         (void)dt_err_wrap(&err, "the server's answer");
         err.code = DT_E_SYSTEM;
@@ -497,7 +377,7 @@ static void start_search(struct dt_api *api)
 static bool join(struct dt_api *api, const struct dt_api_req *r, struct dt_api_op *op)
 {
     struct fetch *f = api->fetches;
-    while (f != NULL && !same_question(&f->req, r))
+    while (f != NULL && !dt_api_req_same(&f->req, r))
         f = f->next;
     if (f == NULL)
         return false;
