@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fdpass.h"
 
 enum {
     CALLS_MAX = 4096,
@@ -105,22 +106,7 @@ static void lost(struct dt_launcher_client *l, const char *why)
 
 static int send_one(struct dt_launcher_client *l, struct call *c)
 {
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec iov = {.iov_base = &c->r, .iov_len = sizeof(c->r)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (c->fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof(control.room);
-        struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-        h->cmsg_level = SOL_SOCKET;
-        h->cmsg_type = SCM_RIGHTS;
-        h->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(h), &c->fd, sizeof(int));
-    }
-    if (sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (dt_fdpass_send(l->fd, &c->r, sizeof(c->r), &c->fd, c->fd >= 0, MSG_DONTWAIT) < 0)
         return -1;
     c->sent = true;
     if (c->fd >= 0)
@@ -168,46 +154,11 @@ static void on_answer(struct dt_launcher_client *l, const struct dt_lw_answer *a
     }
 }
 
-static void keep_fds(struct dt_launcher_client *l, struct msghdr *m)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (l->nfds < DT_LW_SOCKETS_MAX)
-                l->fds[l->nfds++] = fd;
-            else
-                (void)close(fd);
-        }
-    }
-}
-
 unsigned dt_launcher_client_take_fds(struct dt_launcher_client *l, int fds[DT_LW_SOCKETS_MAX])
 {
     unsigned n = l->nfds;
     memcpy(fds, l->fds, n * sizeof(fds[0]));
     l->nfds = 0;
-    return n;
-}
-
-/* The size of the frame, as recv(2). */
-static ssize_t receive(struct dt_launcher_client *l, struct dt_lw_answer *a)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * DT_LW_SOCKETS_MAX)];
-    } control;
-    struct iovec iov = {a, sizeof(*a)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
-    if (n >= 0)
-        keep_fds(l, &m);
     return n;
 }
 
@@ -222,7 +173,8 @@ static void on_poll(uv_poll_t *p, int status, int events)
         send_waiting(l);
     while (l->poll == p) {
         struct dt_lw_answer a;
-        ssize_t n = receive(l, &a);
+        l->nfds = DT_LW_SOCKETS_MAX;
+        ssize_t n = dt_fdpass_recv(l->fd, &a, sizeof(a), l->fds, &l->nfds, MSG_DONTWAIT);
         if (n == (ssize_t)sizeof(a)) {
             a.text[sizeof(a.text) - 1] = '\0';
             on_answer(l, &a);

@@ -28,18 +28,28 @@ ssize_t dt_fdpass_send(int sock, const void *p, size_t n, const int *fds, unsign
     return sendmsg(sock, &m, flags | MSG_NOSIGNAL);
 }
 
-/* Keeps as many as there is room for. */
+/* Keeps as many as there is room for, and counts all. */
 static void take(const struct cmsghdr *c, int *fds, unsigned room, unsigned *n)
 {
-    unsigned count = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    for (unsigned i = 0; i < count; i++) {
+    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
         if (*n < room)
-            fds[(*n)++] = fd;
+            fds[*n] = fd;
         else
             (void)close(fd);
+        (*n)++;
     }
+}
+
+static ssize_t refuse(const int *fds, unsigned *n, unsigned room)
+{
+    for (unsigned i = 0; i < *n && i < room; i++)
+        (void)close(fds[i]);
+    *n = 0;
+    errno = EMSGSIZE;
+    return -1;
 }
 
 ssize_t dt_fdpass_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds, int flags)
@@ -59,5 +69,7 @@ ssize_t dt_fdpass_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds, in
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             take(c, fds, room, nfds);
     }
+    if (*nfds > room || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        return refuse(fds, nfds, room);
     return got;
 }

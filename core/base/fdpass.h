@@ -6,14 +6,15 @@
 
 #include "base/err.h"
 
-enum { DT_FDPASS_MAX = 4 };
+enum { DT_FDPASS_MAX = 16 };
 
 /* Sends one message with up to DT_FDPASS_MAX descriptors, which stay the caller's. `flags` as for
  * sendmsg(2); never raises SIGPIPE. Like sendmsg(2) it returns the count or -1 with errno. */
 ssize_t dt_fdpass_send(int sock, const void *p, size_t n, const int *fds, unsigned nfds, int flags);
 /* Receives one message. The descriptors that came along are CLOEXEC and the caller's: *nfds is how
- * many there is room for in `fds`, then how many came; others are closed. Returns the count of
- * bytes, 0 at the end, or -1 with errno (then there are no descriptors). */
+ * many there is room for in `fds`, then how many came. Returns the count of bytes, 0 at the end, or
+ * -1 with errno, and then there are no descriptors: EMSGSIZE for a message (not of a stream) that
+ * is longer than `n` or has more descriptors than there is room for; it is lost. */
 ssize_t dt_fdpass_recv(int sock, void *p, size_t n, int *fds, unsigned *nfds, int flags);
 
 #endif

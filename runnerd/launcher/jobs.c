@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "os/disk.h"
 #include "runnerd/launcher/volume_disk.h"
@@ -328,25 +329,10 @@ static int (*const handlers[])(struct jobs *, const struct dt_job *, int *, stru
 /* Closes the descriptors, sent or not. */
 static int answer(int sock, const struct dt_job_done *done, int fds[DT_JOB_FDS])
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * DT_JOB_FDS)];
-    } control = {.bytes = {0}};
-    struct iovec iov = {(void *)done, sizeof(*done)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    size_t n = 0;
-    while (n < DT_JOB_FDS && fds[n] >= 0)
+    unsigned n = 0;
+    while (done->code == DT_OK && n < DT_JOB_FDS && fds[n] >= 0)
         n++;
-    if (done->code == DT_OK && n > 0) {
-        m.msg_control = &control;
-        m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-    }
-    ssize_t sent = sendmsg(sock, &m, MSG_NOSIGNAL);
+    ssize_t sent = dt_fdpass_send(sock, done, sizeof(*done), fds, n, 0);
     for (int i = 0; i < DT_JOB_FDS; i++) {
         if (fds[i] >= 0)
             (void)close(fds[i]);
@@ -364,25 +350,14 @@ static void keep(struct jobs *j, int fd)
 /* 1 = a job to answer, 0 = the launcher is gone. */
 static int await_job(struct jobs *j, int sock, struct dt_job *job)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
     for (;;) {
-        struct iovec iov = {job, sizeof(*job)};
-        struct msghdr m = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof(control)};
-        ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+        int fd = -1;
+        unsigned nfds = 1;
+        ssize_t n = dt_fdpass_recv(sock, job, sizeof(*job), &fd, &nfds, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n != (ssize_t)sizeof(*job))
             return 0;
-        const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        int fd = -1;
-        if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
-            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
         if (fd >= 0 || job->op == DT_JOB_CLOSE)
             keep(j, fd);
         if (job->op != DT_JOB_KEEP && job->op != DT_JOB_CLOSE)

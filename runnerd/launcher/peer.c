@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "runnerd/launcher/launcher.h"
 #include "runnerd/launcher/request.h"
@@ -16,7 +17,6 @@
 enum {
     OUT_MAX = 8192, /* a peer that asks and never reads is ended */
     OUT_FULL = 64,  /* above, nothing more is read from it */
-    FDS_MAX = 4,    /* in one frame; more than one is an error, but must be closed */
 };
 
 struct dt_peer_out {
@@ -103,22 +103,7 @@ static void out_add(struct dt_peer *p, const struct dt_lw_answer *a)
 /* 1 = sent, 0 = the socket is full, -1 = the peer was ended. */
 static int send_fds(struct dt_peer *p, const struct dt_lw_answer *a, const int *fds, unsigned nfds)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * DT_LW_SOCKETS_MAX)];
-    } control = {0};
-    struct iovec iov = {(void *)(uintptr_t)a, sizeof(*a)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (nfds > 0) {
-        m.msg_control = &control;
-        m.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
-    }
-    ssize_t n = sendmsg(p->conn.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = dt_fdpass_send(p->conn.fd, a, sizeof(*a), fds, nfds, MSG_DONTWAIT);
     if (n == (ssize_t)sizeof(*a))
         return 1;
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
@@ -343,26 +328,6 @@ static void do_request(struct dt_launcher *l, const struct dt_lw_request *r, int
     }
 }
 
-/* The first descriptor of a frame; others are closed. Returns how many there were. */
-static int take_fds(struct msghdr *m, int *fd)
-{
-    int n = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t have = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < have; i++, n++) {
-            int one;
-            memcpy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof(one));
-            if (n == 0)
-                *fd = one;
-            else
-                (void)close(one);
-        }
-    }
-    return n;
-}
-
 /* What becomes descriptor 4 of a toolbox: a sealed memfd of a bounded size, nothing else. */
 static int check_config(int fd, struct dt_err *err)
 {
@@ -380,24 +345,18 @@ static int check_config(int fd, struct dt_err *err)
 static int receive(struct dt_peer *p, struct dt_err *err)
 {
     struct dt_lw_request r;
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-    } control;
-    struct iovec iov = {&r, sizeof(r)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(p->conn.fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    DT_AUTO_FD int fd = -1;
+    unsigned nfds = 1;
+    ssize_t n = dt_fdpass_recv(p->conn.fd, &r, sizeof(r), &fd, &nfds, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 1;
+    if (n < 0 && errno == EMSGSIZE)
+        return dt_err_set(err, DT_E_INVALID,
+                          "a frame that is too long, or has several descriptors");
     if (n <= 0)
         return dt_err_set(err, DT_OK, "the peer has gone");
-    DT_AUTO_FD int fd = -1;
-    int nfds = take_fds(&m, &fd);
-    if (n != (ssize_t)sizeof(r) || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || nfds > 1)
-        return dt_err_set(err, DT_E_INVALID, "a frame of %zd bytes with %d descriptors", n, nfds);
+    if (n != (ssize_t)sizeof(r))
+        return dt_err_set(err, DT_E_INVALID, "a frame of %zd bytes", n);
     if (dt_request_check(&r, p->greeted, fd >= 0, err) < 0 ||
         (fd >= 0 && check_config(fd, err) < 0))
         return -1;

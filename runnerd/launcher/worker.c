@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "base/fdpass.h"
 #include "base/rand.h"
 
 enum { FD_SOCKET = 3, FD_KEEP = 4, FD_ASIDE = 32, QUEUE_BYTES = 8 << 20 };
@@ -43,25 +44,6 @@ bool dt_id_parse(const char *text, uint8_t id[16])
     return true;
 }
 
-static int take_fds(const struct msghdr *m, int fds[DT_JOB_FDS])
-{
-    int n = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t have = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < have; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (n < DT_JOB_FDS)
-                fds[n++] = fd;
-            else
-                (void)close(fd);
-        }
-    }
-    return n;
-}
-
 static void worker_gone(struct dt_worker *w)
 {
     dt_worker_stop(w);
@@ -73,23 +55,14 @@ static void on_answer(void *ctx, uint32_t events)
     struct dt_worker *w = ctx;
     struct dt_job_done done;
     int fds[DT_JOB_FDS] = {-1, -1};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * DT_JOB_FDS)];
-    } control;
-    struct iovec iov = {&done, sizeof(done)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(w->watch.fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    unsigned nfds = DT_JOB_FDS;
+    ssize_t n = dt_fdpass_recv(w->watch.fd, &done, sizeof(done), fds, &nfds, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && (events & EPOLLHUP) == 0)
         return;
     if (n != (ssize_t)sizeof(done)) {
         worker_gone(w);
         return;
     }
-    (void)take_fds(&m, fds);
     done.text[sizeof(done.text) - 1] = '\0';
     if (done.alive == 0)
         w->done(w->ctx, &done, fds);
@@ -163,21 +136,8 @@ int dt_worker_send(struct dt_worker *w, const struct dt_job *job, struct dt_err 
 void dt_worker_close(struct dt_worker *w, int fd)
 {
     struct dt_job job = {.op = DT_JOB_KEEP};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    struct iovec iov = {&job, sizeof(job)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    bool sent = w->pid > 0 && sendmsg(w->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    bool sent =
+        w->pid > 0 && dt_fdpass_send(w->watch.fd, &job, sizeof(job), &fd, 1, MSG_DONTWAIT) > 0;
     (void)close(fd);
     job.op = DT_JOB_CLOSE;
     if (sent)
