@@ -153,10 +153,12 @@ static void on_env(void *ctx, struct dt_str body, const struct dt_err *failed)
     }
     int r = dt_guest_env_update(&c->tb->guest, in.set, in.unset, in.unset_value_prefix, &err);
     dt_tb_update_env_done(&in);
-    if (r < 0)
+    if (r < 0) {
         dt_reply_error(c->req, &err);
-    else
-        dt_reply_empty(c->req, 200);
+        return;
+    }
+    const struct dt_tb_message out = {.message = "Environment updated"};
+    dt_reply_json(c->req, 200, dt_tb_message_print(&out));
 }
 
 void dt_op_env(struct dt_toolbox *tb, struct dt_http_req *req, const struct dt_str *segments)
