@@ -60,8 +60,10 @@ async function typescript() {
   const code = 'interface A { n: number }\nconst a: A = { n: 41 }\nfunction next(x: A): number { return x.n + 1 }\nconsole.log(next(a))';
   const done = await process.codeRun(code, { argv: ['a'] });
   assert.deepEqual([done.exitCode, done.result.trimEnd()], [0, '42']);
+  const hello = 'console.log(`Hello, ${process.argv[2]}!`);\nconsole.log(`FOO: ${process.env.FOO}`);';
+  assert.equal((await process.codeRun(hello, { argv: ['Daytona'], env: { FOO: 'BAR' } })).result.trimEnd(), 'Hello, Daytona!\nFOO: BAR');
   if (!server) return;
-  assert.equal((await process.codeRun('console.log(process.argv.slice(1))', { argv: ['a b'] })).result, "[ 'a b' ]\n");
+  assert.equal((await process.codeRun('console.log(process.argv.slice(2))', { argv: ['a b'] })).result, "[ 'a b' ]\n");
   const failed = await process.codeRun('const x: number = 1\n\nfunction f(): never { throw new Error("told") }\nf()');
   assert.equal(failed.exitCode, 1);
   assert.match(failed.result, /Error: told\n.*\[stdin\]\.ts:3:/);

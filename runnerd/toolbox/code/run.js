@@ -77,6 +77,7 @@
       fs.writeSync(2, 'daytona: this sandbox has no typescript package: npm install -g typescript, or use a snapshot that has it\n');
       process.exit(127);
     }
+    process.argv.splice(1, 0, name); // the program's file, as ts-node has it
     Module._extensions['.ts'] = (module, file) => module._compile(transpile(ts, fs.readFileSync(file, 'utf8'), file), file);
     text = transpile(ts, text, name);
     if (process.setSourceMapsEnabled) process.setSourceMapsEnabled(true);
