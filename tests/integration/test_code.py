@@ -350,6 +350,7 @@ def test_errors(box):
     assert "    raise ValueError('no é')" in execute(box, "\n\n\nf()").error["traceback"].splitlines()
     syntax = execute(box, "x = (").error
     assert syntax["name"] == "SyntaxError" and '  File "<stdin>", line 1' in syntax["traceback"]
+    assert syntax["value"].endswith("(<stdin>, line 1)"), syntax
     chained = execute(box, "try:\n    f()\nexcept ValueError as e:\n    raise KeyError('k') from e").error
     assert chained["name"] == "KeyError" and "daytona" not in chained["traceback"] and "stdin " not in chained["traceback"]
     assert execute(box, "class E(Exception):\n    def __str__(self):\n        1 / 0\nraise E").error["name"] == "E"

@@ -98,6 +98,8 @@ def describe(error):
         frames = frames.tb_next
     told = traceback.TracebackException(type(error), error, frames)
     rename(told, set())
+    if isinstance(error, SyntaxError) and str(error.filename).startswith("<stdin "):
+        error.filename = "<stdin>"  # which its text holds
     try:
         value = str(error)
     except Exception:
