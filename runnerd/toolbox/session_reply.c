@@ -41,7 +41,8 @@ static void add_log(struct dt_session_reply *r, enum dt_logtext_form form)
 
 static void add_streams(struct dt_session_reply *r)
 {
-    add_log(r, r->gates.combined ? DT_LOGTEXT_COMBINED : DT_LOGTEXT_MARKED);
+    bool plain = r->gates.combined || r->gates.demuxed; /* those show it as it comes */
+    add_log(r, plain ? DT_LOGTEXT_COMBINED : DT_LOGTEXT_MARKED);
     if (!r->gates.demuxed) {
         add_text(r, "\",\"stdout\":null,\"stderr\":null}");
         return;
