@@ -134,6 +134,17 @@ static int check(const struct dt_runnerd *rd, const struct dt_live *l,
     return 0;
 }
 
+/* Adds what the clients' documentation says each of the two means by itself. */
+static void complete(struct dt_network_ask *ask)
+{
+    if (ask->has_block_all && !ask->block_all && ask->allow_list == NULL)
+        ask->allow_list = "";
+    if (!ask->has_block_all && ask->allow_list[0] != '\0') {
+        ask->has_block_all = true;
+        ask->block_all = false;
+    }
+}
+
 int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_network_ask *ask,
                    dt_lifecycle_done *done, void *ctx, struct dt_err *err)
 {
@@ -147,7 +158,8 @@ int dt_network_set(struct dt_runnerd *rd, struct dt_live *l, const struct dt_net
     ch->ctx = ctx;
     ch->ask = *ask;
     memcpy(ch->row.id, l->id, sizeof(ch->row.id));
-    if ((ask->allow_list != NULL && (ch->allow_list = strdup(ask->allow_list)) == NULL &&
+    complete(&ch->ask);
+    if ((ch->ask.allow_list != NULL && (ch->allow_list = strdup(ch->ask.allow_list)) == NULL &&
          dt_err_set(err, DT_E_NOMEM, "network")) ||
         dt_db_submit(rd->db, write_job, ch, write_done, err) < 0) {
         change_free(ch);

@@ -5,7 +5,8 @@
 
 #include "runnerd/lifecycle.h"
 
-/* What is not said stays as it is; texts are borrowed for the call. */
+/* What is not said stays as it is, but: no block alone takes the list away, too, and a list alone
+ * ends the block. Texts are borrowed for the call. */
 struct dt_network_ask {
     bool has_block_all, block_all;
     const char *allow_list; /* NULL: not said; "": none */

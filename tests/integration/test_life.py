@@ -599,8 +599,12 @@ def test_network_settings(api, box):
     now = do(api, box, "network-settings", {"networkBlockAll": True})
     assert now["networkBlockAll"] is True
     assert get(api, box)["networkBlockAll"] is True
-    now = do(api, box, "network-settings", {"networkBlockAll": False, "networkAllowList": ""})
+    now = do(api, box, "network-settings", {"networkAllowList": "198.51.100.0/24"})  # which ends the block
+    assert now["networkAllowList"] == "198.51.100.0/24" and now["networkBlockAll"] is False
+    now = do(api, box, "network-settings", {"networkBlockAll": False})  # all is allowed again
     assert now["networkBlockAll"] is False and "networkAllowList" not in now
+    do(api, box, "network-settings", {"networkAllowList": "192.0.2.0/24"})
+    assert "networkAllowList" not in do(api, box, "network-settings", {"networkAllowList": ""})
     assert do(api, box, "network-settings", {"networkAllowList": "nonsense"}, 400)["message"].startswith("Invalid network format")
     assert "domain" in do(api, box, "network-settings", {"domainAllowList": "example.com"}, 400)["message"]
     do(api, box, "stop")

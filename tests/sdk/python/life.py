@@ -45,6 +45,13 @@ async def news(daytona, sandbox, before):
     await settle(sandbox.resize(Resources(cpu=2, memory=2)))
     await settle(sandbox.refresh_data())
     assert (sandbox.cpu, sandbox.memory) == (2, 2)
+    await settle(sandbox.update_network_settings(network_allow_list="192.0.2.0/24"))
+    assert (sandbox.network_block_all, sandbox.network_allow_list) == (False, "192.0.2.0/24")
+    await settle(sandbox.update_network_settings(network_block_all=False))
+    assert (sandbox.network_block_all, sandbox.network_allow_list) == (False, None)
+    if since(218):
+        await settle(sandbox.update_env({"MY_VAR": "value"}, unset=["OLD_VAR"]))
+        assert await run(sandbox, "echo $MY_VAR") == "value"
     fork = await settle((sandbox.fork if since(218) else sandbox._experimental_fork)(name=f"{NAME}-fork"))
     assert await run(fork, LOOK) == before
     await settle(fork.delete())
