@@ -1,18 +1,26 @@
 /* /git/branches and /git/checkout. */
 #include "base/utf8.h"
 #include "toolbox/git_op.h"
+#include "toolbox/sdk.h"
 
 /* --- GET --- */
 
-static json_t *branches_json(const struct dt_buf *out)
+/* Each line is a name behind `*`, if that is checked out, or a space. */
+static json_t *branches_json(const struct dt_buf *out, bool strict)
 {
     DT_AUTO_JSON json_t *list = json_array();
+    const char *current = "";
     struct dt_str rest = dt_buf_str(out), line;
     while (list != NULL && dt_str_cut(&rest, '\n', &line)) {
-        if (line.n > 0 && json_array_append_new(list, json_stringn(line.p, line.n)) < 0)
+        if (line.n < 2)
+            continue;
+        json_t *name = json_stringn(line.p + 1, line.n - 1);
+        if (json_array_append_new(list, name) < 0)
             return NULL; /* a name that is not UTF-8 was repaired before */
+        if (line.p[0] == '*')
+            current = json_string_value(name);
     }
-    const struct dt_tb_git_branches r = {.branches = list};
+    const struct dt_tb_git_branches r = {.branches = list, .current = strict ? NULL : current};
     return list != NULL ? dt_tb_git_branches_print(&r) : NULL;
 }
 
@@ -24,7 +32,7 @@ static int list_end(struct dt_git_op *op, const struct dt_git_end *end, struct d
     dt_buf_init(&clean, (size_t)3 * DT_GIT_OUT_MAX);
     if (dt_utf8_repair(&clean, dt_buf_str(end->out), err) < 0)
         return -1;
-    dt_reply_json(op->req, 200, branches_json(&clean));
+    dt_reply_json(op->req, 200, branches_json(&clean, dt_sdk_is_strict(op->req)));
     return 0;
 }
 
@@ -34,7 +42,7 @@ static int list_begin(struct dt_git_op *op, json_t *body, struct dt_err *err)
     if (dt_git_op_at_query(op, err) < 0)
         return -1;
     DT_AUTO_GIT_ARGS struct dt_git_args a = {.v = NULL};
-    dt_git_args_add(&a, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", NULL);
+    dt_git_args_add(&a, "for-each-ref", "--format=%(HEAD)%(refname:lstrip=2)", "refs/heads", NULL);
     return dt_git_op_run(op, &a, list_end, err);
 }
 

@@ -318,7 +318,7 @@ def test_history(box, repo):
 
 def test_bug_19_lists_are_never_null(box):
     api(box, "init", path="r/new", initial_branch="trunk")
-    assert api(box, "branches", method="GET", path="r/new").json == {"branches": []}
+    assert api(box, "branches", method="GET", path="r/new").json == {"branches": [], "current": ""}
     assert api(box, "history", method="GET", path="r/new").json == []
     assert api(box, "remotes", method="GET", path="r/new").json == {"remotes": []}
     fresh = status(box, "r/new")
@@ -345,13 +345,18 @@ def test_bug_19_branches(box, repo):
     assert status(box, repo)["currentBranch"] == "feature/one", "a refusal changes nothing"
     for bad in ("-x", "a b", "a..b", "x.lock"):
         api(box, "branches", 400, "INVALID_REQUEST_BODY", path=repo, name=bad)
-    assert api(box, "branches", method="GET", path=repo).json == {"branches": ["feature/one", "main"]}
+    assert api(box, "branches", method="GET", path=repo).json == {"branches": ["feature/one", "main"], "current": "feature/one"}
     api(box, "branches", 409, "CONFLICT", method="DELETE", path=repo, name="feature/one")
     assert status(box, repo)["currentBranch"] == "feature/one", "the current one stays"
     api(box, "branches", 404, "GIT_BRANCH_NOT_FOUND", method="DELETE", path=repo, name="nope")
     api(box, "checkout", path=repo, branch="main")
     api(box, "branches", 204, method="DELETE", path=repo, name="feature/one")
-    assert api(box, "branches", method="GET", path=repo).json == {"branches": ["main"]}
+    assert api(box, "branches", method="GET", path=repo).json == {"branches": ["main"], "current": "main"}
+    box.sh(f"cd {repo}; git checkout -qf --detach HEAD")
+    assert api(box, "branches", method="GET", path=repo).json == {"branches": ["main"], "current": ""}
+    # Go SDKs before 0.188 refuse an answer with a member that they do not know.
+    old = {"X-Daytona-Source": "sdk-go", "X-Daytona-SDK-Version": "v0.173.0"}
+    assert box.get(box.query("/git/branches", path=repo), headers=old).json == {"branches": ["main"]}
 
 
 def test_bug_19_checkout(box, repo):

@@ -29,7 +29,8 @@ async def use(daytona):
     await settle(git.create_branch(repo, name))
     await settle(git.checkout_branch(repo, "main"))
     await settle(git.checkout_branch(repo, name))
-    assert (await settle(git.branches(repo))).branches == [name, "main"]
+    listed = await settle(git.branches(repo))
+    assert listed.branches == [name, "main"] and (not since(218) or listed.current == name)
     await upload(sandbox, repo + "/file1.txt", b"one\n")
     await upload(sandbox, repo + "/d/file2.txt", b"two\n")
     await settle(git.add(repo, ["file1.txt"]))
