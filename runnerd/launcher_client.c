@@ -144,6 +144,8 @@ static void on_answer(struct dt_launcher_client *l, const struct dt_lw_answer *a
     if (a->seq == 0) {
         if (a->op == DT_LW_EXITED)
             l->events->on_exited(l->ctx, a);
+        else if (a->op == DT_LW_NETWORK_UP)
+            l->events->on_network(l->ctx, a);
         return;
     }
     for (struct call **at = &l->first; *at != NULL; at = &(*at)->next) {
@@ -375,6 +377,10 @@ int dt_launcher_result(const struct dt_lw_answer *a, struct dt_err *err)
                                               "ask for less"},
         [DT_LW_FAILED] = {DT_E_SYSTEM, "it could not be done"},
         [DT_LW_BAD_PATH] = {DT_E_BAD_REQUEST, "a volume cannot be mounted there"},
+        [DT_LW_NO_NETWORK] =
+            {DT_E_UNAVAILABLE,
+             "the host has no network for sandboxes: until that is repaired (it is "
+             "tried again by itself) only those with networkBlockAll start"},
         [DT_LW_CANCELLED] = {DT_E_CANCELLED, "something else came first"},
     };
     if (a->result == DT_LW_OK)

@@ -19,6 +19,8 @@ struct dt_launcher_events {
     /* The connection is lost, or was refused for good: `fatal` when there will be no other. */
     void (*on_down)(void *ctx, bool fatal, const struct dt_err *err);
     void (*on_exited)(void *ctx, const struct dt_lw_answer *event);
+    /* There is a network for sandboxes, which `hello` denied: as it says now. */
+    void (*on_network)(void *ctx, const struct dt_lw_answer *event);
 };
 
 typedef void dt_launcher_done(void *ctx, const struct dt_lw_answer *answer,

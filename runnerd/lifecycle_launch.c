@@ -168,7 +168,9 @@ static int call_launcher(struct dt_op *op, struct dt_err *err)
     struct dt_lw_request r = {.op = op->lw_op};
     DT_AUTO_FD int fd = -1;
     if ((flags & DT_OP_BOOTS) != 0) {
-        uint32_t resolver = rd->hello.has_network ? rd->hello.network_base + 1 : 0;
+        /* Without a network, too: this very request may be what makes the launcher find one. */
+        uint32_t base = rd->hello.network_base;
+        uint32_t resolver = base != 0 ? base + 1 : 0;
         fd = dt_boot_memfd(&op->row, resolver, err);
         if (fd < 0)
             return -1;

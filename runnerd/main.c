@@ -249,6 +249,13 @@ static void on_exited(void *ctx, const struct dt_lw_answer *event)
     dt_lifecycle_exited(&p->rd, event);
 }
 
+static void on_network(void *ctx, const struct dt_lw_answer *event)
+{
+    struct program *p = ctx;
+    p->rd.hello = event->u.hello;
+    dt_log(DT_LOG_INFO, "sandboxes have a network now", NULL);
+}
+
 static void on_child(uv_signal_t *s, int number)
 {
     struct program *p = s->data;
@@ -380,7 +387,7 @@ static void start_handles(struct program *p)
 
 static int start(struct program *p, struct dt_err *err)
 {
-    static const struct dt_launcher_events events = {on_up, on_down, on_exited};
+    static const struct dt_launcher_events events = {on_up, on_down, on_exited, on_network};
     struct dt_runnerd *rd = &p->rd;
     rd->loop->data = p;
     rd->on_ready = on_ready;

@@ -190,6 +190,9 @@ int dt_metrics_print(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_
               (double)dt_db_waiting(rd->db), err) < 0 ||
         value(out, "daytona_launcher_up", "gauge", "Whether the launcher can be reached.",
               dt_launcher_client_is_up(rd->launcher), err) < 0 ||
+        value(out, "daytona_sandbox_network_up", "gauge",
+              "Whether the host has a network for sandboxes, as the launcher said last.",
+              rd->hello.has_network, err) < 0 ||
         value(out, "daytona_notification_clients", "gauge", "Who gets events.",
               rd->audience.njoined, err) < 0 ||
         print_runners(rd, out, err) < 0 || print_host(rd, out, err) < 0)

@@ -77,6 +77,11 @@ static uint32_t base_of(unsigned instance, uint32_t base)
     return base != 0 ? base : DEFAULT_BASE + instance * BASE_SIZE;
 }
 
+uint32_t dt_sandbox_net_base(unsigned instance)
+{
+    return base_of(instance, 0);
+}
+
 static int check_slot(unsigned slot, struct dt_err *err)
 {
     if (slot < 1 || slot > DT_SANDBOX_NET_SLOTS)
@@ -157,10 +162,10 @@ static bool is_unsupported(int sys_errno)
 }
 
 /* Who was killed may still hold the table for a moment, when its locks are free already. */
-static int put_owned(struct dt_sandbox_net *net, struct dt_err *err)
+static int put_owned(struct dt_sandbox_net *net, uint64_t wait_ms, struct dt_err *err)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
-    uint64_t end_ms = dt_clock_ms() + OWNER_GONE_MS;
+    uint64_t end_ms = dt_clock_ms() + wait_ms;
     int rc;
     while ((rc = put_table(net, NFT_TABLE_F_OWNER | TABLE_PERSISTS, err)) < 0 &&
            err->sys_errno == EPERM && dt_clock_ms() < end_ms)
@@ -168,12 +173,14 @@ static int put_owned(struct dt_sandbox_net *net, struct dt_err *err)
     return rc;
 }
 
-static int replace_table(struct dt_sandbox_net *net, bool unowned, struct dt_err *err)
+static int replace_table(struct dt_sandbox_net *net, const struct dt_sandbox_net_opts *opts,
+                         struct dt_err *err)
 {
+    bool unowned = opts->unowned;
     /* Owned by our socket, the table is safe from an administrator's `flush ruleset` while we run;
      * persistent, it stays when we are gone. Kernels before 6.9 do not know that: there it is put
      * back when it goes. */
-    if (!unowned && put_owned(net, err) == 0)
+    if (!unowned && put_owned(net, opts->at_once ? 0 : OWNER_GONE_MS, err) == 0)
         return 0;
     if (!unowned && err->sys_errno == EPERM)
         return dt_err_wrap(err, "another process has instance %u open, or this one is not root",
@@ -228,7 +235,7 @@ int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbo
     if (open_sockets(net, err) < 0 || set_rate(net, opts->rate, err) < 0)
         return -1;
     /* The rules come first: nothing is forwarded a moment without them. */
-    if (replace_table(net, opts->unowned, err) < 0)
+    if (replace_table(net, opts, err) < 0)
         return dt_err_wrap(err, "sandbox network");
     dt_nl_begin(net->rtnl);
     dt_rtnl_addr_add(net->rtnl, LO, dt_sandbox_net_gateway(net), RT_SCOPE_LINK);

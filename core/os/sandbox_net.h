@@ -40,6 +40,7 @@ struct dt_sandbox_net_opts {
     uint32_t base;     /* its /20, host byte order; 0 = 10.222.(16 * instance).0 */
     uint32_t resolver; /* host byte order; 0 = the host's own, see dt_sandbox_net_refresh() */
     bool unowned;      /* for tests: as on kernels before 6.9, see dt_sandbox_net_guard() */
+    bool at_once;      /* fails at once when somebody else has the instance open */
     uint64_t rate;     /* bytes a second that each sandbox may send, and as many that it may
                           receive; 0 = no limit. For those made from now on. */
 };
@@ -63,8 +64,8 @@ struct dt_cidr {
  * lo. From here on every sandbox of this instance that runs already is cut off until it is adopted.
  * On failure (UNSUPPORTED, SYSTEM, INVALID) nothing passes, and err says what the host lacks: the
  * launcher can go on without network. Only one process can have an instance open (SYSTEM, EPERM,
- * after 5 s of waiting: the last one may be just ending); a child that inherited our descriptors
- * counts. The caller owns *ret, set on success only. */
+ * after 5 s of waiting unless `at_once`: the last one may be just ending); a child that inherited
+ * our descriptors counts. The caller owns *ret, set on success only. */
 int dt_sandbox_net_open(const struct dt_sandbox_net_opts *opts, struct dt_sandbox_net **ret,
                         struct dt_err *err) DT_MUST_CHECK;
 /* The rate that is kept: 0 also when the kernel lacks what it takes. */
@@ -104,6 +105,8 @@ int dt_sandbox_net_drop(struct dt_sandbox_net *net, unsigned slot,
 int dt_sandbox_net_adopt(struct dt_sandbox_net *net, unsigned slot, enum dt_sandbox_net_mode mode,
                          const struct dt_cidr *cidrs, unsigned n, struct dt_err *err) DT_MUST_CHECK;
 
+/* Host byte order: the /20 of an instance whose options name none. */
+uint32_t dt_sandbox_net_base(unsigned instance);
 /* Host byte order. The gateway is also the sandbox's resolver: write it to its resolv.conf. */
 uint32_t dt_sandbox_net_addr(const struct dt_sandbox_net *net, unsigned slot);
 uint32_t dt_sandbox_net_gateway(const struct dt_sandbox_net *net);

@@ -20,17 +20,6 @@ static bool is_member(struct dt_launcher *l, const struct dt_record *r)
     return dt_cgroup_init_pid(l->cgroups, r->cgroup, &first, &err) == 0 && first == r->pid;
 }
 
-static int set_network(struct dt_launcher *l, const struct dt_record *r, struct dt_err *err)
-{
-    struct dt_cidr cidrs[DT_LW_CIDRS_MAX];
-    for (uint32_t i = 0; i < r->ncidrs; i++)
-        cidrs[i] = (struct dt_cidr){r->cidrs[i].addr, r->cidrs[i].prefix};
-    if (l->net == NULL)
-        return 0;
-    return dt_sandbox_net_adopt(l->net, r->slot, (enum dt_sandbox_net_mode)r->net, cidrs, r->ncidrs,
-                                err);
-}
-
 static int take_over(struct dt_launcher *l, const uint8_t id[16], const struct dt_record *r,
                      struct dt_err *err)
 {
@@ -41,11 +30,10 @@ static int take_over(struct dt_launcher *l, const uint8_t id[16], const struct d
         return dt_err_set(err, DT_E_GONE, "process %d is not in its group", (int)r->pid);
     if (!dt_pool_claim_slot(&l->pool, r->slot))
         return dt_err_set(err, DT_E_CONFLICT, "slot %u is taken", r->slot);
-    if (set_network(l, r, err) < 0) { /* cut off, but alive */
-        dt_log(DT_LOG_WARN, "a sandbox has lost its network", "err", err->msg, NULL);
-        err->code = DT_OK;
-    }
-    return dt_sandbox_adopt(l, id, r, dt_take_fd(&pidfd), err);
+    if (dt_sandbox_adopt(l, id, r, dt_take_fd(&pidfd), err) < 0)
+        return -1;
+    dt_network_adopt(l, dt_sandbox_find(l, id), r);
+    return 0;
 }
 
 static void clean_folder(struct dt_launcher *l, int dir, const char *name, bool half_made)

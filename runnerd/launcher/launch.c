@@ -66,7 +66,7 @@ int dt_launch_rules(struct dt_sandbox *s, struct dt_err *err)
     const struct dt_lw_spec *spec = s->spec;
     struct dt_cidr cidrs[DT_LW_CIDRS_MAX];
     s->addr = 0;
-    if (l->net == NULL)
+    if (l->net == NULL || s->kit.alone)
         return 0;
     s->addr = spec->net == DT_LW_NET_NONE ? 0 : dt_sandbox_net_addr(l->net, s->kit.slot);
     for (uint32_t i = 0; i < spec->ncidrs; i++)
@@ -79,7 +79,7 @@ static int set_network(struct dt_sandbox *s, struct dt_err *err)
 {
     if (s->spec->net != DT_LW_NET_FULL)
         return dt_launch_rules(s, err);
-    s->addr = s->l->net != NULL ? dt_sandbox_net_addr(s->l->net, s->kit.slot) : 0;
+    s->addr = s->l->net != NULL && !s->kit.alone ? dt_sandbox_net_addr(s->l->net, s->kit.slot) : 0;
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "os/sandbox_net.h"
 #include "runnerd/launcher/errand.h"
 #include "runnerd/launcher/loop.h"
+#include "runnerd/launcher/network.h"
 #include "runnerd/launcher/peer.h"
 #include "runnerd/launcher/pool.h"
 #include "runnerd/launcher/sandbox.h"
@@ -30,10 +31,8 @@ struct dt_launcher {
     struct sock_fprog filter;
     struct dt_cgroup_root *cgroups;
     struct dt_disk_store *disks;
-    struct dt_sandbox_net *net; /* NULL: the host has none for sandboxes; net_text says why */
-    char net_text[256];
-    struct dt_watch net_guard;
-    struct dt_timer net_timer;
+    struct dt_sandbox_net *net; /* NULL: the host has none for sandboxes so far */
+    struct dt_network network;
     struct dt_pool pool;
     struct dt_worker common; /* what all of them have */
     struct dt_worker maker, reaper, sweeper;

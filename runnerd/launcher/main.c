@@ -29,7 +29,7 @@
 #include "runnerd/launcher/launcher.h"
 
 enum { TERMINALS = 262144 }; /* for all sandboxes: 256 each of a thousand */
-enum { FD_WORKER = 3, DRAIN_MS = 5000, NET_MS = 5000, BANDWIDTH = 1000, BANDWIDTH_MAX = 100000 };
+enum { FD_WORKER = 3, DRAIN_MS = 5000, BANDWIDTH = 1000, BANDWIDTH_MAX = 100000 };
 
 struct options {
     const char *data_dir;
@@ -253,9 +253,6 @@ static void make_room_for_terminals(void)
 static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt_err *err)
 {
     char name[16];
-    struct dt_err why = {.code = DT_OK};
-    const struct dt_sandbox_net_opts net = {.instance = l->instance,
-                                            .rate = (uint64_t)o->bandwidth * 1000000 / 8};
     (void)snprintf(name, sizeof(name), "%u", l->instance);
     look_at_core_pattern();
     make_room_for_terminals();
@@ -266,59 +263,8 @@ static int open_kernel(struct dt_launcher *l, const struct options *o, struct dt
     if (dt_cgroup_root_open(name, o->cgroup, &l->cgroups, err) < 0 ||
         dt_disk_store_open(l->data, &l->disks, err) < 0 || dt_seccomp_build(0, &l->filter, err) < 0)
         return -1;
-    if (dt_sandbox_net_open(&net, &l->net, &why) < 0) {
-        (void)snprintf(l->net_text, sizeof(l->net_text), "%.255s", why.msg);
-        dt_log(DT_LOG_WARN, "sandboxes have no network", "err", why.msg, NULL);
-    } else if (dt_sandbox_net_rate(l->net) != net.rate) {
-        dt_log(DT_LOG_WARN, "the bandwidth of sandboxes is not limited: the kernel has no sch_tbf",
-               NULL);
-    }
+    dt_network_open(l, (uint64_t)o->bandwidth * 1000000 / 8);
     return 0;
-}
-
-static void net_check(struct dt_launcher *l)
-{
-    bool restored = false;
-    struct dt_err err;
-    if (dt_sandbox_net_check(l->net, &restored, &err) < 0)
-        dt_log(DT_LOG_ERROR, "the sandbox network", "err", err.msg, NULL);
-    else if (restored)
-        dt_log(DT_LOG_WARN, "something removed the rules of the sandbox network; they are back",
-               NULL);
-}
-
-static void on_net_guard(void *ctx, uint32_t events)
-{
-    (void)events;
-    net_check(ctx);
-}
-
-/* The host may be in another network now, or in one at all. */
-static void on_net_timer(void *ctx)
-{
-    struct dt_launcher *l = ctx;
-    struct dt_err err;
-    net_check(l);
-    if (dt_sandbox_net_refresh(l->net, &err) < 0)
-        dt_log(DT_LOG_WARN, "the sandbox network", "err", err.msg, NULL);
-    dt_loop_timer(&l->loop, &l->net_timer, NET_MS);
-}
-
-static int watch_net(struct dt_launcher *l, struct dt_err *err)
-{
-    l->net_guard = (struct dt_watch){.fn = on_net_guard, .ctx = l, .fd = -1};
-    l->net_timer = (struct dt_timer){.fn = on_net_timer, .ctx = l};
-    if (l->net == NULL)
-        return 0;
-    l->net_guard.fd = dt_sandbox_net_guard(l->net);
-    dt_loop_timer(&l->loop, &l->net_timer, NET_MS);
-    return l->net_guard.fd < 0 ? 0 : dt_loop_watch(&l->loop, &l->net_guard, EPOLLIN, err);
-}
-
-static void unwatch_net(struct dt_launcher *l)
-{
-    dt_loop_unwatch(&l->loop, &l->net_guard);
-    dt_loop_untimer(&l->loop, &l->net_timer);
 }
 
 static void on_job(void *ctx, const struct dt_job_done *done, int fds[DT_JOB_FDS])
@@ -465,7 +411,8 @@ static int prepare(struct dt_launcher *l, const struct options *o, struct dt_ins
         dt_overlay_check(l->pool_dir, dt_slot_base(l->instance, 1), err) < 0)
         return -1;
     dt_pool_init(&l->pool);
-    if (dt_adopt(l, err) < 0 || watch_net(l, err) < 0 || start_workers(l, o->data_dir, in, err) < 0)
+    if (dt_adopt(l, err) < 0 || dt_network_watch(l, err) < 0 ||
+        start_workers(l, o->data_dir, in, err) < 0)
         return -1;
     l->peer.ends_all = o->fd >= 0 || o->once;
     return o->fd >= 0 ? dt_peer_connected(l, o->fd, err) : dt_peer_listen(l, o->socket, err);
@@ -505,7 +452,7 @@ static void finish(struct dt_launcher *l, const struct dt_instance *in)
     dt_errand_done(l);
     dt_sandbox_cool(l, NULL);
     drain(l);
-    unwatch_net(l);
+    dt_network_unwatch(l);
     dt_spare_done(l);
     bool last = l->nsandboxes == 0;
     dt_sandbox_forget_all(l);

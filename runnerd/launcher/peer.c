@@ -165,12 +165,7 @@ static void do_hello(struct dt_launcher *l, const struct dt_lw_request *r, struc
     struct dt_lw_answer a;
     l->peer.greeted = true;
     dt_answer_init(&a, asked, r->id, NULL);
-    a.u.hello.version = DT_LW_VERSION;
-    a.u.hello.instance = l->instance;
-    a.u.hello.has_network = l->net != NULL;
-    if (l->net != NULL) /* slot 0 would be the /20 itself */
-        a.u.hello.network_base = dt_sandbox_net_addr(l->net, 1) & 0xfffff000U;
-    (void)snprintf(a.text, sizeof(a.text), "%s", l->net_text);
+    dt_network_tell(l, &a);
     dt_peer_answer(l, asked, &a);
 }
 

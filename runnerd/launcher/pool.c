@@ -178,7 +178,7 @@ static void kit_drop(struct dt_launcher *l, struct dt_kit *k)
 
 static int kit_new(struct dt_launcher *l, struct dt_kit *ret, struct dt_err *err)
 {
-    struct dt_kit k = {.box = DT_BOX_NONE};
+    struct dt_kit k = {.alone = l->net == NULL, .box = DT_BOX_NONE};
     k.slot = next_slot(&l->pool);
     if (k.slot == 0)
         return dt_err_set(err, DT_E_LIMIT, "all %d sandboxes of this runner exist; destroy some",
@@ -224,6 +224,28 @@ bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret)
     return true;
 }
 
+static void pooled_drop(struct dt_launcher *l, struct dt_pooled_kit *pk)
+{
+    unlink_kit(&l->pool, pk);
+    kit_drop(l, &pk->kit);
+    free(pk);
+}
+
+/* Made without the network that there is now. */
+static bool is_late(const struct dt_launcher *l, const struct dt_pooled_kit *pk)
+{
+    return pk->kit.alone && l->net != NULL;
+}
+
+void dt_pool_renew(struct dt_launcher *l)
+{
+    for (struct dt_pooled_kit *pk = l->pool.kits, *next; pk != NULL; pk = next) {
+        next = pk->next;
+        if (pk->helper == 0 && is_late(l, pk))
+            pooled_drop(l, pk);
+    }
+}
+
 static void helper_done(struct dt_pooled_kit *pk)
 {
     dt_loop_unwatch(&pk->l->loop, &pk->on_helper);
@@ -241,15 +263,16 @@ static void on_helper(void *ctx, uint32_t events)
     if (waitpid(pk->helper, &status, WNOHANG) == 0)
         return;
     helper_done(pk);
-    if (status == 0) {
+    bool late = is_late(l, pk);
+    if (status == 0 && !late) {
         dt_sandbox_on_kit(l, NULL);
         return;
     }
     struct dt_err err;
     (void)dt_err_set(&err, DT_E_SYSTEM, "a process could not be moved into its control groups");
-    unlink_kit(&l->pool, pk);
-    kit_drop(l, &pk->kit);
-    free(pk);
+    pooled_drop(l, pk);
+    if (status == 0)
+        return;
     fill_failed(&l->pool, "control groups", err.msg);
     dt_sandbox_on_kit(l, &err);
 }
@@ -447,9 +470,7 @@ void dt_pool_done(struct dt_launcher *l)
             (void)waitpid(pk->helper, NULL, 0);
             helper_done(pk);
         }
-        unlink_kit(p, pk);
-        kit_drop(l, &pk->kit);
-        free(pk);
+        pooled_drop(l, pk);
     }
     while (p->ndisks > 0)
         dt_pool_disk_drop(l, &p->disks[--p->ndisks]);

@@ -29,6 +29,7 @@ enum {
 struct dt_kit {
     unsigned slot; /* 0: no kit */
     char cgroup[DT_CGROUP_NAME_SIZE];
+    bool alone; /* made while the host had no network: it has none of its own either */
     struct dt_box box;
 };
 
@@ -75,6 +76,8 @@ void dt_pool_busy(struct dt_launcher *l);
 bool dt_pool_fill(struct dt_launcher *l);
 /* A kit from the pool; false when none is ready: dt_sandbox_on_kit() tells when one is. */
 bool dt_pool_kit(struct dt_launcher *l, struct dt_kit *ret);
+/* There is a network now: kits without one are made anew. */
+void dt_pool_renew(struct dt_launcher *l);
 /* Gives the slot back and removes its network and group; false while the group has processes. */
 bool dt_pool_release(struct dt_launcher *l, unsigned slot, const char *cgroup);
 /* For adopted sandboxes. False when it is taken. */

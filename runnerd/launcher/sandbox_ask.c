@@ -146,6 +146,16 @@ static bool exists(struct dt_launcher *l, const uint8_t id[16])
            dt_object_exists(l, DT_PLACE_ARCHIVES, id);
 }
 
+/* A sandbox that asks for a network does not start without one. False when it was answered. */
+static bool can_connect(struct dt_launcher *l, const struct dt_lw_request *r,
+                        struct dt_asked *asked)
+{
+    if (dt_network_serves(l, &r->spec))
+        return true;
+    dt_sandbox_refuse(l, r, asked, DT_LW_NO_NETWORK, l->network.why);
+    return false;
+}
+
 void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked,
                        int config)
 {
@@ -154,6 +164,8 @@ void dt_sandbox_create(struct dt_launcher *l, const struct dt_lw_request *r, str
         dt_sandbox_refuse(l, r, asked, DT_LW_EXISTS, "a sandbox with this id exists");
         return;
     }
+    if (!can_connect(l, r, asked))
+        return;
     dt_pool_note(&l->pool, &r->spec);
     struct dt_sandbox *s;
     while ((s = find_warm(l, &r->spec)) != NULL) {
@@ -180,6 +192,8 @@ void dt_sandbox_start(struct dt_launcher *l, const struct dt_lw_request *r, stru
         dt_sandbox_refuse(l, r, asked, DT_LW_NOT_FOUND, "there is no sandbox with this id");
         return;
     }
+    if (!can_connect(l, r, asked))
+        return;
     dt_errand_yield(l, r->id);
     struct dt_sandbox *s = prepare(l, r, asked, &conf);
     if (s != NULL)
@@ -206,6 +220,8 @@ void dt_sandbox_fork(struct dt_launcher *l, const struct dt_lw_request *r, struc
                           "the sandbox to fork is just starting or ending");
         return;
     }
+    if (!can_connect(l, r, asked))
+        return;
     struct dt_sandbox *s = prepare(l, r, asked, &conf);
     if (s == NULL)
         return;

@@ -141,11 +141,14 @@ void dt_sandbox_network(struct dt_launcher *l, const struct dt_lw_request *r,
         return;
     struct dt_lw_spec spec = r->spec;
     s->spec = &spec; /* it has none of its own any more */
-    int rc = dt_launch_rules(s, &err);
+    int rc = dt_network_change(l, s, &err);
     if (rc == 0)
         rc = change_record(s, set_rules, &err);
     s->spec = NULL;
-    dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
+    if (rc < 0 && err.code == DT_E_UNAVAILABLE)
+        dt_sandbox_refuse(l, r, asked, DT_LW_NO_NETWORK, err.msg);
+    else
+        dt_peer_reply(l, asked, r->id, rc < 0 ? &err : NULL);
 }
 
 void dt_sandbox_pause(struct dt_launcher *l, const struct dt_lw_request *r, struct dt_asked *asked)

@@ -29,7 +29,8 @@ enum dt_lw_op {
      * toolbox's configuration (JSON, at most 256 KiB), which the launcher does not read: it becomes
      * descriptor 4 of the toolbox. Fails EXISTS when the id is on disk already. Answered when the
      * toolbox's listening socket exists and pid 1 is confined and executes it: connects queue in
-     * the kernel. Should that fail, EXITED follows. */
+     * the kernel. Should that fail, EXITED follows. NO_NETWORK when the spec needs one and there is
+     * none. */
     DT_LW_CREATE = 2,
     DT_LW_START = 3, /* the same with the disk it has; NOT_FOUND without one, BUSY when it runs */
     DT_LW_STOP = 4,  /* SIGTERM to pid 1, after grace_ms kill the cgroup; answered when all is gone
@@ -70,15 +71,18 @@ enum dt_lw_result {
     DT_LW_EXISTS = 1,
     DT_LW_NOT_FOUND = 2,
     DT_LW_BUSY = 3,
-    DT_LW_NO_LAYER = 4, /* a layer that is not in the store */
-    DT_LW_NO_SPACE = 5, /* disk, slots or memory of the host */
-    DT_LW_FAILED = 6,   /* `text` says what */
-    DT_LW_BAD_PATH = 7, /* a path of a volume leads through a link or a file */
+    DT_LW_NO_LAYER = 4,   /* a layer that is not in the store */
+    DT_LW_NO_SPACE = 5,   /* disk, slots or memory of the host */
+    DT_LW_FAILED = 6,     /* `text` says what */
+    DT_LW_BAD_PATH = 7,   /* a path of a volume leads through a link or a file */
+    DT_LW_NO_NETWORK = 8, /* the host has none for sandboxes so far; `text` says why */
     DT_LW_CANCELLED = 16,
 };
 
 enum dt_lw_event {
     DT_LW_EXITED = 1, /* a sandbox ended by itself: status as of waitpid, or -1 when unknown */
+    /* There is a network for sandboxes, which HELLO had to deny: what it said, as it is now. */
+    DT_LW_NETWORK_UP = 2,
 };
 
 enum dt_lw_net { DT_LW_NET_FULL = 0, DT_LW_NET_NONE = 1, DT_LW_NET_ALLOW = 2 };
@@ -152,12 +156,12 @@ struct dt_lw_stats {
     uint64_t cache_bytes; /* of memory_bytes; 0 also from a launcher that does not tell */
 };
 
-/* The answer to HELLO. */
+/* The answer to HELLO, and NETWORK_UP. */
 struct dt_lw_hello {
     uint32_t version;
     uint32_t instance;     /* 0..15, this data directory's number on this host */
     uint32_t network_base; /* host byte order: this instance's /20 */
-    uint32_t has_network;  /* 0 when the host cannot route for sandboxes; `text` says why */
+    uint32_t has_network;  /* 0 when the host cannot route for sandboxes so far; `text` says why */
 };
 
 struct dt_lw_answer {

@@ -166,6 +166,13 @@ class Backend:
             text, status = e.read(), e.code
         return status, json.loads(text) if text else None
 
+    def gauge(self, name):
+        """A figure of /metrics."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {KEY}"})
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            lines = dict(line.rsplit(" ", 1) for line in reply.read().decode().splitlines() if not line.startswith("#"))
+        return float(lines[name])
+
     def as_local_user(self, method, path, body=None, org=None):
         """The same over the unix socket, without credentials."""
         c = http.client.HTTPConnection("localhost", timeout=120)

@@ -5,7 +5,7 @@ target_link_options(sandbox_guest PRIVATE -fno-sanitize=all -static)
 set_target_properties(sandbox_guest PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 
 foreach(script IN ITEMS integration/test_launcher.py integration/test_launcher_volumes.py
-    integration/test_launcher_life.py)
+    integration/test_launcher_life.py integration/test_launcher_network.py)
   string(REGEX REPLACE "/test_(.*)\\.py" ".\\1" name ${script})
   add_test(NAME ${name}
     COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider ${CMAKE_SOURCE_DIR}/tests/${script})
