@@ -15,7 +15,7 @@ enum {
     TICK_MS = 250,
     HELLO_MS = 30000,
     PAUSE_MIN_MS = 50,
-    PAUSE_MAX_MS = 3000,
+    PAUSE_MAX_MS = 500,
 };
 
 struct call {

@@ -109,7 +109,7 @@ void dt_lifecycle_quotas(const struct dt_runnerd *rd, const char *org,
 
 int dt_lifecycle_check_up(const struct dt_runnerd *rd, struct dt_err *err)
 {
-    if (dt_launcher_client_is_up(rd->launcher))
+    if (dt_launcher_client_is_up(rd->launcher) || dt_op_may_wait(rd))
         return 0;
     return dt_err_set(err, DT_E_UNAVAILABLE,
                       "the launcher (daytona-launcher) cannot be reached: try again soon");
@@ -198,12 +198,13 @@ static int start_after(struct dt_runnerd *rd, struct dt_live *l, dt_lifecycle_do
 int dt_lifecycle_change(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandbox_call call,
                         dt_lifecycle_done *done, void *ctx, bool *already, struct dt_err *err)
 {
-    const struct dt_sandbox_now now = dt_lifecycle_now(l);
     *already = false;
     if (call == DT_CALL_START && l->state == DT_SANDBOX_ARCHIVING && l->busy &&
         l->next_done == NULL)
         return start_after(rd, l, done, ctx, err);
-    int go = dt_sandbox_check_call(call, &now, err);
+    bool cancelled = call == DT_CALL_DELETE && dt_op_wait_cancel(rd, l->id) && !l->busy;
+    const struct dt_sandbox_now now = dt_lifecycle_now(l);
+    int go = cancelled ? 1 : dt_sandbox_check_call(call, &now, err);
     *already = go == 0;
     if (go <= 0)
         return go;

@@ -62,7 +62,7 @@ static void restore_failed(struct dt_op *op, const struct dt_err *why)
         dt_op_fail(op, DT_SANDBOX_ARCHIVED, DT_DESIRED_ARCHIVED, why);
 }
 
-static void launcher_failed(struct dt_op *op, const struct dt_err *why)
+void dt_op_launcher_failed(struct dt_op *op, const struct dt_err *why)
 {
     switch (op->kind) {
     case DT_OP_CREATE:
@@ -107,15 +107,12 @@ static void on_user(void *ctx, const struct dt_err *err)
     else if (err->code == DT_E_CANCELLED)
         dt_op_over(op, err); /* the program ends: the next one compares */
     else
-        launcher_failed(op, err);
+        dt_op_launcher_failed(op, err);
 }
-
-static int call_launcher(struct dt_op *op, struct dt_err *err);
 
 /* The files are back, or were never away: now it starts. */
 static bool goes_on(struct dt_op *op)
 {
-    struct dt_err why;
     if (op->kind != DT_OP_RESTORE || op->lw_op == DT_LW_START)
         return false;
     if (op->without_start) {
@@ -124,8 +121,8 @@ static bool goes_on(struct dt_op *op)
         return true;
     }
     op->lw_op = DT_LW_START;
-    if (call_launcher(op, &why) < 0)
-        launcher_failed(op, &why);
+    op->sent = false;
+    dt_op_launch(op);
     return true;
 }
 
@@ -134,18 +131,21 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
     struct dt_op *op = ctx;
     struct dt_err why;
     op->launcher_ns = dt_clock_ns() - op->launcher_ns;
+    unsigned flags = dt_op_kinds[op->kind].flags;
     if (a == NULL && err->code == DT_E_UNAVAILABLE) {
         /* Nobody knows what happened: the next comparison with the launcher finds out. */
-        dt_op_over(op, err);
+        if ((flags & DT_OP_AGAIN) != 0)
+            dt_op_wait(op, err);
+        else
+            dt_op_over(op, err);
         return;
     }
-    unsigned flags = dt_op_kinds[op->kind].flags;
     bool fine = a != NULL && ((a->result == DT_LW_NOT_FOUND && (flags & DT_OP_GONE_OK) != 0) ||
                               (a->result == DT_LW_EXISTS && op->lw_op == DT_LW_RESTORE));
     if (a == NULL)
         why = *err;
     if (a == NULL || (!fine && dt_launcher_result(a, &why) < 0)) {
-        launcher_failed(op, &why);
+        dt_op_launcher_failed(op, &why);
         return;
     }
     op->row.lost = false;
@@ -155,7 +155,7 @@ static void on_launcher(void *ctx, const struct dt_lw_answer *a, const struct dt
     if (!booted || !dt_named_user_is_set(&op->row))
         op_worked(op);
     else if (dt_named_user_ask(op->rd, &op->row, on_user, op, &why) < 0)
-        launcher_failed(op, &why);
+        dt_op_launcher_failed(op, &why);
 }
 
 static int call_launcher(struct dt_op *op, struct dt_err *err)
@@ -185,12 +185,19 @@ static int call_launcher(struct dt_op *op, struct dt_err *err)
     if (op->kind == DT_OP_FORK)
         (void)dt_uuid_bytes(op->parent, r.other);
     op->launcher_ns = dt_clock_ns();
-    return dt_launcher_client_call(rd->launcher, &r, fd, timeout_ms, on_launcher, op, err);
+    if (dt_launcher_client_call(rd->launcher, &r, fd, timeout_ms, on_launcher, op, err) < 0)
+        return -1;
+    op->sent = true;
+    return 0;
 }
 
 void dt_op_launch(struct dt_op *op)
 {
     struct dt_err why;
-    if (call_launcher(op, &why) < 0)
-        launcher_failed(op, &why);
+    if (call_launcher(op, &why) == 0)
+        return;
+    if (why.code == DT_E_UNAVAILABLE)
+        dt_op_wait(op, &why);
+    else
+        dt_op_launcher_failed(op, &why);
 }

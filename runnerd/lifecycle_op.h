@@ -33,6 +33,7 @@ enum {
     DT_OP_EARLY = 4,    /* answered as soon as it is on its way */
     DT_OP_GONE_OK = 8,  /* no such sandbox: it is over */
     DT_OP_OUTSIDE = 16, /* its reason is not one of the sandbox's: the row does not keep it */
+    DT_OP_AGAIN = 32,   /* when the launcher is lost, it is done once more by the next one */
 };
 
 struct dt_op_rules {
@@ -52,7 +53,11 @@ struct dt_op {
     struct dt_sandbox_row row;
     dt_lifecycle_done *done;
     void *ctx;
-    bool by_server; /* nobody waits for it: the clock or a comparison wants it */
+    struct dt_op *next;   /* that waits for a launcher, see lifecycle_wait.h */
+    uint64_t wait_end_ms; /* monotonic; 0 = it has not waited yet */
+    unsigned repeats;     /* how often it was done once more */
+    bool sent;            /* the launcher may have heard of it */
+    bool by_server;       /* nobody waits for it: the clock or a comparison wants it */
     uint64_t start_ns;
     uint64_t launcher_ns; /* how long the launcher took */
     uint32_t lw_op;       /* what the launcher is asked: DT_OP_RESTORE goes on with DT_OP_START */
@@ -89,8 +94,10 @@ int dt_op_begin_reserved(struct dt_runnerd *rd, struct dt_live *l, struct dt_op 
                          struct dt_err *err) DT_MUST_CHECK;
 /* A dt_db_done: the first commit is made, or failed. */
 void dt_op_begun(void *arg, const struct dt_err *err);
-/* The second step. */
+/* The second step. Waits while there is no launcher. */
 void dt_op_launch(struct dt_op *op);
+/* The third step of one that could not be done. */
+void dt_op_launcher_failed(struct dt_op *op, const struct dt_err *why);
 /* The third step, for the state that the row has now. */
 void dt_op_end(struct dt_op *op);
 void dt_op_fail(struct dt_op *op, enum dt_sandbox_state state, enum dt_sandbox_desired desired,
@@ -110,6 +117,7 @@ void dt_lifecycle_hold(struct dt_runnerd *rd, struct dt_live *l);
 /* `each` is for one sandbox, `all` for those of the organization. */
 void dt_lifecycle_quotas(const struct dt_runnerd *rd, const char *org,
                          struct dt_create_limits *each, struct dt_resources *all);
+/* There is a launcher, or it can be waited for. */
 int dt_lifecycle_check_up(const struct dt_runnerd *rd, struct dt_err *err) DT_MUST_CHECK;
 
 #endif

@@ -66,9 +66,9 @@ static void close_rest(struct program *p)
     rd->db = dt_db_close(rd->db);
     dt_live_clear(&rd->live);
     dt_signed_clear(&rd->signed_urls);
-    uv_handle_t *const handles[] = {(uv_handle_t *)&p->term, (uv_handle_t *)&p->interrupt,
+    uv_handle_t *const handles[] = {(uv_handle_t *)&p->term,  (uv_handle_t *)&p->interrupt,
                                     (uv_handle_t *)&p->child, (uv_handle_t *)&p->late,
-                                    (uv_handle_t *)&rd->tick};
+                                    (uv_handle_t *)&rd->tick, (uv_handle_t *)&rd->waiting.timer};
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
         uv_close(handles[i], NULL);
 }
@@ -92,6 +92,7 @@ void dt_runnerd_stop(struct dt_runnerd *rd, int exit_code)
     dt_api_changes_end(rd, true);
     dt_api_polls_end(rd, NULL);
     dt_audience_end(rd);
+    dt_op_wait_end(rd);
     dt_http_server_stop(rd->api, GRACE_MS, on_server_stopped, p);
     dt_http_server_stop(rd->proxy, GRACE_MS, on_server_stopped, p);
 }
@@ -228,6 +229,7 @@ static void on_up(void *ctx, const struct dt_lw_answer *hello)
     if (!p->rd.hello.has_network)
         dt_log(DT_LOG_WARN, "sandboxes have no network", "why", hello->text, NULL);
     dt_reconcile(&p->rd);
+    dt_op_wait_over(&p->rd);
     for (struct dt_live *l = dt_live_next(&p->rd.live, NULL); l != NULL;
          l = dt_live_next(&p->rd.live, l))
         dt_upstreams_retry(l);
@@ -390,6 +392,7 @@ static int start(struct program *p, struct dt_err *err)
     static const struct dt_launcher_events events = {on_up, on_down, on_exited, on_network};
     struct dt_runnerd *rd = &p->rd;
     rd->loop->data = p;
+    dt_op_queue_init(rd);
     rd->on_ready = on_ready;
     rd->on_change = dt_api_changed;
     rd->on_sandbox = dt_api_event_sandbox;

@@ -18,6 +18,7 @@
 #include "runnerd/identity/principal.h"
 #include "runnerd/identity/services.h"
 #include "runnerd/launcher_client.h"
+#include "runnerd/lifecycle_wait.h"
 #include "runnerd/live.h"
 #include "runnerd/mail.h"
 #include "runnerd/metrics.h"
@@ -45,6 +46,7 @@ struct dt_runnerd {
     struct dt_db *db;
     struct dt_launcher_client *launcher;
     struct dt_lw_hello hello;
+    struct dt_op_queue waiting; /* for a launcher */
     struct dt_live_table live;
     struct dt_upstream_totals upstreams;
     struct dt_holdings *holdings;

@@ -22,6 +22,7 @@ import busybox
 import host
 import image
 import pytest
+import service
 import websockets.exceptions
 import websockets.sync.client
 
@@ -1064,60 +1065,30 @@ def test_the_launchers_death_is_the_end(own):
     assert execute(own, box, "echo ok")["result"] == "ok\n"
 
 
-class Service:
-    """The two programs as an installed service starts them: apart, over a socket."""
-
-    def __init__(self, server):
-        self.server, self.door = server, server.data / "launcher.sock"
-        self.launcher = None
-
-    def launch(self):
-        log = open(self.server.data / "launcher.log", "ab")
-        self.launcher = subprocess.Popen(
-            [backend.program("daytona-launcher"), "--data-dir", self.server.data, "--uid", "65530", "--gid", "65530",
-             "--socket", self.door], stderr=log, stdout=log)
-        end = time.monotonic() + 30
-        while not self.door.exists():
-            assert self.launcher.poll() is None and time.monotonic() < end
-            time.sleep(0.01)
-
-    def kill(self):
-        self.launcher.send_signal(signal.SIGKILL)
-        self.launcher.wait(30)
-        self.door.unlink(missing_ok=True)
-
-
 def test_an_installed_service(own):
     own.stop()
-    service = Service(own)
-    own.settings += ["--launcher-socket", str(service.door)]
-    service.launch()
+    apart = service.Service(own)
+    apart.launch()
     try:
         own.start()
         status, made = own.request("POST", "/sandbox", {"name": "kept"})
         assert status == 200, made
-        service.kill()
-        end = time.monotonic() + 30
-        while (answer := own.request("POST", "/sandbox", {}))[0] != 503:
-            assert time.monotonic() < end, answer
-            time.sleep(0.02)
-        assert "daytona-launcher" in answer[1]["message"] or "launcher" in answer[1]["message"]
+        apart.kill()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waits = pool.submit(own.request, "POST", "/sandbox", {"name": "waits"})
+            assert execute(own, made["id"], "echo still here")["result"] == "still here\n"
+            assert not waits.done()
+            apart.launch()
+            status, answer = waits.result()
+        assert status == 200, answer
         assert execute(own, made["id"], "echo still here")["result"] == "still here\n"
-        service.launch()
-        while (answer := own.request("POST", "/sandbox", {}))[0] == 503:
-            assert time.monotonic() < end, answer
-            time.sleep(0.02)
-        assert answer[0] == 200
-        assert execute(own, made["id"], "echo still here")["result"] == "still here\n"
-        for box in (made["id"], answer[1]["id"]):
+        for box in (made["id"], answer["id"]):
             delete(own, box)
         assert own.stop() == 0
         assert not own.socket.exists() and not (own.data / "run" / "ports.json").exists()
     finally:
-        own.stop()
+        apart.stop()
         own.settings = own.settings[:-2]
-        service.launcher.send_signal(signal.SIGTERM)
-        service.launcher.wait(30)
 
 
 @pytest.mark.parametrize(("setting", "queues"), [((), {"rate 1Gbit"}), (("--sandbox-bandwidth", "8"), {"rate 8Mbit"}),
