@@ -260,7 +260,7 @@ static void on_done(void *ctx, uint64_t sent, uint64_t received, bool whole)
         dt_live_touch(l);
     }
     f->rd->last_request_ms = dt_clock_ms();
-    dt_trace_end(&f->trace, l, whole);
+    dt_trace_end(f->rd, &f->trace, l, whole);
     dt_deed_end(f->deed, whole);
     forward_free(f);
 }
@@ -418,7 +418,7 @@ static void fail(struct forward *f, const struct dt_err *err)
         dt_deed_fail(f->deed, err);
     dt_reply_error(f->req, err, f->source);
     dt_trace_answer(&f->trace, dt_err_http(err->code));
-    dt_trace_end(&f->trace, dt_live_by_id(&f->rd->live, f->id), true);
+    dt_trace_end(f->rd, &f->trace, dt_live_by_id(&f->rd->live, f->id), true);
     dt_deed_end(f->deed, true);
     forward_free(f);
 }
@@ -428,7 +428,7 @@ static void refuse(struct forward *f, struct dt_live *l)
     struct dt_err why;
     f->refuse(f->req, l, &why);
     dt_trace_answer(&f->trace, dt_err_http(why.code));
-    dt_trace_end(&f->trace, l, true);
+    dt_trace_end(f->rd, &f->trace, l, true);
     if (f->deed != NULL)
         dt_deed_fail(f->deed, &why);
     dt_deed_end(f->deed, true);

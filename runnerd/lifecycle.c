@@ -38,7 +38,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     if (row->state != DT_SANDBOX_STARTED)
         dt_upstreams_close(l);
     if (row->state == DT_SANDBOX_ARCHIVED)
-        dt_live_forget(l);
+        dt_telemetry_forget(&rd->live.telemetry, &l->telemetry);
     l->state = row->state;
     l->desired = row->desired;
     if (l->token[0] == '\0' || l->starts != row->starts) {

@@ -34,17 +34,11 @@ struct dt_live *dt_live_add(struct dt_live_table *t, const char *id, const char 
     return l;
 }
 
-void dt_live_forget(struct dt_live *l)
-{
-    free(dt_take(l->history));
-    free(dt_take(l->spans));
-}
-
-static void release(struct dt_live *l)
+static void release(struct dt_live_table *t, struct dt_live *l)
 {
     (void)dt_http_client_free(l->toolbox);
     dt_upstreams_close(l);
-    dt_live_forget(l);
+    dt_telemetry_forget(&t->telemetry, &l->telemetry);
     free(l->answer);
     free(l->name);
     free(l);
@@ -57,7 +51,7 @@ void dt_live_remove(struct dt_live_table *t, struct dt_live *l)
         p = &(*p)->next;
     *p = l->next;
     t->count--;
-    release(l);
+    release(t, l);
 }
 
 void dt_live_clear(struct dt_live_table *t)
@@ -66,7 +60,7 @@ void dt_live_clear(struct dt_live_table *t)
         while (t->buckets[i] != NULL) {
             struct dt_live *l = t->buckets[i];
             t->buckets[i] = l->next;
-            release(l);
+            release(t, l);
         }
     }
     t->count = 0;

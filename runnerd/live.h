@@ -7,9 +7,8 @@
 
 #include "base/rand.h"
 #include "model/create.h"
-#include "model/history.h"
 #include "model/sandbox.h"
-#include "model/span.h"
+#include "model/telemetry.h"
 #include "model/token.h"
 #include "net/http_client.h"
 #include "runnerd/upstream.h"
@@ -48,13 +47,12 @@ struct dt_live {
     uint64_t cpu_usec;         /* cpu time it had taken at cpu_ms */
     uint64_t cpu_ms;           /* monotonic; 0 = not known since it started */
     struct dt_live_reading reading;
-    struct dt_history *history; /* of what it used; NULL: nothing is known */
-    struct dt_spans *spans;     /* of the requests that went into it; NULL: there were none */
-    uint64_t changed_ms;        /* monotonic: when the last operation ended */
-    unsigned exchanges;         /* requests and tunnels that are open now */
-    unsigned open;              /* the same with those that are no activity */
-    bool busy;                  /* an operation runs */
-    bool limit_due;             /* the limit of its organization's network has changed */
+    struct dt_telemetry telemetry; /* what it used, and the requests that went into it */
+    uint64_t changed_ms;           /* monotonic: when the last operation ended */
+    unsigned exchanges;            /* requests and tunnels that are open now */
+    unsigned open;                 /* the same with those that are no activity */
+    bool busy;                     /* an operation runs */
+    bool limit_due;                /* the limit of its organization's network has changed */
     bool is_public;
     bool linked;         /* to another sandbox */
     bool activity_dirty; /* timers.activity_ms is newer than the store's */
@@ -74,6 +72,7 @@ struct dt_live {
 struct dt_live_table {
     struct dt_live *buckets[DT_LIVE_BUCKETS];
     size_t count;
+    struct dt_telemetry_pool telemetry;
 };
 
 /* Copies the texts; `name` may be long. NULL without memory. */
@@ -90,8 +89,6 @@ struct dt_live *dt_live_find(const struct dt_live_table *t, const char *org,
 struct dt_live *dt_live_next(const struct dt_live_table *t, const struct dt_live *l);
 /* In ERROR, and its files are on the disk or in a backup. */
 bool dt_live_recoverable(const struct dt_live *l);
-/* Its history and spans; it has them no more. */
-void dt_live_forget(struct dt_live *l);
 /* Counts as activity now. */
 void dt_live_touch(struct dt_live *l);
 /* Whoever changes what GET shows of it calls this, before the change is answered. */

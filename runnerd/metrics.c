@@ -190,6 +190,8 @@ int dt_metrics_print(const struct dt_runnerd *rd, struct dt_buf *out, struct dt_
               (double)dt_db_waiting(rd->db), err) < 0 ||
         value(out, "daytona_launcher_up", "gauge", "Whether the launcher can be reached.",
               dt_launcher_client_is_up(rd->launcher), err) < 0 ||
+        value(out, "daytona_telemetry_bytes", "gauge", "Memory of metrics and traces of sandboxes.",
+              (double)rd->live.telemetry.bytes, err) < 0 ||
         value(out, "daytona_sandbox_network_up", "gauge",
               "Whether the host has a network for sandboxes, as the launcher said last.",
               rd->hello.has_network, err) < 0 ||

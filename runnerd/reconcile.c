@@ -7,6 +7,7 @@
 #include "runnerd/lifecycle.h"
 #include "runnerd/network.h"
 #include "runnerd/sampler.h"
+#include "runnerd/store_log.h"
 #include "runnerd/volume.h"
 
 /* An archive that failed, for want of room, is not tried again at once. */
@@ -213,6 +214,12 @@ static int sweep_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     return dt_store_sweep(c, now, before, err) < 0 ? -1 : dt_store_volume_sweep(c, before, err);
 }
 
+static int trim_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
+{
+    (void)arg;
+    return dt_store_log_trim(c, DT_LOG_ALL_MAX, err);
+}
+
 /* Whoever nobody used may have work of its own since the last listing. */
 struct check {
     struct dt_runnerd *rd;
@@ -308,6 +315,8 @@ void dt_timers_run(struct dt_runnerd *rd)
     rd->ticks++;
     if (rd->ticks % LIST_TICKS == 0 && dt_launcher_client_is_up(rd->launcher))
         dt_reconcile(rd);
+    if (rd->ticks % LIST_TICKS == 0)
+        (void)!dt_db_submit(rd->db, trim_job, NULL, NULL, &err);
     if (rd->ticks % SWEEP_TICKS == 0) {
         dt_signed_sweep(&rd->signed_urls, NULL, now);
         (void)!dt_db_submit(rd->db, sweep_job, NULL, NULL, &err);

@@ -23,7 +23,8 @@ static float cpu_percent(const struct dt_live *l, uint64_t usec, uint64_t ms)
     return (float)(percent < 100 ? percent : 100);
 }
 
-static void add(struct dt_live *l, const struct dt_lw_stats *s, uint64_t usec, uint64_t ms)
+static void add(struct dt_runnerd *rd, struct dt_live *l, const struct dt_lw_stats *s,
+                uint64_t usec, uint64_t ms)
 {
     struct dt_err err;
     uint64_t cache = s->cache_bytes < s->memory_bytes ? s->cache_bytes : s->memory_bytes;
@@ -41,7 +42,7 @@ static void add(struct dt_live *l, const struct dt_lw_stats *s, uint64_t usec, u
                 [DT_GAUGE_DISK_TOTAL] = (float)s->disk_total,
             },
     };
-    if (dt_history_add(&l->history, &sample, &err) < 0)
+    if (dt_telemetry_add_sample(&rd->live.telemetry, &l->telemetry, &sample, &err) < 0)
         dt_log(DT_LOG_WARN, "history", "sandbox", l->id, "err", err.msg, NULL);
 }
 
@@ -72,7 +73,7 @@ static int kills_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
 static void kills_done(void *arg, const struct dt_err *err)
 {
     const struct kills *k = arg;
-    if (err != NULL && err->code != DT_E_CONFLICT) /* CONFLICT: it was just destroyed */
+    if (err != NULL)
         dt_log(DT_LOG_WARN, "log", "sandbox", k->id, "err", err->msg, NULL);
     free(arg);
 }
@@ -109,7 +110,7 @@ static bool take(struct dt_runnerd *rd, struct dt_live *l, const struct dt_lw_st
     if (follows && s->oom_kills > last.oom_kills)
         note_kills(rd, l, s->oom_kills - last.oom_kills);
     if (follows)
-        add(l, s, s->cpu_usec - last.cpu_usec, apart);
+        add(rd, l, s, s->cpu_usec - last.cpu_usec, apart);
     return follows;
 }
 
@@ -240,7 +241,7 @@ int dt_sampler_read(struct dt_runnerd *rd, struct dt_live *l, void (*done)(void 
 {
     uint64_t now = dt_clock_ms();
     size_t n;
-    (void)dt_history_samples(l->history, &n);
+    (void)dt_history_samples(l->telemetry.history, &n);
     bool fresh =
         n > 0 && l->reading.starts == l->starts && now - l->reading.at_ms < DT_SAMPLER_FRESH_MS;
     if (!runs(l) || fresh || !dt_launcher_client_is_up(rd->launcher))

@@ -49,8 +49,9 @@ int dt_store_log_add(struct dt_db_conn *c, const char *sandbox, const struct dt_
 {
     const struct dt_db_arg body = {.kind = DT_DB_TEXT, .s = fitting(e->body)};
     if (dt_db_run(c,
-                  "INSERT INTO sandbox_log SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5, "
-                  "?6, ?7 FROM sandbox_log WHERE sandbox_id = ?1",
+                  "INSERT INTO sandbox_log SELECT id, (SELECT coalesce(max(seq), 0) + 1 "
+                  "FROM sandbox_log WHERE sandbox_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7 "
+                  "FROM sandbox WHERE id = ?1 AND state <> 'destroyed'",
                   DT_DB_ARGS(dt_db_t(sandbox), dt_db_i(e->at_ms), dt_db_i(e->severity),
                              dt_db_t(e->operation), dt_db_t(e->state), dt_db_i(e->by_server), body),
                   NULL, err) < 0)
@@ -112,4 +113,12 @@ int dt_store_log_drop(struct dt_db_conn *c, const char *sandbox, struct dt_err *
 {
     return dt_db_run(c, "DELETE FROM sandbox_log WHERE sandbox_id = ?1",
                      DT_DB_ARGS(dt_db_t(sandbox)), NULL, err);
+}
+
+int dt_store_log_trim(struct dt_db_conn *c, int64_t most, struct dt_err *err)
+{
+    return dt_db_run(c,
+                     "DELETE FROM sandbox_log WHERE (sandbox_id, seq) IN (SELECT sandbox_id, seq "
+                     "FROM sandbox_log ORDER BY at_ms DESC LIMIT 1000000000 OFFSET ?1)",
+                     DT_DB_ARGS(dt_db_i(most)), NULL, err);
 }

@@ -1,13 +1,14 @@
 /*
  * What happened to a sandbox, in its own log: written by the transaction that changes the sandbox,
- * the last DT_LOG_ENTRIES_MAX, gone with the sandbox. All of these run inside a job.
+ * the last DT_LOG_ENTRIES_MAX, and of all sandboxes together the last DT_LOG_ALL_MAX, gone with the
+ * sandbox. All of these run inside a job.
  */
 #ifndef DT_STORE_LOG_H
 #define DT_STORE_LOG_H
 
 #include "db/conn.h"
 
-enum { DT_LOG_ENTRIES_MAX = 200, DT_LOG_BODY_MAX = 512 };
+enum { DT_LOG_ENTRIES_MAX = 200, DT_LOG_ALL_MAX = 200000, DT_LOG_BODY_MAX = 512 };
 
 /* OpenTelemetry's numbers. */
 enum dt_severity {
@@ -30,6 +31,7 @@ struct dt_log_entry {
     const char *body;      /* cut after DT_LOG_BODY_MAX - 1 bytes */
 };
 
+/* A sandbox that is destroyed, or not there, has no log: then it does nothing. */
 int dt_store_log_add(struct dt_db_conn *c, const char *sandbox, const struct dt_log_entry *e,
                      struct dt_err *err) DT_MUST_CHECK;
 
@@ -46,6 +48,9 @@ struct dt_log_filter {
 int dt_store_log_list(struct dt_db_conn *c, const struct dt_log_filter *f,
                       int (*each)(void *ctx, const struct dt_log_entry *e, struct dt_err *err),
                       void *ctx, int64_t *total, struct dt_err *err) DT_MUST_CHECK;
+/* Keeps the last `most` entries of all sandboxes. For the clock: it takes some milliseconds when
+ * there are that many. */
+int dt_store_log_trim(struct dt_db_conn *c, int64_t most, struct dt_err *err) DT_MUST_CHECK;
 /* The sandbox is no more. */
 int dt_store_log_drop(struct dt_db_conn *c, const char *sandbox, struct dt_err *err) DT_MUST_CHECK;
 

@@ -22,7 +22,7 @@ void dt_trace_answer(struct dt_trace *t, int status)
     t->span.status = (uint16_t)status;
 }
 
-void dt_trace_end(struct dt_trace *t, struct dt_live *l, bool whole)
+void dt_trace_end(struct dt_runnerd *rd, struct dt_trace *t, struct dt_live *l, bool whole)
 {
     struct dt_err err;
     if (t->begun_ns == 0)
@@ -30,6 +30,6 @@ void dt_trace_end(struct dt_trace *t, struct dt_live *l, bool whole)
     t->span.ns = dt_clock_ns() - t->begun_ns;
     t->span.cut = !whole;
     t->begun_ns = 0;
-    if (l != NULL && dt_spans_add(&l->spans, &t->span, &err) < 0)
+    if (l != NULL && dt_telemetry_add_span(&rd->live.telemetry, &l->telemetry, &t->span, &err) < 0)
         dt_log(DT_LOG_WARN, "trace", "sandbox", l->id, "err", err.msg, NULL);
 }

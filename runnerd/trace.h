@@ -19,6 +19,6 @@ void dt_trace_begin(struct dt_trace *t, struct dt_http_req *req, const struct dt
 void dt_trace_answer(struct dt_trace *t, int status);
 /* It is over; the span goes to `l`, if there is one. `whole`: the client got all of the answer.
  * Once is enough: what comes after does nothing. */
-void dt_trace_end(struct dt_trace *t, struct dt_live *l, bool whole);
+void dt_trace_end(struct dt_runnerd *rd, struct dt_trace *t, struct dt_live *l, bool whole);
 
 #endif

@@ -90,3 +90,8 @@ const struct dt_sample *dt_history_samples(const struct dt_history *h, size_t *n
     *n = h != NULL ? h->n : 0;
     return h != NULL ? h->samples : NULL;
 }
+
+size_t dt_history_bytes(const struct dt_history *h)
+{
+    return h != NULL ? sizeof(*h) + h->room * sizeof(h->samples[0]) : 0;
+}

@@ -39,5 +39,7 @@ int dt_history_add(struct dt_history **h, const struct dt_sample *s,
                    struct dt_err *err) DT_MUST_CHECK;
 /* Oldest first; NULL has none. Borrowed until the next one is added. */
 const struct dt_sample *dt_history_samples(const struct dt_history *h, size_t *n);
+/* The memory that it takes; NULL: none. */
+size_t dt_history_bytes(const struct dt_history *h);
 
 #endif

@@ -44,6 +44,11 @@ size_t dt_spans_count(const struct dt_spans *all)
     return all != NULL ? all->n : 0;
 }
 
+size_t dt_spans_bytes(const struct dt_spans *all)
+{
+    return all != NULL ? sizeof(*all) + all->room * sizeof(all->spans[0]) : 0;
+}
+
 const struct dt_span *dt_spans_at(const struct dt_spans *all, size_t i)
 {
     return &all->spans[(all->first + i) % all->room];

@@ -31,6 +31,8 @@ struct dt_spans;
 int dt_spans_add(struct dt_spans **all, const struct dt_span *s, struct dt_err *err) DT_MUST_CHECK;
 /* NULL has none. */
 size_t dt_spans_count(const struct dt_spans *all);
+/* The memory that they take; NULL: none. */
+size_t dt_spans_bytes(const struct dt_spans *all);
 /* The i-th in the order in which they came, from 0. Borrowed until the next one is added. */
 const struct dt_span *dt_spans_at(const struct dt_spans *all, size_t i);
 

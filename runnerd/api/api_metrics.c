@@ -38,7 +38,7 @@ static json_t *points(const struct look *k, const struct dt_live *l, int gauge)
 {
     char at[DT_CLOCK_ISO_SIZE];
     size_t n;
-    const struct dt_sample *s = dt_history_samples(l->history, &n);
+    const struct dt_sample *s = dt_history_samples(l->telemetry.history, &n);
     json_t *all = json_array();
     for (size_t i = 0; i < n; i++) {
         if (s[i].at_ms < k->range.from_ms || s[i].at_ms > k->range.to_ms)

@@ -113,7 +113,7 @@ static void reply_page(struct dt_api_req *a, const struct dt_live *l,
 {
     struct summary all[DT_SPANS_MAX];
     DT_AUTO_JSON json_t *items = json_array();
-    size_t n = summarize(l->spans, range, all);
+    size_t n = summarize(l->telemetry.spans, range, all);
     int64_t first = (in->page - 1) * in->limit;
     for (int64_t i = first; i < first + in->limit && i < (int64_t)n; i++)
         (void)json_array_append_new(items, summary_json(&all[i]));
@@ -236,7 +236,7 @@ void dt_api_sandbox_trace_spans(struct dt_api_req *a)
         dt_api_fail(a, &err);
         return;
     }
-    json_t *all = spans_json(l->spans, trace);
+    json_t *all = spans_json(l->telemetry.spans, trace);
     if (json_array_size(all) > 0) {
         dt_api_reply(a, all);
         return;

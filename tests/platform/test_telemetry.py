@@ -19,7 +19,7 @@ NAMES = ["daytona.sandbox.cpu.utilization", "daytona.sandbox.cpu.limit", "dayton
          "daytona.sandbox.filesystem.total"]
 ALWAYS = {"from": "2020-01-01", "to": "2100-01-01"}
 GIB = 1 << 30
-KEPT_SPANS, KEPT_ENTRIES = 128, 200
+KEPT_SPANS, KEPT_ENTRIES, KEPT_OF_ALL = 128, 200, 200000
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,17 @@ def old(api):
     """A sandbox that nobody asks about until the end: the server reads it by its own clock."""
     box = make(api)["id"]
     yield box, time.monotonic()
+    api.request("DELETE", f"/sandbox/{box}")
+
+
+@pytest.fixture(scope="module")
+def crowded(api, old):
+    """A sandbox that brings the store above what all logs together may have."""
+    box = make(api)["id"]
+    with sqlite3.connect(f"{api.data}/state/daytona.db", timeout=60) as db:
+        db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO sandbox_log "
+                   "SELECT ?, 1000 + i, i, 9, 'test', NULL, 0, 'entry ' || i FROM n", (KEPT_OF_ALL + 5000, box))
+    yield box
     api.request("DELETE", f"/sandbox/{box}")
 
 
@@ -351,6 +362,19 @@ def test_processes_that_run_out_of_memory(api, box):
     assert re.match(r"(\d of its processes|the sandbox) ran out of memory \(1024 MiB", found[0][1])
 
 
+def test_memory_goes_with_the_sandbox(api, old):
+    full = KEPT_SPANS * 40
+    before = api.gauge("daytona_telemetry_bytes")
+    box = make(api)["id"]
+    series(api, box)
+    for _ in range(KEPT_SPANS):
+        call(api, box, "GET", "/user-home-dir")
+    most = api.gauge("daytona_telemetry_bytes")
+    assert before + full < most < before + (16 << 10)
+    assert api.request("DELETE", f"/sandbox/{box}")[0] == 200
+    assert api.gauge("daytona_telemetry_bytes") < most - full
+
+
 def test_how_many_entries_are_kept(api, box):
     for _ in range(KEPT_ENTRIES // 2 + 3):
         assert api.request("POST", f"/sandbox/{box}/pause")[0] == 200
@@ -405,6 +429,19 @@ def test_a_kind_that_is_none(api, box):
 
 
 # --- restarts, and the server's own clock ---
+
+def test_all_logs_together_have_a_limit(api, crowded, box):
+    mine = bodies(api, box)
+    end = time.monotonic() + 120
+    with sqlite3.connect(f"file:{api.data}/state/daytona.db?mode=ro", uri=True) as db:
+        while db.execute("SELECT count(*) FROM sandbox_log").fetchone()[0] > KEPT_OF_ALL:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        left, oldest = db.execute("SELECT count(*), min(at_ms) FROM sandbox_log WHERE sandbox_id = ? AND operation = 'test'",
+                                  (crowded,)).fetchone()
+    assert left >= KEPT_OF_ALL - 5000 and oldest == KEPT_OF_ALL + 5000 - left + 1, "the oldest go"
+    assert bodies(api, box) == mine == [("INFO", "created and started")]
+
 
 def test_read_by_the_clock(api, old):
     """Whoever asks for what is over causes no reading."""

@@ -1,4 +1,5 @@
 dt_unit(model model)
 dt_unit(history model)
 dt_unit(span model)
+dt_unit(telemetry model)
 dt_unit(runner_state model)

@@ -5,12 +5,18 @@
 
 #define ID "aaaaaaaa-0000-4000-8000-000000000001"
 
-static void add(struct place *p, int64_t at, enum dt_severity severity, const char *body)
+static void add_to(struct place *p, const char *id, int64_t at, enum dt_severity severity,
+                   const char *body)
 {
     struct dt_err err;
     const struct dt_log_entry e = {
         .at_ms = at, .severity = severity, .operation = "test", .body = body};
-    OK(dt_store_log_add(p->c, ID, &e, &err));
+    OK(dt_store_log_add(p->c, id, &e, &err));
+}
+
+static void add(struct place *p, int64_t at, enum dt_severity severity, const char *body)
+{
+    add_to(p, ID, at, severity, body);
 }
 
 /* What a list gives: bodies, each followed by a bar. */
@@ -107,12 +113,42 @@ static void test_it_goes_with_the_sandbox(void **state)
     OK(dt_store_sandbox_move(p->c, &r, &err));
     assert_int_equal(entries(p), 0);
     add(p, 2000, DT_SEVERITY_INFO, "late");
+    assert_int_equal(entries(p), 0); /* also while there is a row of it */
     r.updated_ms = 2000;
     OK(dt_store_sweep(p->c, 5000, 4000, &err));
     assert_int_equal(entries(p), 0);
-    const struct dt_log_entry e = {.severity = DT_SEVERITY_INFO, .operation = "test", .body = "x"};
-    assert_int_equal(dt_store_log_add(p->c, ID, &e, &err), -1); /* there is no such sandbox */
-    assert_int_equal(err.code, DT_E_CONFLICT);
+    add(p, 3000, DT_SEVERITY_INFO, "later still");
+    assert_int_equal(entries(p), 0);
+}
+
+static void test_all_have_a_limit(void **state)
+{
+    struct place *p = *state;
+    struct dt_err err;
+    char id[] = ID;
+    char *last = &id[sizeof(id) - 2];
+    for (int k = 1; k <= 5; k++) {
+        *last = (char)('0' + k);
+        struct dt_sandbox_row r = row_of(id);
+        r.name = id;
+        born(p, &r, 1000);
+        for (int i = 0; i < 20; i++)
+            add_to(p, id, 100 * k + i, DT_SEVERITY_INFO, "x");
+    }
+    OK(dt_store_log_trim(p->c, 100, &err));
+    assert_int_equal(entries(p), 100);
+    OK(dt_store_log_trim(p->c, 70, &err));
+    assert_int_equal(entries(p), 70);
+    /* The oldest went, of all sandboxes. */
+    expect(p, (struct dt_log_filter){.from_ms = 0}, "", 0);
+    *last = '5';
+    add_to(p, id, 50, DT_SEVERITY_INFO, "a clock that went back");
+    OK(dt_store_log_trim(p->c, 70, &err));
+    assert_int_equal(entries(p), 70);
+    for (int i = 0; i < 40; i++) /* all of one moment */
+        add(p, 900, DT_SEVERITY_INFO, "x");
+    OK(dt_store_log_trim(p->c, 30, &err));
+    assert_int_equal(entries(p), 30);
 }
 
 static void test_severities(void **state)
@@ -131,6 +167,7 @@ int main(void)
         TEST(test_filters),
         TEST(test_bounds),
         TEST(test_it_goes_with_the_sandbox),
+        TEST(test_all_have_a_limit),
         cmocka_unit_test(test_severities),
     };
     return cmocka_run_group_tests_name("store_log", tests, NULL, NULL);
