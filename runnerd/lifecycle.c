@@ -6,6 +6,7 @@
 #include "runnerd/identity/quota.h"
 #include "runnerd/lifecycle_op.h"
 #include "runnerd/network.h"
+#include "runnerd/sampler.h"
 
 void dt_lifecycle_hold(struct dt_runnerd *rd, struct dt_live *l)
 {
@@ -13,6 +14,13 @@ void dt_lifecycle_hold(struct dt_runnerd *rd, struct dt_live *l)
     const struct dt_resources want =
         dt_resources_share(&res, dt_sandbox_shares(l->state, l->desired));
     dt_holdings_set(rd->holdings, l->org, &l->held, &want);
+}
+
+static bool has_booted(enum dt_sandbox_state before, enum dt_sandbox_state now)
+{
+    return now == DT_SANDBOX_STARTED &&
+           (before == DT_SANDBOX_CREATING || before == DT_SANDBOX_STARTING ||
+            before == DT_SANDBOX_RESTORING);
 }
 
 struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox_row *row)
@@ -31,6 +39,7 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         dt_signed_sweep(&rd->signed_urls, row->id, 0);
         return NULL;
     }
+    enum dt_sandbox_state before = l != NULL ? l->state : row->state;
     if (l == NULL)
         l = dt_live_add(&rd->live, row->id, row->org, row->name);
     if (l == NULL)
@@ -46,6 +55,8 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
         l->cpu_ms = 0;
     }
     l->starts = row->starts;
+    if (has_booted(before, l->state))
+        dt_sampler_started(l);
     if (row->signing_epoch > l->signing_epoch) /* the row may be older than a rotation */
         l->signing_epoch = row->signing_epoch;
     l->is_public = row->is_public;

@@ -22,6 +22,7 @@ struct dt_live_reading {
     uint64_t at_ms; /* monotonic; 0 = there is none */
     int64_t starts; /* of which start it is */
     uint64_t cpu_usec, oom_kills;
+    bool is_start; /* nothing was read: it had just started */
 };
 
 struct dt_live {

@@ -8,7 +8,7 @@
 #include "runnerd/boot.h"
 #include "runnerd/store_log.h"
 
-/* Two readings make a sample; the first ones of a sandbox need not wait for a minute. */
+/* Two readings make a sample, and the start is one; the first need not wait for a minute. */
 enum { CALL_MS = 5000, APART_MS = 200, EARLY_MS = 5000 };
 
 static bool runs(const struct dt_live *l)
@@ -94,6 +94,13 @@ static void note_kills(struct dt_runnerd *rd, const struct dt_live *l, uint64_t 
 
 /* --- one reading --- */
 
+/* Its control groups are new, so nobody has to read them to know what they say. */
+void dt_sampler_started(struct dt_live *l)
+{
+    l->reading =
+        (struct dt_live_reading){.at_ms = dt_clock_ms(), .starts = l->starts, .is_start = true};
+}
+
 /* Whether it made a sample: of the time since the last reading of the same start. */
 static bool take(struct dt_runnerd *rd, struct dt_live *l, const struct dt_lw_stats *s,
                  uint64_t asked_ms)
@@ -165,7 +172,7 @@ static void go_on(struct round *r)
 static bool is_due(const struct dt_live *l, uint64_t now_ms)
 {
     return runs(l) && !l->busy &&
-           (l->reading.starts != l->starts ||
+           (l->reading.starts != l->starts || l->reading.is_start ||
             now_ms - l->reading.at_ms >= DT_SAMPLER_EVERY_MS - EARLY_MS);
 }
 
@@ -242,8 +249,8 @@ int dt_sampler_read(struct dt_runnerd *rd, struct dt_live *l, void (*done)(void 
     uint64_t now = dt_clock_ms();
     size_t n;
     (void)dt_history_samples(l->telemetry.history, &n);
-    bool fresh =
-        n > 0 && l->reading.starts == l->starts && now - l->reading.at_ms < DT_SAMPLER_FRESH_MS;
+    bool fresh = n > 0 && l->reading.starts == l->starts && !l->reading.is_start &&
+                 now - l->reading.at_ms < DT_SAMPLER_FRESH_MS;
     if (!runs(l) || fresh || !dt_launcher_client_is_up(rd->launcher))
         return 1;
     struct wish *w = calloc(1, sizeof(*w));

@@ -13,6 +13,10 @@ enum { DT_SAMPLER_EVERY_MS = 60000, DT_SAMPLER_FRESH_MS = 1000 };
 /* By the clock: reads those whose turn it is. */
 void dt_sampler_run(struct dt_runnerd *rd);
 
+/* It has just started, so it has used nothing yet. What an earlier server saw start counts from the
+ * first reading on. */
+void dt_sampler_started(struct dt_live *l);
+
 /* Adds what `l` uses just now. Returns 1 when there is nothing to wait for: it does not run, or was
  * read within the last DT_SAMPLER_FRESH_MS. Returns 0 when `done` will come, once, from the loop,
  * whether or not there is something new; `l` may be gone then. */

@@ -362,6 +362,24 @@ def test_processes_that_run_out_of_memory(api, box):
     assert re.match(r"(\d of its processes|the sandbox) ran out of memory \(1024 MiB", found[0][1])
 
 
+def test_processes_that_run_out_of_memory_at_once(api, box):
+    """Before anybody has read what the sandbox uses."""
+    api.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": "dd if=/dev/zero of=/dev/null bs=1500M count=1"})
+    time.sleep(0.3)
+    assert len(series(api, box)[NAMES[0]]) == 1
+    end = time.monotonic() + 30
+    while not (found := bodies(api, box, severities="ERROR")):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert re.match(r"(\d of its processes|the sandbox) ran out of memory \(1024 MiB", found[0][1])
+    # It is told once, also by the next server.
+    api.stop()
+    api.start()
+    reach(api, box, "started")
+    assert len(series(api, box)[NAMES[0]]) == 1
+    assert len(bodies(api, box, severities="ERROR")) == 1
+
+
 def test_memory_goes_with_the_sandbox(api, old):
     full = KEPT_SPANS * 40
     before = api.gauge("daytona_telemetry_bytes")
