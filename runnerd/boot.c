@@ -178,6 +178,7 @@ int dt_boot_fork(struct dt_sandbox_row *row, const struct dt_sandbox_row *parent
     row->auto_stop = parent->auto_stop;
     row->auto_archive = parent->auto_archive;
     row->auto_delete = parent->auto_delete;
+    row->auto_pause = parent->auto_pause;
     row->starts = 1;
     if (!copy_text(&row->snapshot, parent->snapshot) || !copy_text(&row->user, parent->user) ||
         !copy_text(&row->env, parent->env) || !copy_text(&row->labels, parent->labels) ||

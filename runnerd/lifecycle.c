@@ -71,6 +71,8 @@ struct dt_live *dt_lifecycle_show(struct dt_runnerd *rd, const struct dt_sandbox
     l->timers.auto_stop_min = row->auto_stop;
     l->timers.auto_archive_min = row->auto_archive;
     l->timers.auto_delete_min = row->auto_delete;
+    l->timers.auto_pause_min = row->auto_pause;
+    l->timers.destroy_ms = row->destroy_ms;
     if (row->activity_ms > l->timers.activity_ms)
         l->timers.activity_ms = row->activity_ms;
     if (!l->busy)

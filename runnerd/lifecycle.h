@@ -25,7 +25,8 @@ struct dt_create {
     const json_t *volumes; /* NULL: none */
     bool is_public;
     struct dt_create_ask ask; /* resources and network */
-    int64_t auto_stop, auto_archive, auto_delete;
+    int64_t auto_stop, auto_archive, auto_delete, auto_pause;
+    int64_t ttl_min; /* 0 = none */
 };
 
 int dt_lifecycle_create(struct dt_runnerd *rd, const struct dt_create *in, dt_lifecycle_done *done,

@@ -80,6 +80,8 @@ static int fill_create(struct dt_op *op, const struct dt_create *in, struct dt_e
     r->auto_stop = in->auto_stop;
     r->auto_archive = in->auto_archive;
     r->auto_delete = in->auto_delete;
+    r->auto_pause = in->auto_pause;
+    r->destroy_ms = in->ttl_min > 0 ? r->created_ms + in->ttl_min * 60000 : 0;
     r->starts = 1;
     op->ask = in->ask;
     op->ask.allow_list = NULL;

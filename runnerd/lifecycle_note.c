@@ -131,6 +131,9 @@ void dt_lifecycle_repair(struct dt_runnerd *rd, struct dt_live *l, enum dt_sandb
     case DT_REPAIR_RESIZE:
         begun = dt_op_begin(rd, l, DT_OP_RESIZE, NULL, NULL, &err);
         break;
+    case DT_REPAIR_PAUSE:
+        begun = dt_op_begin(rd, l, DT_OP_PAUSE, NULL, NULL, &err);
+        break;
     case DT_REPAIR_STOP:
         begun = dt_op_begin(rd, l, DT_OP_STOP, NULL, NULL, &err);
         break;

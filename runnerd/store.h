@@ -31,7 +31,8 @@ struct dt_sandbox_row {
     char *target;
     char *class_name;
     struct dt_resources res;
-    int64_t auto_stop, auto_archive, auto_delete;
+    int64_t auto_stop, auto_archive, auto_delete, auto_pause;
+    int64_t destroy_ms; /* when it is destroyed, whatever it does; 0 = never */
     int64_t starts;
     char *layers;
     char *boot;
@@ -85,6 +86,7 @@ struct dt_sandbox_filter {
     struct dt_resources least, most;             /* most: 0 = any */
     int64_t created_after_ms, created_before_ms; /* 0 = any */
     int64_t active_after_ms, active_before_ms;
+    int64_t destroy_after_ms, destroy_before_ms;
     const char *sort, *order; /* as in the schema */
     const char *after_id;     /* with after_ms: behind that row, newest first */
     int64_t after_ms;

@@ -9,7 +9,8 @@
     "id, organization_id, name, snapshot_name, state, desired, error_reason, user, env, labels, "  \
     "is_public, net_block_all, net_allow_list, target, class, cpu_millis, memory_mib, disk_mib, "  \
     "auto_stop, auto_archive, auto_delete, starts, layers, boot, created_ms, updated_ms, "         \
-    "activity_ms, backup_state, backup_ms, forked_from, is_lost, volumes, linked_to"
+    "activity_ms, backup_state, backup_ms, forked_from, is_lost, volumes, linked_to, "             \
+    "auto_pause, destroy_ms"
 
 void dt_sandbox_row_done(struct dt_sandbox_row *r)
 {
@@ -65,7 +66,9 @@ static int read_row(struct dt_db_rows *q, struct dt_sandbox_row *ret, struct dt_
         .lost = dt_db_int(q, 30) != 0,
         .volumes = text(q, 31, &failed),
         .linked_to = text(q, 32, &failed),
-        .signing_epoch = dt_db_int(q, 33),
+        .auto_pause = dt_db_int(q, 33),
+        .destroy_ms = dt_db_int(q, 34),
+        .signing_epoch = dt_db_int(q, 35),
     };
     text_id(q, 0, r.id);
     text_id(q, 1, r.org);
@@ -126,6 +129,8 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
         dt_db_i(r->lost),
         dt_db_t(r->volumes),
         dt_db_t(r->linked_to),
+        dt_db_i(r->auto_pause),
+        dt_db_i(r->destroy_ms),
         {0},
     };
     struct dt_err why;
@@ -134,8 +139,8 @@ int dt_store_sandbox_insert(struct dt_db_conn *c, const struct dt_sandbox_row *r
             c,
             "INSERT INTO sandbox (" COLUMNS ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
             "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "
-            "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33 WHERE EXISTS (SELECT 1 FROM organization "
-            "WHERE id = ?2)",
+            "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35 WHERE EXISTS (SELECT 1 FROM "
+            "organization WHERE id = ?2)",
             args, &inserted, &why) == 0)
         return inserted > 0 ? dt_store_usage_note(c, r, err)
                             : dt_err_set(err, DT_E_FORBIDDEN,
@@ -187,10 +192,12 @@ int dt_store_sandbox_edit(struct dt_db_conn *c, const struct dt_sandbox_row *r, 
         c,
         "UPDATE sandbox SET labels = ?2, is_public = ?3, auto_stop = ?4, "
         "auto_archive = ?5, auto_delete = ?6, updated_ms = ?7, activity_ms = ?8, "
-        "net_block_all = ?9, net_allow_list = ?10 WHERE id = ?1",
+        "net_block_all = ?9, net_allow_list = ?10, auto_pause = ?11, destroy_ms = ?12 WHERE id = "
+        "?1",
         DT_DB_ARGS(dt_db_t(r->id), dt_db_t(r->labels), dt_db_i(r->is_public), dt_db_i(r->auto_stop),
                    dt_db_i(r->auto_archive), dt_db_i(r->auto_delete), dt_db_i(r->updated_ms),
-                   dt_db_i(r->activity_ms), dt_db_i(r->block_all), dt_db_t(r->allow_list)),
+                   dt_db_i(r->activity_ms), dt_db_i(r->block_all), dt_db_t(r->allow_list),
+                   dt_db_i(r->auto_pause), dt_db_i(r->destroy_ms)),
         NULL, err);
 }
 
@@ -327,27 +334,28 @@ int dt_store_sandbox_regions(struct dt_db_conn *c, const char *org,
     "AND (?10 < 0 OR (state = 'error' AND desired <> 'destroyed' AND "                             \
     "(NOT is_lost OR backup_ms IS NOT NULL)) = ?10) "                                              \
     "AND cpu_millis BETWEEN ?11 AND ?12 AND memory_mib BETWEEN ?13 AND ?14 "                       \
-    "AND disk_mib BETWEEN ?15 AND ?16 AND activity_ms BETWEEN ?19 AND ?20 "
+    "AND disk_mib BETWEEN ?15 AND ?16 AND activity_ms BETWEEN ?19 AND ?20 "                        \
+    "AND destroy_ms >= ?21 AND (?22 = 0 OR destroy_ms BETWEEN 1 AND ?22) "
 /* The sandboxes with the first of the labels that are asked for, in the order of the list. */
 #define LABELLED                                                                                   \
     "(SELECT created_ms AS label_ms, sandbox_id AS label_id FROM sandbox_label "                   \
     "WHERE organization_id = ?1 AND key = (SELECT key FROM json_each(?4) LIMIT 1) "                \
     "AND value = (SELECT value FROM json_each(?4) LIMIT 1) AND created_ms BETWEEN ?17 AND ?18) "   \
     "CROSS JOIN sandbox ON id = label_id "
-enum { MATCH_ARGS = 20, AT_CREATED_BEFORE = 17, REST_ARGS = 6 };
+enum { MATCH_ARGS = 22, AT_CREATED_BEFORE = 17, REST_ARGS = 6 };
 #define SORT_KEY                                                                                   \
-    "CASE ?21 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                    \
+    "CASE ?23 WHEN 'id' THEN id WHEN 'name' THEN name WHEN 'state' THEN state "                    \
     "WHEN 'snapshot' THEN snapshot_name WHEN 'region' THEN target WHEN 'updatedAt' THEN "          \
     "updated_ms WHEN 'lastActivityAt' THEN activity_ms WHEN 'cpu' THEN cpu_millis "                \
     "WHEN 'memoryGib' THEN memory_mib WHEN 'diskGib' THEN disk_mib ELSE created_ms END "
 #define SORTED                                                                                     \
-    "ORDER BY CASE WHEN ?22 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "                         \
-    "CASE WHEN ?22 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, created_ms DESC, id DESC "
-#define BEHIND "AND (?23 IS NULL OR (sandbox.created_ms, id) < (?24, ?23)) "
-#define PART   "LIMIT ?25 OFFSET ?26"
+    "ORDER BY CASE WHEN ?24 = 'asc' THEN " SORT_KEY "END ASC NULLS LAST, "                         \
+    "CASE WHEN ?24 <> 'asc' THEN " SORT_KEY "END DESC NULLS LAST, created_ms DESC, id DESC "
+#define BEHIND "AND (?25 IS NULL OR (sandbox.created_ms, id) < (?26, ?25)) "
+#define PART   "LIMIT ?27 OFFSET ?28"
 
 /* A statement has all the arguments, whether it needs them or not. */
-#define UNASKED "AND ?20 IS NOT NULL"
+#define UNASKED "AND ?22 IS NOT NULL"
 
 /* A list by what it asks for: newest first, without filters; with them; with labels; in any order.
  */
@@ -371,19 +379,22 @@ static const struct {
                      "SELECT count(*) FROM sandbox WHERE " MATCHES},
 };
 
+static bool has_amounts(const struct dt_resources *r)
+{
+    return r->cpu_millis > 0 || r->memory_mib > 0 || r->disk_mib > 0;
+}
+
 static enum list_kind kind_of(const struct dt_sandbox_filter *f)
 {
-    const struct dt_resources *a = &f->least, *b = &f->most;
     if (strcmp(f->sort, "createdAt") != 0 || strcmp(f->order, "desc") != 0)
         return LIST_SORTED;
     if (f->labels != NULL)
         return LIST_LABELLED;
-    bool amounts = a->cpu_millis > 0 || a->memory_mib > 0 || a->disk_mib > 0 || b->cpu_millis > 0 ||
-                   b->memory_mib > 0 || b->disk_mib > 0;
+    bool amounts = has_amounts(&f->least) || has_amounts(&f->most);
     bool texts = f->id_prefix != NULL || f->name_prefix != NULL || f->states != NULL ||
                  f->snapshots != NULL || f->regions != NULL;
     bool others = f->is_public >= 0 || f->is_recoverable >= 0 || f->active_after_ms > 0 ||
-                  f->active_before_ms > 0;
+                  f->active_before_ms > 0 || f->destroy_after_ms > 0 || f->destroy_before_ms > 0;
     return amounts || texts || others ? LIST_MATCHING : LIST_ALL;
 }
 
@@ -415,6 +426,8 @@ static void match_args(const struct dt_sandbox_filter *f, struct dt_db_arg args[
         at_most(f->created_before_ms),
         dt_db_i(f->active_after_ms),
         at_most(f->active_before_ms),
+        dt_db_i(f->destroy_after_ms),
+        dt_db_i(f->destroy_before_ms),
     };
     memcpy(args, all, sizeof(all));
 }

@@ -255,9 +255,14 @@ unsigned dt_sandbox_shares(enum dt_sandbox_state s, enum dt_sandbox_desired d)
 enum dt_sandbox_repair dt_sandbox_due(enum dt_sandbox_state s, const struct dt_sandbox_timers *t,
                                       int64_t now_ms)
 {
+    enum { AT_REST = BIT(STARTED) | BIT(STOPPED) | BIT(PAUSED) | BIT(ARCHIVED) | BIT(ERROR) };
     int64_t idle_min = (now_ms - t->activity_ms) / 60000;
+    if (t->destroy_ms > 0 && now_ms >= t->destroy_ms && (1U << s & AT_REST) != 0)
+        return DT_REPAIR_DESTROY;
     if (s == DT_SANDBOX_STARTED && t->auto_stop_min > 0 && idle_min >= t->auto_stop_min)
         return t->auto_delete_min == 0 ? DT_REPAIR_DESTROY : DT_REPAIR_STOP;
+    if (s == DT_SANDBOX_STARTED && t->auto_pause_min > 0 && idle_min >= t->auto_pause_min)
+        return DT_REPAIR_PAUSE;
     if (s != DT_SANDBOX_STOPPED)
         return DT_REPAIR_KEEP;
     if (t->auto_delete_min >= 0 && idle_min >= t->auto_delete_min)

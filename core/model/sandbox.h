@@ -88,6 +88,7 @@ enum dt_sandbox_repair {
     DT_REPAIR_STOP,     /* end it, then say so */
     DT_REPAIR_DESTROY,  /* free it, then say so */
     DT_REPAIR_ARCHIVE,  /* move its files to the object store, then say so */
+    DT_REPAIR_PAUSE,    /* freeze it, then say so */
     DT_REPAIR_RESIZE,   /* give it what the row says it has, then say so */
     DT_REPAIR_LOST,     /* its files are gone: ERROR */
 };
@@ -139,8 +140,10 @@ struct dt_sandbox_timers {
     int64_t auto_delete_min;  /* < 0 = off; 0 = as soon as it stopped */
     int64_t activity_ms;      /* last activity, real time */
     int64_t auto_archive_min; /* 0 = off */
+    int64_t auto_pause_min;   /* 0 = off */
+    int64_t destroy_ms;       /* real time; 0 = never */
 };
-/* What is due at `now_ms`: DT_REPAIR_STOP, _DESTROY, _ARCHIVE or _KEEP. */
+/* What is due at `now_ms`: DT_REPAIR_STOP, _PAUSE, _DESTROY, _ARCHIVE or _KEEP. */
 enum dt_sandbox_repair dt_sandbox_due(enum dt_sandbox_state s, const struct dt_sandbox_timers *t,
                                       int64_t now_ms);
 

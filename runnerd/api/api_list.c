@@ -170,6 +170,10 @@ static int fill_amounts(struct list_job *j, struct dt_err *err)
             0 ||
         dt_api_read_time("lastEventAfter", in->last_event_after, &f->active_after_ms, err) < 0 ||
         dt_api_read_time("lastEventBefore", in->last_event_before, &f->active_before_ms, err) < 0 ||
+        dt_api_read_time("autoDestroyAtAfter", in->auto_destroy_at_after, &f->destroy_after_ms,
+                         err) < 0 ||
+        dt_api_read_time("autoDestroyAtBefore", in->auto_destroy_at_before, &f->destroy_before_ms,
+                         err) < 0 ||
         array_text(regions, &j->regions, err) < 0)
         return -1;
     f->regions = j->regions;

@@ -25,7 +25,7 @@ const char *dt_api_toolbox_base(const struct dt_runnerd *rd, const char *org, co
 json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox_row *row)
 {
     char created[DT_CLOCK_ISO_SIZE], updated[DT_CLOCK_ISO_SIZE], active[DT_CLOCK_ISO_SIZE],
-        backup[DT_CLOCK_ISO_SIZE], toolbox[DT_API_URL_MAX];
+        backup[DT_CLOCK_ISO_SIZE], destroyed[DT_CLOCK_ISO_SIZE], toolbox[DT_API_URL_MAX];
     DT_AUTO_JSON json_t *env = object_of(row->env);
     DT_AUTO_JSON json_t *labels = object_of(row->labels);
     DT_AUTO_JSON json_t *volumes = dt_json_parse(dt_str_z(row->volumes), 4, NULL);
@@ -68,6 +68,9 @@ json_t *dt_api_sandbox_json(const struct dt_runnerd *rd, const struct dt_sandbox
         .has_auto_archive_interval = true,
         .auto_delete_interval = row->auto_delete,
         .has_auto_delete_interval = true,
+        .auto_pause_interval = row->auto_pause,
+        .has_auto_pause_interval = true,
+        .auto_destroy_at = row->destroy_ms > 0 ? dt_clock_iso(row->destroy_ms, destroyed) : NULL,
         .volumes = volumes,
         .created_at = dt_clock_iso(row->created_ms, created),
         .updated_at = dt_clock_iso(row->updated_ms, updated),
@@ -154,6 +157,19 @@ static int check_place(const struct dt_api_req *a, const char *target, struct dt
                       r->name, rd->config->default_runner_region);
 }
 
+static int check_pause(int64_t auto_pause, int64_t auto_stop, int64_t auto_delete,
+                       struct dt_err *err)
+{
+    if (auto_pause > 0 && auto_stop > 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "At most one of autoStopInterval and autoPauseInterval may be non-zero");
+    if (auto_pause > 0 && auto_delete == 0)
+        return dt_err_set(err, DT_E_BAD_REQUEST,
+                          "Ephemeral sandboxes cannot have auto-pause enabled: set "
+                          "autoPauseInterval to 0");
+    return 0;
+}
+
 static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in, struct dt_err *err)
 {
     const struct dt_config_runnerd *config = a->rd->config;
@@ -183,12 +199,17 @@ static int create(struct dt_api_req *a, const struct dt_rest_create_sandbox *in,
                 .block_all = in->network_block_all,
                 .allow_list = or_default(in->network_allow_list, NULL),
             },
-        .auto_stop = in->auto_stop_interval,
+        /* Who asks for pauses alone wants no stops. */
+        .auto_stop =
+            in->auto_pause_interval > 0 && !in->has_auto_stop_interval ? 0 : in->auto_stop_interval,
         .auto_archive = archive,
         .auto_delete = in->auto_delete_interval,
+        .auto_pause = in->auto_pause_interval,
+        .ttl_min = in->ttl_minutes,
     };
-    if (check_create(in, err) < 0 || check_link(a, in, &c.linked_to, err) < 0 ||
-        check_place(a, c.target, err) < 0)
+    if (check_create(in, err) < 0 ||
+        check_pause(c.auto_pause, c.auto_stop, c.auto_delete, err) < 0 ||
+        check_link(a, in, &c.linked_to, err) < 0 || check_place(a, c.target, err) < 0)
         return -1;
     return dt_lifecycle_create(a->rd, &c, dt_api_on_row, a, err);
 }
@@ -211,7 +232,7 @@ void dt_api_sandbox_create(struct dt_api_req *a, json_t *body)
 
 /* --- one row, read or edited --- */
 
-enum edit { READ, LABELS, PUBLIC, AUTO_STOP, AUTO_ARCHIVE, AUTO_DELETE };
+enum edit { READ, LABELS, PUBLIC, AUTO_STOP, AUTO_ARCHIVE, AUTO_DELETE, AUTO_PAUSE, TTL };
 
 struct row_job {
     struct dt_api_req *a;
@@ -236,14 +257,22 @@ static void apply(struct row_job *j)
     case PUBLIC:
         j->row.is_public = j->value != 0;
         break;
-    case AUTO_STOP:
+    case AUTO_STOP: /* of this and auto-pause one at most is on: the last */
         j->row.auto_stop = j->value;
+        j->row.auto_pause = j->value > 0 ? 0 : j->row.auto_pause;
         break;
     case AUTO_ARCHIVE:
         j->row.auto_archive = j->value;
         break;
     case AUTO_DELETE:
         j->row.auto_delete = j->value;
+        break;
+    case AUTO_PAUSE:
+        j->row.auto_pause = j->value;
+        j->row.auto_stop = j->value > 0 ? 0 : j->row.auto_stop;
+        break;
+    case TTL:
+        j->row.destroy_ms = j->value > 0 ? dt_clock_real_ms() + j->value * 60000 : 0;
         break;
     }
 }
@@ -256,6 +285,8 @@ static int row_job(struct dt_db_conn *c, void *arg, struct dt_err *err)
     if (j->edit == READ)
         return 0;
     apply(j);
+    if (check_pause(j->row.auto_pause, j->row.auto_stop, j->row.auto_delete, err) < 0)
+        return -1;
     j->row.updated_ms = dt_clock_real_ms();
     j->row.activity_ms = j->row.updated_ms;
     return dt_store_sandbox_edit(c, &j->row, err);
@@ -428,6 +459,16 @@ void dt_api_sandbox_autostop(struct dt_api_req *a)
 void dt_api_sandbox_autoarchive(struct dt_api_req *a)
 {
     set_interval(a, AUTO_ARCHIVE, "Auto-archive interval must be non-negative");
+}
+
+void dt_api_sandbox_autopause(struct dt_api_req *a)
+{
+    set_interval(a, AUTO_PAUSE, "Auto-pause interval must be non-negative");
+}
+
+void dt_api_sandbox_ttl(struct dt_api_req *a)
+{
+    set_interval(a, TTL, "TTL must be non-negative");
 }
 
 void dt_api_sandbox_autodelete(struct dt_api_req *a)

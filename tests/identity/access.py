@@ -47,6 +47,8 @@ POST   /sandbox/{idOrName}/public/{isPublic}                    member write:san
 POST   /sandbox/{idOrName}/autostop/{interval}                  member write:sandboxes
 POST   /sandbox/{idOrName}/autoarchive/{interval}               member write:sandboxes
 POST   /sandbox/{idOrName}/autodelete/{interval}                member write:sandboxes
+POST   /sandbox/{idOrName}/autopause/{interval}                 member write:sandboxes
+POST   /sandbox/{idOrName}/ttl/{ttlMinutes}                     member write:sandboxes
 POST   /sandbox/{idOrName}/archive                              member write:sandboxes
 POST   /sandbox/{idOrName}/backup                               member write:sandboxes
 POST   /sandbox/{idOrName}/recover                              member write:sandboxes active

@@ -527,7 +527,8 @@ def test_get_after_each_edit(api, box):
             ("POST", "public/true", None, "public", True), ("POST", "public/false", None, "public", False),
             ("POST", "autostop/7", None, "autoStopInterval", 7),
             ("POST", "autoarchive/9", None, "autoArchiveInterval", 9),
-            ("POST", "autodelete/5", None, "autoDeleteInterval", 5)):
+            ("POST", "autodelete/5", None, "autoDeleteInterval", 5),
+            ("POST", "autopause/6", None, "autoPauseInterval", 6)):
         before = read(api, box)
         assert before[field] != want
         status, now = api.request(method, f"/sandbox/{box}/{path}", body)

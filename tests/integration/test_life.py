@@ -4,6 +4,7 @@ import concurrent.futures
 import datetime
 import json
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -547,6 +548,50 @@ def test_timers(own):
     do(own, old, "start")
     wait_state(own, old, "started")
     assert run(own, old, LOOK) == before
+
+
+def test_pauses_and_ends_by_the_clock(own):
+    """Auto-pause excludes auto-stop; what has a time to live goes in any state, and nothing keeps it."""
+    box = create(own, autoPauseInterval=1)
+    now = get(own, box)
+    assert (now["autoPauseInterval"], now["autoStopInterval"]) == (1, 0) and "autoDestroyAt" not in now
+    for path, pause, stop in (("autostop/7", 0, 7), ("autopause/3", 3, 0), ("autostop/0", 3, 0), ("autopause/1", 1, 0)):
+        now = do(own, box, path, expect=201)
+        assert (now["autoPauseInterval"], now["autoStopInterval"]) == (pause, stop), path
+    for path in ("autodelete/0", "autopause/-1", "ttl/-1", "ttl/x"):
+        do(own, box, path, expect=400)
+    for bad in ({"autoPauseInterval": 5, "autoStopInterval": 5}, {"autoPauseInterval": 5, "autoDeleteInterval": 0},
+                {"ttlMinutes": -1}):
+        status, e = own.request("POST", "/sandbox", bad)
+        assert status == 400 and set(bad) & set(re.findall("auto[A-Za-z]+|ttlMinutes", e["message"])), e
+    working, stopped, archived, paused = (create(own, ttlMinutes=60, autoStopInterval=0) for _ in range(4))
+    assert 3500 < parse(get(own, working)["autoDestroyAt"]) - time.time() < 3601
+    soon = urllib.parse.quote(get(own, stopped)["autoDestroyAt"])
+    assert {s["id"] for s in own.request("GET", f"/sandbox?autoDestroyAtBefore={soon}")[1]["items"]} == {working, stopped}
+    assert len(own.request("GET", f"/sandbox?autoDestroyAtAfter={soon}")[1]["items"]) == 3
+    assert "autoDestroyAt" not in do(own, working, "ttl/0", expect=201)
+    assert parse(do(own, working, "ttl/1", expect=201)["autoDestroyAt"]) - time.time() < 61
+    run(own, working, "(while true; do :; done) >/dev/null 2>&1 & true")
+    do(own, paused, "pause")
+    for each in (stopped, archived):
+        do(own, each, "stop")
+        wait_state(own, each, "stopped")
+    do(own, archived, "archive")
+    wait_state(own, archived, "archived")
+    own.stop()
+    long_ago = int(time.time() * 1000) - 2 * 3600 * 1000
+    edit_row(own, box, activity_ms=long_ago)
+    for each in (working, stopped, archived, paused):
+        edit_row(own, each, destroy_ms=long_ago)
+    own.start()
+    wait_state(own, box, "paused")
+    end_by = time.monotonic() + 30
+    for each in (working, stopped, archived, paused):
+        while own.request("GET", f"/sandbox/{each}")[0] != 404:
+            assert time.monotonic() < end_by, each
+            time.sleep(0.1)
+    do(own, box, "start")
+    wait_state(own, box, "started")
 
 
 def parse(text):

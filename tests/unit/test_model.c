@@ -443,26 +443,39 @@ static void test_timers(void **state)
     enum { MIN = 60000 };
     static const struct {
         enum dt_sandbox_state s;
-        struct dt_sandbox_timers t; /* stop, delete, activity, archive */
+        struct dt_sandbox_timers t; /* stop, delete, activity, archive, pause, destroy */
         int64_t now;
         enum dt_sandbox_repair want;
     } rows[] = {
-        {DT_SANDBOX_STARTED, {15, -1, 0, 0}, 15 * MIN, DT_REPAIR_STOP},
-        {DT_SANDBOX_STARTED, {15, -1, 0, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {15, 0, 0, 0}, 15 * MIN, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STARTED, {0, -1, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {0, 5, 0, 5}, 10 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, -1, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, 0, 0, 0}, 0, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STOPPED, {15, 5, 0, 0}, 5 * MIN, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STOPPED, {15, 5, 0, 0}, 4 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, -1, 0, 60}, 60 * MIN, DT_REPAIR_ARCHIVE},
-        {DT_SANDBOX_STOPPED, {15, -1, 0, 60}, 60 * MIN - 1, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STOPPED, {15, 60, 0, 60}, 60 * MIN, DT_REPAIR_DESTROY},
-        {DT_SANDBOX_STOPPING, {1, 0, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_ARCHIVED, {1, 1, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_PAUSED, {1, 1, 0, 1}, 99 * MIN, DT_REPAIR_KEEP},
-        {DT_SANDBOX_STARTED, {15, -1, 99 * MIN, 0}, 0, DT_REPAIR_KEEP}, /* the clock went back */
+        {DT_SANDBOX_STARTED, {15, -1, 0, 0, 0, 0}, 15 * MIN, DT_REPAIR_STOP},
+        {DT_SANDBOX_STARTED, {15, -1, 0, 0, 0, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {15, 0, 0, 0, 0, 0}, 15 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STARTED, {0, -1, 0, 0, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {0, 5, 0, 5, 0, 0}, 10 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 0, 0, 0}, (int64_t)MIN << 20, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, 0, 0, 0, 0, 0}, 0, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0, 0, 0, 0}, 5 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPED, {15, 5, 0, 0, 0, 0}, 4 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 60, 0, 0}, 60 * MIN, DT_REPAIR_ARCHIVE},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 60, 0, 0}, 60 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, 60, 0, 60, 0, 0}, 60 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STOPPING, {1, 0, 0, 1, 0, 0}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_ARCHIVED, {1, 1, 0, 1, 0, 0}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_PAUSED, {1, 1, 0, 1, 0, 0}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED,
+         {15, -1, 99 * MIN, 0, 0, 0},
+         0,
+         DT_REPAIR_KEEP}, /* the clock went back */
+        {DT_SANDBOX_STARTED, {0, -1, 0, 0, 15, 0}, 15 * MIN, DT_REPAIR_PAUSE},
+        {DT_SANDBOX_STARTED, {0, -1, 0, 0, 15, 0}, 15 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_PAUSED, {0, -1, 0, 0, 15, 0}, 99 * MIN, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STARTED, {0, -1, 9 * MIN, 0, 0, 9 * MIN}, 9 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_STARTED, {0, -1, 0, 0, 0, 9 * MIN}, 9 * MIN - 1, DT_REPAIR_KEEP},
+        {DT_SANDBOX_STOPPED, {15, -1, 0, 60, 0, 60 * MIN}, 60 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_PAUSED, {15, -1, 0, 0, 0, 9 * MIN}, 9 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_ARCHIVED, {15, -1, 0, 0, 0, 9 * MIN}, 9 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_ERROR, {15, -1, 0, 0, 0, 9 * MIN}, 9 * MIN, DT_REPAIR_DESTROY},
+        {DT_SANDBOX_ARCHIVING, {15, -1, 0, 0, 0, 9 * MIN}, 9 * MIN, DT_REPAIR_KEEP},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_int_equal(dt_sandbox_due(rows[i].s, &rows[i].t, rows[i].now), rows[i].want);

@@ -50,6 +50,11 @@ async def news(daytona, sandbox, before):
     await settle(sandbox.update_network_settings(network_block_all=False))
     assert (sandbox.network_block_all, sandbox.network_allow_list) == (False, None)
     if since(218):
+        await settle(sandbox.set_ttl(60))
+        await settle(sandbox.set_auto_pause_interval(60))
+        await settle(sandbox.refresh_data())
+        assert sandbox.auto_destroy_at and (sandbox.auto_pause_interval, sandbox.auto_stop_interval) == (60, 0)
+        await settle(sandbox.set_ttl(0))
         await settle(sandbox.update_env({"MY_VAR": "value"}, unset=["OLD_VAR"]))
         assert await run(sandbox, "echo $MY_VAR") == "value"
     fork = await settle((sandbox.fork if since(218) else sandbox._experimental_fork)(name=f"{NAME}-fork"))
