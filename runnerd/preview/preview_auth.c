@@ -135,11 +135,12 @@ int dt_preview_auth(const struct dt_preview_ask *ask, struct dt_preview_pass *pa
         return 0;
     }
     return dt_err_set(err, DT_E_UNAUTHORIZED,
-                      "unauthorized: this sandbox is private. Open a signed link (GET "
+                      "unauthorized: this %s is private. Open a signed link (GET "
                       "/api/sandbox/<id>/ports/%u/signed-preview-url), or send the token of GET "
                       "/api/sandbox/<id>/ports/%u/preview-url as header X-Daytona-Preview-Token or "
                       "query parameter " DT_QUERY_TOKEN,
-                      ask->port, ask->port);
+                      dt_preview_port_internal(ask->port) ? "port" : "sandbox", ask->port,
+                      ask->port);
 }
 
 int dt_preview_query(struct dt_str query, struct dt_buf *out, struct dt_err *err)

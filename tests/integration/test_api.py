@@ -768,7 +768,8 @@ def test_public_ones_keep_the_internal_ports_closed(api, box):
     assert api.request("POST", f"/sandbox/{box}/public/true")[0] == 201
     assert ask(api, preview_host(api, box, 3000))[0] == 200
     for port in (2280, 22222, 22220, 33333):
-        assert ask(api, preview_host(api, box, port), "/version")[0] == 401, port
+        status, _, body = ask(api, preview_host(api, box, port), "/version")
+        assert status == 401 and b"this port is private" in body, port
     for port in ("02280", "+2280"):
         assert ask(api, f"{port}-{box}.proxy.localhost:{api.proxy_port}", "/version")[0] == 400
     status, _, body = ask(api, preview_host(api, box, 2280), "/version", headers={"X-Daytona-Preview-Token": token(api, box)})
