@@ -336,7 +336,8 @@ static int take_args(struct dt_lsp_op *o, const struct dt_lsp_args *args, struct
 {
     if (set_server(o, args, err) < 0)
         return -1;
-    if (args->uri != NULL && (o->path = dt_lsp_uri_path(&o->tb->guest, args->uri, err)) == NULL)
+    if (args->uri != NULL &&
+        (o->path = dt_lsp_document_path(&o->tb->guest, o->project, args->uri, err)) == NULL)
         return -1;
     o->position = json_incref(args->position);
     o->context = json_incref(args->context);

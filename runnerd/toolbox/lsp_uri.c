@@ -35,13 +35,16 @@ static char *decoded_path(const struct dt_guest *g, struct dt_str text)
     return dt_guest_path(g, dt_buf_str(&plain), &err);
 }
 
+static struct dt_str behind_scheme(const char *uri)
+{
+    const struct dt_str scheme = DT_STR("file://"), text = dt_str_z(uri);
+    return dt_str_starts(text, scheme) ? dt_str(text.p + scheme.n, text.n - scheme.n) : text;
+}
+
 char *dt_lsp_uri_path(const struct dt_guest *g, const char *uri, struct dt_err *err)
 {
-    const struct dt_str scheme = DT_STR("file://");
-    struct dt_str text = dt_str_z(uri);
-    if (dt_str_starts(text, scheme))
-        text = dt_str(text.p + scheme.n, text.n - scheme.n);
-    else if (strstr(uri, "://") != NULL) {
+    struct dt_str text = behind_scheme(uri);
+    if (text.p == uri && strstr(uri, "://") != NULL) {
         (void)dt_err_set(err, DT_E_INVALID_FILE_PATH, "uri must begin with file://");
         return NULL;
     }
@@ -57,6 +60,22 @@ char *dt_lsp_uri_path(const struct dt_guest *g, const char *uri, struct dt_err *
     }
     dt_lsp_path_clean(path);
     return path;
+}
+
+char *dt_lsp_document_path(const struct dt_guest *g, const char *project, const char *uri,
+                           struct dt_err *err)
+{
+    struct dt_err why;
+    DT_AUTO_FREE char *path = dt_lsp_uri_path(g, uri, err);
+    if (path == NULL || access(path, F_OK) == 0)
+        return dt_take(path);
+    DT_AUTO_BUF struct dt_buf inside;
+    dt_buf_init(&inside, (size_t)2 * PATH_MAX);
+    if (dt_buf_addz(&inside, project, NULL) < 0 || dt_buf_addz(&inside, "/", NULL) < 0 ||
+        dt_buf_adds(&inside, behind_scheme(uri), NULL) < 0)
+        return dt_take(path);
+    DT_AUTO_FREE char *other = dt_lsp_uri_path(g, inside.p, &why);
+    return other != NULL && access(other, F_OK) == 0 ? dt_take(other) : dt_take(path);
 }
 
 char *dt_lsp_path_uri(const char *path)

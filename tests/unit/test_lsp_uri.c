@@ -1,8 +1,10 @@
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -88,12 +90,49 @@ static void test_path(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void test_document(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test-lsp-uri-XXXXXX", project[64], path[128];
+    assert_non_null(mkdtemp(folder));
+    struct dt_guest g = {.workdir = folder};
+    (void)snprintf(project, sizeof(project), "%s/project", folder);
+    assert_int_equal(mkdir(project, 0700), 0);
+    static const char *const there[] = {"both.py", "project/both.py", "project/inside.py"};
+    for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, there[i]);
+        int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+    }
+    static const char *const rows[][2] = {
+        {"file://project/inside.py", "project/inside.py"},
+        {"file://inside.py", "project/inside.py"},
+        {"file://./inside.py", "project/inside.py"},
+        {"file://both.py", "both.py"},
+        {"file://none.py", "none.py"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct dt_err err;
+        DT_AUTO_FREE char *got = dt_lsp_document_path(&g, project, rows[i][0], &err);
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, rows[i][1]);
+        assert_string_equal(got, path);
+    }
+    for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, there[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(project), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean),
         cmocka_unit_test(test_uri),
         cmocka_unit_test(test_path),
+        cmocka_unit_test(test_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,10 @@ async def use(sandbox, language, path, line, found):
     for search in (server.sandbox_symbols, server.workspace_symbols):
         assert found in [symbol.name for symbol in await settle(search("greet"))]
     await settle(server.did_close(path))
+    inside = path.removeprefix("project/")  # of the project, as the documentation has it as well
+    await settle(server.did_open(inside))
+    assert "Greeter" in [symbol.name for symbol in await settle(server.document_symbols(inside))]
+    await settle(server.did_close(inside))
     await settle(server.stop())
     await refused(lambda: server.document_symbols(path), "server not initialized")
 
