@@ -9,7 +9,7 @@ foreach(script IN ITEMS integration/test_launcher.py integration/test_launcher_v
   string(REGEX REPLACE "/test_(.*)\\.py" ".\\1" name ${script})
   add_test(NAME ${name}
     COMMAND ${Python3_EXECUTABLE} -m pytest -q -p no:cacheprovider ${CMAKE_SOURCE_DIR}/tests/${script})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS integration ENVIRONMENT
+  set_tests_properties(${name} PROPERTIES TIMEOUT 1800 LABELS integration ENVIRONMENT
     "DT_LAUNCHER=$<TARGET_FILE:daytona-launcher>;DT_GUEST=$<TARGET_FILE:sandbox_guest>;DT_PROBE=$<TARGET_FILE:probe>")
 endforeach()
 dt_unit(launcher_request launcher_parts)

@@ -11,7 +11,7 @@
 
 #include "net/http_server.h"
 
-#define TEST_DEADLINE_MS 20000
+#define TEST_DEADLINE_MS 120000
 
 struct fixture {
     uv_loop_t loop;
@@ -146,7 +146,7 @@ static inline void raw_start(struct raw *r, struct fixture *f, const char *send,
     r->n = n;
     (void)uv_idle_init(&f->loop, &r->pace);
     r->pace.data = r;
-    assert_int_equal(dt_conn_connect(&f->loop, &addr, 5000, &events, r, &r->conn, &err), 0);
+    assert_int_equal(dt_conn_connect(&f->loop, &addr, 60000, &events, r, &r->conn, &err), 0);
     if (r->hold)
         dt_conn_pause(r->conn);
 }

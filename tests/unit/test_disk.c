@@ -20,7 +20,7 @@
 #include "base/fd.h"
 #include "os/disk.h"
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 60000 };
 #define MIB (1ULL << 20)
 
 struct fixture {

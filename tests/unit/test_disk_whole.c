@@ -17,7 +17,7 @@
 #include "os/zfile.h"
 #include "tree_text.h"
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 60000 };
 #define MIB (1ULL << 20)
 
 struct fixture {

@@ -790,7 +790,7 @@ static void test_curl(void **state)
 {
     (void)state;
     static const char script[] =
-        "set -e; u=http://127.0.0.1:$1; c='curl -sS -m 10'\n"
+        "set -e; u=http://127.0.0.1:$1; c='curl -sS -m 60'\n"
         "test \"$($c $u/x?y)\" = \"GET|/x?y|/x|y|127.0.0.1:$1|\"\n"
         "test \"$($c -d hello $u/echo)\" = hello\n"
         "test \"$(printf chunked | $c -T - $u/echo)\" = chunked\n"

@@ -536,7 +536,7 @@ static void test_killed_import(void **state)
     assert_true(pid >= 0);
     if (pid == 0)
         _exit(import(w, "r.tar", &image, &err) == 0 ? 0 : 1);
-    uint64_t deadline = dt_clock_ms() + 20000;
+    uint64_t deadline = dt_clock_ms() + 60000;
     while (!has_stage(w) && dt_clock_ms() < deadline)
         (void)sched_yield();
     assert_int_equal(kill(pid, SIGKILL), 0);

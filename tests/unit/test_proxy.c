@@ -546,7 +546,7 @@ static void test_down(void **state)
     fixture_init(&f, NULL, forward);
     origin_start(&f);
     struct dt_addr addr = {.host = "127.0.0.1", .port = f.port};
-    assert_int_equal(dt_conn_connect(&f.loop, &addr, 5000, &events, &s, &s.conn, &err), 0);
+    assert_int_equal(dt_conn_connect(&f.loop, &addr, 60000, &events, &s, &s.conn, &err), 0);
     dt_conn_pause(s.conn);
     fixture_until(&f, &px.one_started);
     uint64_t before = 0;
@@ -560,7 +560,7 @@ static void test_down(void **state)
     long peak = peak_kib();
     dt_conn_resume(s.conn);
     f.late = false;
-    (void)uv_timer_start(&f.deadline, fixture_on_deadline, 60000, 0);
+    (void)uv_timer_start(&f.deadline, fixture_on_deadline, 300000, 0);
     fixture_until(&f, &s.closed);
     assert_true(s.got > BIG);
     assert_int_equal(px.received, BIG);

@@ -41,7 +41,8 @@
 
 #define USUAL_RATE UINT64_C(125000000)
 
-enum { A = 5, B = 6, WEB = 80, HOLD = 81, HOST_SERVICE = 9998, DNS = 53, WAIT_MS = 3000, MAX = 32 };
+enum { A = 5, B = 6, WEB = 80, HOLD = 81, HOST_SERVICE = 9998, DNS = 53, MAX = 32 };
+enum { WAIT_MS = 60000 };
 
 /* What a program in a sandbox sees. */
 enum seen { REACHED, REFUSED, SILENT };
@@ -328,7 +329,7 @@ static unsigned count_ifaces(const char *prefix)
 /* The kernel takes a namespace down in the background. */
 static void wait_for_no_iface(const char *prefix)
 {
-    uint64_t deadline = dt_clock_ms() + 20000;
+    uint64_t deadline = dt_clock_ms() + WAIT_MS;
     while (count_ifaces(prefix) > 0 && dt_clock_ms() < deadline)
         (void)poll(NULL, 0, 5);
     assert_int_equal(count_ifaces(prefix), 0);

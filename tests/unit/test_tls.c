@@ -138,7 +138,7 @@ static void run(const char *certificate, const char *host, const char *complaint
     unsigned long number = strtoul(port + strlen("ACCEPT 127.0.0.1:"), NULL, 10);
     assert_true(number > 0 && number <= UINT16_MAX);
     struct dt_addr addr = {.host = host, .port = (uint16_t)number, .tls = true};
-    struct dt_http_call_opts o = {.method = "GET", .target = DT_STR("/"), .total_ms = 10000};
+    struct dt_http_call_opts o = {.method = "GET", .target = DT_STR("/"), .total_ms = 60000};
     assert_int_equal(dt_http_client_new(&f.loop, &addr, 1, &c, &err), 0);
     assert_int_equal(dt_http_fetch(c, &o, 1 << 20, on_fetched, &x, &call, &err), 0);
     fixture_until(&f, &x.done);
@@ -187,7 +187,7 @@ static void test_no_tls(void **state)
     struct dt_err err;
     fixture_init(&f, NULL, NULL);
     struct dt_addr addr = {.host = "127.0.0.1", .port = f.port, .tls = true};
-    struct dt_http_call_opts o = {.method = "GET", .target = DT_STR("/"), .connect_ms = 5000};
+    struct dt_http_call_opts o = {.method = "GET", .target = DT_STR("/"), .connect_ms = 60000};
     assert_int_equal(dt_http_client_new(&f.loop, &addr, 1, &c, &err), 0);
     assert_int_equal(dt_http_fetch(c, &o, 1 << 20, on_fetched, &x, &call, &err), 0);
     fixture_until(&f, &x.done);

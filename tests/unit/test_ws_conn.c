@@ -23,6 +23,7 @@ static struct seen {
     bool drained;
     bool echo;
     bool pause_each;
+    bool pause_once; /* with the first message: no ping can come in between */
     enum dt_err_code error;
 } seen;
 
@@ -35,9 +36,11 @@ static void on_message(void *ctx, enum dt_ws_opcode kind, struct dt_str m)
     assert_int_equal(dt_buf_addz(&seen.messages, ";", NULL), 0);
     if (seen.echo)
         (void)dt_ws_conn_send(seen.w, kind, m);
-    if (seen.pause_each) {
+    if (seen.pause_each || seen.pause_once) {
         dt_ws_conn_pause(seen.w);
-        dt_ws_conn_resume(seen.w);
+        if (!seen.pause_once)
+            dt_ws_conn_resume(seen.w);
+        seen.pause_once = false;
     }
     if (dt_str_eq(m, DT_STR("bye")))
         dt_ws_conn_close(seen.w, DT_WS_FAILURE, DT_STR("{\"exitCode\":3}"));
@@ -361,10 +364,10 @@ static void test_pause(void **state)
     struct raw r = {0};
     begin(&f);
     seen.opts.ping_ms = 10;
+    seen.pause_once = true;
     raw_start(&r, &f, BYTES(HELLO "\x81\x81" MASK "a"));
     while (!raw_has(&r, "\x81\x01"))
         (void)uv_run(&f.loop, UV_RUN_ONCE);
-    dt_ws_conn_pause(seen.w);
     (void)dt_conn_write(r.conn, BYTES("\x81\x81" MASK "b\x81\x83" MASK "bye"));
     uint64_t until = uv_now(&f.loop) + 100;
     while (uv_now(&f.loop) < until)
