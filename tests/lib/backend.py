@@ -80,7 +80,7 @@ class Backend:
         if not self.keep_data:
             shutil.rmtree(self.data)
 
-    def expect_nothing_left(self, seconds=20):
+    def expect_nothing_left(self, seconds=60):
         """Nothing of ours is on the host any more; what ends in the kernel's own time gets a moment."""
         end = time.monotonic() + seconds
         while left := host.leftovers(self.instance, self.data):
@@ -109,7 +109,7 @@ class Backend:
             [program("daytona-runnerd"), "--data-dir", self.data, "--port", "0", "--proxy-port", "0",
              *self.settings], stdout=self.log, stderr=self.log, env=dict(os.environ, ADMIN_API_KEY=KEY))
         ports = self.data / "run" / "ports.json"
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while True:
             if self.process.poll() is not None:
                 raise RuntimeError(f"runnerd ended with {self.process.returncode}:\n{self.tail()}")
@@ -141,7 +141,7 @@ class Backend:
         if self.process is None:
             return None
         self.process.send_signal(how)
-        code = self.process.wait(30)
+        code = self.process.wait(120)
         self.process = None
         self.log.close()
         return code

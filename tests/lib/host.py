@@ -31,13 +31,12 @@ def processes(instance, data):
     return found
 
 
-def _taken_over(instance, data):
-    """Whether another data directory has the number of the instance by now."""
-    lock = pathlib.Path(f"/run/daytona/instance-{instance}.lock")
+def _lock_of(instance):
+    """Who has the number of the instance; None when nobody has it."""
     try:
-        return str(data) not in lock.read_text()
+        return pathlib.Path(f"/run/daytona/instance-{instance}.lock").read_text()
     except OSError:
-        return False
+        return None
 
 
 def leftovers(instance, data):
@@ -50,11 +49,11 @@ def leftovers(instance, data):
         "interfaces": [line for line in _lines("ip", "-o", "link") if line.split(":")[1].strip().startswith(f"dt{instance}-")],
         "loop devices": [line for line in _lines("losetup", "-l", "-n", "-O", "NAME,BACK-FILE") if str(data) in line],
         "firewall": [line for line in _lines("nft", "list", "tables") if line.endswith(f"daytona{instance}")],
-        "locks": [str(p) for p in pathlib.Path("/run/daytona").glob(f"instance-{instance}.lock")
-                  if str(data) in p.read_text()],
         "sandboxes": [p.name for p in data.glob("sandboxes/*") if len(p.name) == 36],
     }
-    if _taken_over(instance, data):  # what goes by the number alone is not ours then
+    lock = _lock_of(instance) or ""
+    found["locks"] = [lock] if str(data) in lock else []
+    if lock and not found["locks"]:  # another has the number by now: what goes by it alone is not ours
         ours = {"mounts", "loop devices", "locks", "sandboxes"}
         found = {kind: things for kind, things in found.items() if kind in ours}
     return {kind: sorted(things) for kind, things in found.items() if things}

@@ -68,7 +68,7 @@ class Internet:
         self.processes.append(p)
         return p
 
-    def wait_for(self, port, seconds=20):
+    def wait_for(self, port, seconds=60):
         end = time.monotonic() + seconds
         probe = ("import socket,sys; s=socket.create_connection((sys.argv[1],int(sys.argv[2])),1)")
         while subprocess.run([sys.executable, "-c", probe, self.address, str(port)],
@@ -107,7 +107,7 @@ class Internet:
             p.terminate()
         for p in self.processes:
             try:
-                p.wait(5)
+                p.wait(30)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()

@@ -125,7 +125,7 @@ class Issuer:
         if self.process is not None:
             self.process.terminate()
             self.process.stdout.close()
-            self.process.wait(30)
+            self.process.wait(60)
             self.log.close()
         self.process = None
 
@@ -181,7 +181,7 @@ class Issuer:
     def visit(browser, url, form=None):
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
-            with browser.open(urllib.request.Request(url, data), timeout=20) as r:
+            with browser.open(urllib.request.Request(url, data), timeout=60) as r:
                 return r.status, r.headers, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.headers, e.read().decode()

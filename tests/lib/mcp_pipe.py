@@ -30,7 +30,7 @@ class Client:
     def __exit__(self, *_):
         self.process.stdin.close()
         try:
-            self.code = self.process.wait(10)
+            self.code = self.process.wait(60)
         finally:
             self.process.kill()
             self.out.close()

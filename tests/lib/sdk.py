@@ -37,7 +37,7 @@ class Programs:
         self.server, self.folder = server, folder
         (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
 
-    def run(self, command, more=None, seconds=180):
+    def run(self, command, more=None, seconds=400):
         """Each says `ok` at its end, and leaves no sandbox."""
         env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root"), "DAYTONA_API_URL": self.server.url,
                "DAYTONA_API_KEY": backend.KEY, "DAYTONA_TARGET": "us", **(more or {})}

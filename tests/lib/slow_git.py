@@ -15,7 +15,7 @@ class Slow(internet.Handler):
 
     def do_POST(self):
         (self.state / "waiting").touch()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not (self.state / "go").exists() and time.monotonic() < end:
             time.sleep(0.01)
         self.backend()
