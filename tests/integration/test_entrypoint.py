@@ -107,7 +107,9 @@ CHANGES = [("POST", PATH + "/exec", {"command": "true"}), ("DELETE", PATH, None)
 
 def test_logs_by_version():
     """In no version without marks."""
-    with Box(entrypoint=["sh", "-c", "echo out; sleep 0.1; echo err >&2"]) as box:
+    with Box(entrypoint=["sh", "-c", "echo out; until [ -e /tmp/go ]; do sleep 0.05; done; echo err >&2"]) as box:
+        wait_for(lambda: b"out" in box.get(PATH + "/logs").body)
+        box.sh("touch /tmp/go")
         assert ended(box) == (0, "out\n", "err\n")
         raw = b"\1\1\1out\n\2\2\2err\n"
         for headers in (MARKED, OLD, {}):
@@ -125,7 +127,7 @@ def test_followed_live_and_never_changed():
         ws = follow(box)
         got = b""
         while b"3\n" not in got:
-            got += ws.recv(30)
+            got += ws.recv(60)
         assert "exitCode" not in the_command(box)
         for method, path, body in CHANGES:
             answer = box.request(method, path, body)
@@ -156,7 +158,7 @@ def test_it_is_never_forgotten():
 
 def test_more_than_memory_holds():
     with Box(entrypoint=["sh", "-c", "yes | head -c 100000000; sleep 600 & echo end >&2"]) as box:
-        code = wait_for(lambda: the_command(box) if "exitCode" in the_command(box) else None, 60)["exitCode"]
+        code = wait_for(lambda: the_command(box) if "exitCode" in the_command(box) else None, 300)["exitCode"]
         assert code == 0, "a background process holds up nothing"
         out, err = demux(box.get(PATH + "/logs", headers=MARKED).body)
         assert 60_000_000 < len(out) < 70_000_000 and err.endswith(b"end\n")
@@ -220,7 +222,7 @@ class Inside:
     def change(self, to, state):
         status, answer = self.api.request("POST", f"/sandbox/{self.id}/{to}")
         assert status == 200, answer
-        wait_for(lambda: self.api.request("GET", f"/sandbox/{self.id}")[1]["state"] == state, 30)
+        wait_for(lambda: self.api.request("GET", f"/sandbox/{self.id}")[1]["state"] == state)
 
     def delete(self):
         self.api.request("DELETE", f"/sandbox/{self.id}")
@@ -269,7 +271,7 @@ def test_a_fork_runs_its_own(api, inside):
     status, made = api.request("POST", f"/sandbox/{inside.id}/fork", {})
     assert status == 200, made
     other = Inside(api, made=made)
-    wait_for(lambda: api.request("GET", f"/sandbox/{other.id}")[1]["state"] == "started", 30)
+    wait_for(lambda: api.request("GET", f"/sandbox/{other.id}")[1]["state"] == "started")
     wait_for(lambda: ticks(other) >= 1)
     assert other.sh("cat /runs") == ".\n.\n" and inside.sh("cat /runs") == ".\n"
     other.delete()

@@ -160,7 +160,7 @@ def test_11_2_17_find_ends_with_its_client(real):
         s.sendall(f"GET /files/find?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         wait_for(lambda: len(os.listdir(threads)) > 1)
         s.close()
-    wait_for(lambda: len(os.listdir(threads)) == 1, 20)
+    wait_for(lambda: len(os.listdir(threads)) == 1)
     assert real.get("/version").status == 200
 
 

@@ -305,10 +305,10 @@ def test_the_end_is_told_at_once(box):
     create(box, "late")
     with connect(box, "late", [EXIT_CONTROL]) as v:
         v.connected().until(PROMPT)
-        v.send("(trap '' HUP; exec sleep 60) & disown; exit 5\n")
+        v.send("(trap '' HUP; exec sleep 6000) & disown; exit 5\n")
         assert v.ends() == (1011, {"exitCode": 5, "exitReason": "non-zero exit"})
     assert gone(box, "late")
-    box.run("pkill -f 'sleep 60'")
+    box.run("pkill -f 'sleep 6000'")
 
 
 def test_all_output_before_the_end(box):
@@ -401,7 +401,8 @@ def test_ends_in_the_middle_of_everything(box):
     for i in range(5):
         name = create(box, f"middle{i}")
         with contextlib.ExitStack() as stack:
-            viewers = [stack.enter_context(connect(box, name)) for _ in range(6)]
+            # Without a limit of theirs: who has paused its own reading waits for ever in websockets' close().
+            viewers = [stack.enter_context(connect(box, name, max_queue=None)) for _ in range(6)]
             for v in viewers:
                 v.connected()
             viewers[0].send("yes\n")
@@ -435,11 +436,10 @@ def still_accepts(box, name):
         return v.control[0][1] == CONNECTED
 
 
-def crawl(viewer):
-    """Takes little at a time until it is told off."""
-    for _ in range(20):
-        viewer.one()
-        time.sleep(0.1)
+def crawl(viewer, over):
+    """Takes little at a time until the other one has everything, and then what is left: it is told off."""
+    while viewer.one() and not over.wait(0.2):
+        pass
     viewer.ends()
 
 
@@ -449,11 +449,15 @@ def test_slow_viewer_does_not_hurt_others(box):
     with connect(box, "slow") as fast, connect(box, "slow") as slow:
         fast.connected().until(PROMPT)
         slow.connected()
-        reading = threading.Thread(target=crawl, args=(slow,))
+        over = threading.Event()
+        reading = threading.Thread(target=crawl, args=(slow, over))
         reading.start()
-        fast.send("stty -onlcr; head -c 10000000 /dev/zero | tr '\\0' 'y'; printf 'TH%s' END\n")
-        assert fast.until(b"THEND", 60).count(b"y") >= 10000000
-        reading.join()
+        try:
+            fast.send("stty -onlcr; head -c 10000000 /dev/zero | tr '\\0' 'y'; printf 'TH%s' END\n")
+            assert fast.until(b"THEND", 200).count(b"y") >= 10000000
+        finally:
+            over.set()
+            reading.join()
         assert (slow.code, slow.reason) == (1008, "slow consumer")
         assert slow.output.count(b"y") < 10000000
         fast.send("echo al''ive\n")
@@ -466,8 +470,8 @@ def test_the_only_viewer_slows_the_shell_instead(box):
     with connect(box, "pause") as v:
         v.connected().until(PROMPT)
         v.send("stty -onlcr; head -c 8000000 /dev/zero | tr '\\0' 'y'; printf 'TH%s' END\n")
-        time.sleep(3)
-        assert v.until(b"THEND", 60).count(b"y") >= 8000000
+        time.sleep(2)
+        assert v.until(b"THEND", 200).count(b"y") >= 8000000
 
 
 def test_stalled_only_viewer_is_dropped(box):
@@ -476,7 +480,7 @@ def test_stalled_only_viewer_is_dropped(box):
     with connect(box, "stall") as v:
         v.connected().until(PROMPT)
         v.send("head -c 8000000 /dev/zero | tr '\\0' 'y'; touch /tmp/stalled-done\n")
-        wait_for(lambda: box.run("test -e /tmp/stalled-done").json["exitCode"] == 0, 60, 0.5)
+        wait_for(lambda: box.run("test -e /tmp/stalled-done").json["exitCode"] == 0, 200, 0.5)
         assert v.ends() == (1008, "slow consumer")
 
 
@@ -488,7 +492,7 @@ def test_large_input(box):
         v.send("stty raw -echo; printf 'rea%s' dy; head -c 900000 | sha256sum; stty sane\n")
         v.until(b"ready")
         v.send(b"z" * 900000)
-        v.until(hashlib.sha256(b"z" * 900000).hexdigest().encode(), 60)
+        v.until(hashlib.sha256(b"z" * 900000).hexdigest().encode(), 200)
         assert v.until(PROMPT)
         v.send(b"x" * (1024 * 1024 + 1))
         assert v.ends()[0] == 1009
@@ -501,13 +505,13 @@ def test_input_that_nobody_reads(box):
     before = box.memory()
     with connect(box, "stalled") as v:
         v.connected().until(PROMPT)
-        v.send("stty raw -echo; printf 'rea%s' dy; sleep 100\n")
+        v.send("stty raw -echo; printf 'rea%s' dy; sleep 6000\n")
         v.until(b"ready")
         sent = 0
         for _ in range(20):
             v.send(b"q" * 10000)
             sent += 10000
-        assert v.ws.ping().wait(10)
+        assert v.ws.ping().wait(60)
         assert box.sh("echo works") == "works\n"
         assert box.memory() - before < 40000
         v.send(b"")
@@ -528,8 +532,8 @@ def test_pings_are_answered_while_data_flows(box):
         for _ in range(40):
             v.one()
         v.send("echo en''d\n")
-        v.until(b"end\r\n", 60)
-        assert all(p.wait(10) for p in pongs)
+        v.until(b"end\r\n", 200)
+        assert all(p.wait(60) for p in pongs)
 
 
 # --- create-connect ---
@@ -595,8 +599,8 @@ def test_two_hundred(box):
             v.until(f"i-am-{name}\r\n".encode())
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda s: box.request("DELETE", f"/process/pty/{s}").status, sessions(box))) == {200}
-    wait_for(lambda: box.processes("-i\x00-l") == 0, 30)
-    assert len(os.listdir(f"/proc/{box.pid}/fd")) < 40
+    wait_for(lambda: box.processes("-i\x00-l") == 0)
+    wait_for(lambda: len(os.listdir(f"/proc/{box.pid}/fd")) < 40)
 
 
 def test_kill_everything_around(box):
@@ -630,16 +634,20 @@ def test_no_shell_in_the_image():
 def test_close_of_the_sandbox():
     """known bug 34: WebSockets were cut without a code. And shells at terminals, which ignore SIGTERM, are hung up."""
     told = pathlib.Path(f"/var/tmp/dt-pty-hup-{os.getpid()}")
-    with Box() as box:
-        create(box, "bye")
-        v = connect(box, "bye")
-        v.connected().until(PROMPT)
-        v.send(f"trap ': > {told}' EXIT; echo tra''pped\n")
-        v.until(b"trapped\r\n")
-        os.kill(box.pid, signal.SIGTERM)
-        assert v.ends() == (1001, "the sandbox stops")
-        box.process.wait(10)
-    assert told.exists()
+    for _ in range(5):
+        with Box() as box:
+            create(box, "bye")
+            v = connect(box, "bye")
+            v.connected().until(PROMPT)
+            v.send(f"trap ': > {told}' EXIT; echo tra''pped\n")
+            v.until(b"trapped\r\n")
+            began = time.monotonic()
+            os.kill(box.pid, signal.SIGTERM)
+            assert v.ends() == (1001, "the sandbox stops")
+            box.process.wait(60)
+        if told.exists():
+            break
+        assert time.monotonic() - began > 2.5, "it was not given its time"  # a machine that stands still is no fault
     told.unlink()
 
 

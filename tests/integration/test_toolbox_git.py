@@ -804,7 +804,7 @@ def test_a_client_that_leaves_leaves_no_lock(box, repo, stubborn):
     connection.request("POST", "/git/commit", json.dumps({"path": repo, "message": "m", "author": "a", "email": "e"}))
     wait_for(lambda: box.run("ls /tmp/in-hook").json["exitCode"] == 0)
     connection.close()
-    wait_for(lambda: box.processes("git") == 0 and box.processes("pre-commit") == 0, 20)
+    wait_for(lambda: box.processes("git") == 0 and box.processes("pre-commit") == 0)
     box.sh(f"rm {repo}/.git/hooks/pre-commit")
     assert stubborn or box.sh(f"find {repo}/.git -name '*.lock'") == ""
     if not stubborn:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import uuid
 
 PASSWD = """root:x:0:0:root:/root:/bin/bash
 daytona:x:1000:1000:Daytona:/home/daytona:/bin/bash
@@ -51,7 +52,7 @@ def program(name):
     return pathlib.Path(os.environ["DAYTONA_BIN"]) / name
 
 
-def wait_for(what, seconds=10, every=0.01):
+def wait_for(what, seconds=60, every=0.01):
     """Polls until what() is true; returns its value."""
     end = time.monotonic() + seconds
     while True:
@@ -62,8 +63,29 @@ def wait_for(what, seconds=10, every=0.01):
         time.sleep(every)
 
 
+def with_time_enough(attempt, enough, times=(1, 5, 20)):
+    """What attempt(seconds) gives, tried with more of them while it is not enough: how long a machine takes until a
+    program has begun is not what a test of its end is about."""
+    for seconds in times:
+        result = attempt(seconds)
+        if enough(result):
+            break
+    return result
+
+
+class Gate:
+    """Holds a command of the sandbox where `wait` stands in its text, until the test opens it."""
+
+    def __init__(self, box):
+        self.box, self.path = box, f"/tmp/gate-{uuid.uuid4()}"
+        self.wait = f"until [ -e {self.path} ]; do sleep 0.05; done"
+
+    def open(self):
+        self.box.sh(f"touch {self.path}")
+
+
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=300):
         super().__init__("localhost", timeout=timeout)
         self.path = path
 
@@ -172,7 +194,7 @@ class Box:
         if self.process.poll() is None and getattr(self, "pid", None):
             os.kill(self.pid, signal.SIGTERM)
         try:
-            code = self.process.wait(15)
+            code = self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
@@ -191,10 +213,10 @@ class Box:
     def log(self):
         return (self.dir / "stderr").read_text()
 
-    def connection(self, timeout=60):
+    def connection(self, timeout=300):
         return UnixConnection(self.socket, timeout)
 
-    def request(self, method, target, body=None, headers=None, timeout=60):
+    def request(self, method, target, body=None, headers=None, timeout=300):
         connection = self.connection(timeout)
         if isinstance(body, (dict, list)):
             body = json.dumps(body)

@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             if (base / "hold").exists():
                 (base / "held").touch()
-                end = time.monotonic() + 30
+                end = time.monotonic() + 300
                 while (base / "hold").exists() and time.monotonic() < end:
                     time.sleep(0.01)
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -32,7 +32,7 @@ class Viewer:
     def __exit__(self, *_):
         self.ws.close()
 
-    def one(self, timeout=20):
+    def one(self, timeout=60):
         """Takes a frame; False when the connection is closed."""
         try:
             frame = self.ws.recv(timeout)
@@ -45,7 +45,7 @@ class Viewer:
             self.control.append((len(self.output), json.loads(frame)))
         return True
 
-    def until(self, text, seconds=20):
+    def until(self, text, seconds=60):
         """Reads until the output has `text` (bytes, or a pattern); forgets what stood up to there and returns it."""
         pattern = re.compile(re.escape(text)) if isinstance(text, bytes) else text
         end = time.monotonic() + seconds
