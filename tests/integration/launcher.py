@@ -160,6 +160,12 @@ class Launcher:
                 return a
             self.early.append(a)
 
+    def has_come(self, seq):
+        """Whether its answer is there, without waiting for it."""
+        while select.select([self.sock], [], [], 0)[0]:
+            self.early.append(self.receive())
+        return any(a.seq == seq for a in self.early)
+
     def event(self, timeout=DEADLINE):
         return self.answer(0, timeout)
 

@@ -81,12 +81,13 @@ class Host:
         self.box = self.l.layer(busybox_layer)
 
     def mountinfo(self):
-        """The host's mounts, but for those of other tests: named network namespaces, and what temporary folders hold."""
+        """The host's mounts, but for those of other tests: named network namespaces, the folder of these, which `ip` mounts
+        with the host's first one, and what temporary folders hold."""
         lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
         return {line for line in lines if " - nsfs nsfs " not in line and not self.is_foreign(line.split()[4])}
 
     def is_foreign(self, folder):
-        return folder.startswith(("/tmp/", "/var/tmp/")) and not folder.startswith(str(self.data))
+        return folder == "/run/netns" or folder.startswith(("/tmp/", "/var/tmp/")) and not folder.startswith(str(self.data))
 
     def clean(self):
         for one in self.l.list():
@@ -340,15 +341,20 @@ def test_stop_start_keeps_the_disk(host, box):
 
 
 def test_stop_waits_for_the_grace_and_then_kills(host, box):
-    assert host.l.run(box, "H") == "ok"
-    begin = time.monotonic()
-    stop = host.l.send(STOP, box, grace=1000)
-    assert host.l.call(STOP, box).result == BUSY
-    other = host.l.create(layers=[host.box])  # nobody else waits
-    assert time.monotonic() - begin < 1
-    assert host.l.answer(stop).result == OK
-    assert 1 <= time.monotonic() - begin < 5
-    host.l.destroy(other)
+    for grace in (1, 5, 20):  # seconds; a busy machine may have them pass before all is said
+        assert host.l.run(box, "H") == "ok"
+        begin = time.monotonic()
+        stop = host.l.send(STOP, box, grace=1000 * grace)
+        again = host.l.call(STOP, box).result
+        host.l.destroy(host.l.create(layers=[host.box]))  # nobody else waits
+        in_time = time.monotonic() - begin < grace
+        assert not in_time or (again == BUSY and stop not in [a.seq for a in host.l.early])
+        assert host.l.answer(stop).result == OK
+        assert time.monotonic() - begin >= grace
+        if in_time:
+            break
+        host.l.create(box, op=START, layers=[host.box])
+    assert in_time
 
 
 def test_unknown_ids(host):
@@ -383,7 +389,7 @@ def test_memory_limit(host):
 def test_pids_limit(host):
     one = host.l.create(layers=[host.box], pids=16)
     _, out = host.l.shell(one, "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
-                          "sleep 5 & done; echo end")
+                          "sleep 600 >/dev/null 2>&1 & done; echo end")
     assert "fork" in out
     assert host.l.call(STATS, one).stats()["pids"] <= 16
     host.l.destroy(one)
@@ -811,7 +817,7 @@ def test_started_ahead_and_ended(own_host):
     for end in ends:
         signal.pidfd_send_signal(end, signal.SIGKILL)
     for end in ends:
-        assert select.select([end], [], [], 10)[0]
+        assert select.select([end], [], [], 60)[0]
         os.close(end)
     assert l.shell(l.create(layers=[h.box]), "echo hi") == (0, "hi\n")
     wait_for(lambda: len(warm_pids(h)) == 9)
