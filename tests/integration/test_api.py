@@ -95,14 +95,14 @@ def box(api):
 
 def delete(api, box):
     """Whatever it is doing just now."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while (status := api.request("DELETE", f"/sandbox/{box}")[0]) == 409 and time.monotonic() < end:
         time.sleep(0.02)
     assert status in (200, 404)
 
 
 def wait_state(api, box, state):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         status, now = api.request("GET", f"/sandbox/{box}")
         assert status == 200, now
@@ -113,14 +113,14 @@ def wait_state(api, box, state):
 
 
 def execute(api, box, command):
-    status, out = api.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 20})
+    status, out = api.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 120})
     assert status == 200, out
     return out
 
 
 def ask(api, host, path="/", method="GET", headers=None, body=None, port=None):
     """One request to the preview proxy (or another port), with that Host."""
-    c = http.client.HTTPConnection("127.0.0.1", port or api.proxy_port, timeout=20)
+    c = http.client.HTTPConnection("127.0.0.1", port or api.proxy_port, timeout=120)
     c.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     c.putheader("Host", host)
     for name, value in (headers or {}).items():
@@ -151,7 +151,7 @@ def serve_www(api, box, port=3000):
 
 
 def wait_listen(api, box, port):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not api.request("GET", f"/toolbox/{box}/toolbox/port/{port}/in-use")[1].get("isInUse"):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -240,7 +240,7 @@ def test_it_runs_without_privileges(api):
 
 def test_a_data_directory_has_one_server(api):
     run = subprocess.run([backend.program("daytona-runnerd"), "--data-dir", api.data, "--port", "0"],
-                         capture_output=True, text=True, timeout=30)
+                         capture_output=True, text=True, timeout=120)
     assert run.returncode == 75 and "another daytona-runnerd" in run.stderr
 
 
@@ -248,7 +248,7 @@ def test_a_plain_user_gets_one_line(api, tmp_path):
     tmp_path.chmod(0o777)
     where = tmp_path / "data"
     run = subprocess.run([backend.program("daytona-runnerd"), "--data-dir", where], user=65534, group=65534,
-                         extra_groups=[], capture_output=True, text=True, timeout=30, cwd="/")
+                         extra_groups=[], capture_output=True, text=True, timeout=120, cwd="/")
     assert run.returncode == 1 and run.stderr.count("\n") == 1 and "root" in run.stderr
 
 
@@ -294,7 +294,7 @@ def test_the_first_start_prints_a_key_once(rootfs):
                 assert line, "it ended"
             run.send_signal(signal.SIGTERM)
             run.stderr.read()
-            assert run.wait(30) == 0
+            assert run.wait(60) == 0
             found.append((b.data / "out").read_text())
         assert re.search(r"^export DAYTONA_API_URL=http://localhost:\d+/api\nexport DAYTONA_API_KEY=dtn_[0-9a-f]{64}$",
                          found[0], re.M)
@@ -513,7 +513,7 @@ def read(api, box):
 
 def wait_listed(api, box, state):
     """Waits without GET, so that GET is asked the first time behind the change."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while listed(api, box)["state"] != state:
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -787,9 +787,12 @@ def test_signed_links(api, box):
     assert ask(api, host)[2] == b"hello from the sandbox\n"
     assert ask(api, host.replace("3000-", "3001-", 1))[0] == 401
     assert ask(api, host.replace("3000-", "2280-", 1), "/version")[0] == 401
-    short = api.request("GET", f"{path}?expiresInSeconds=1")[1]["url"].removeprefix("http://")
-    assert ask(api, short)[0] == 200
-    end = time.monotonic() + 10
+    for seconds in (1, 5, 25):  # on a machine that stands still the first may be over before it is used
+        short = api.request("GET", f"{path}?expiresInSeconds={seconds}")[1]["url"].removeprefix("http://")
+        if (opened := ask(api, short)[0]) == 200:
+            break
+    assert opened == 200
+    end = time.monotonic() + 60
     while ask(api, short)[0] == 200:
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -901,7 +904,7 @@ def test_the_toolbox_route(api, box):
 def changes(api, status=200):
     """An open sandbox-changes over the unix socket, behind its head."""
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
+        s.settimeout(60)
         s.connect(str(api.socket))
         s.sendall(b"GET /api/sandbox-changes HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head = b""
@@ -964,7 +967,7 @@ def test_notices_have_limits(api):
             held.enter_context(changes(api))
         with changes(api, 503):
             pass
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while True:
         try:
             with changes(api):
@@ -1025,7 +1028,7 @@ def test_kill_while_it_creates_and_destroys(own, delay):
         own.stop(signal.SIGKILL)
         concurrent.futures.wait(work)
     own.start()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         found = rows(own)
         settled = all(s in ("started", "stopped") for s in found.values()) and on_disk(own) == set(found)
@@ -1047,7 +1050,7 @@ def test_rows_without_files_and_files_without_rows(own):
         db.execute("DELETE FROM sandbox WHERE id = ?", (boxes[1],))
         db.execute("UPDATE sandbox SET state = 'destroying', desired = 'destroyed' WHERE id = ?", (boxes[2],))
     own.start()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while rows(own) or on_disk(own):
         assert time.monotonic() < end, (rows(own), on_disk(own), own.tail())
         time.sleep(0.05)
@@ -1058,7 +1061,7 @@ def test_the_launchers_death_is_the_end(own):
     assert len(children) == 1
     box = own.request("POST", "/sandbox", {})[1]["id"]
     os.kill(int(children[0]), signal.SIGKILL)
-    assert own.process.wait(30) == 1
+    assert own.process.wait(120) == 1
     own.process = None
     own.log.close()
     assert "the launcher" in own.tail()
@@ -1112,10 +1115,9 @@ def test_the_bandwidth_of_a_sandbox(rootfs, setting, queues):
 def test_who_is_not_needed_ends(idle):
     """As the one does that an agent's client started in the background; but not while a sandbox runs."""
     bored, busy = idle
-    assert bored.process.wait(150) == 0
+    assert bored.process.wait(300) == 0
     bored.process = None
-    left = host.leftovers(bored.instance, bored.data)
-    assert left == {}, left
+    bored.expect_nothing_left()  # the launcher ends behind it
     time.sleep(12)  # it looks every 10 s
     assert busy.process.poll() is None and busy.request("GET", "/health")[0] == 200
 

@@ -44,7 +44,7 @@ def api(server, method, path, key=backend.KEY):
 
 def reach(server, box, call, state):
     assert server.request("POST", f"/sandbox/{box}/{call}")[0] in (200, 201)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while server.request("GET", f"/sandbox/{box}")[1]["state"] != state:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -183,14 +183,20 @@ def test_metrics_are_of_the_sandbox(server):
     assert 2 * 2**30 < m["diskTotal"] <= 3 * 2**30 and m["diskFree"] == m["diskTotal"] - m["diskUsed"]
     assert abs(m["timestampUnix"] - time.time()) < 60 and m["timestamp"].endswith("Z") and m["cpuUsedPct"] < 60
     # Each figure follows what is done in it.
+    time.sleep(1)
+    end = time.monotonic() + 120
+    while metrics(server, box)["cpuUsedPct"] > 5:  # it comes to rest
+        assert time.monotonic() < end
+        time.sleep(1)
     run(server, box, "(while :; do :; done) >/dev/null 2>&1 &")
-    end = time.monotonic() + 30
-    while metrics(server, box)["cpuUsedPct"] < 40:
+    while metrics(server, box)["cpuUsedPct"] < 10:  # that much any host has
         assert time.monotonic() < end
     run(server, box, "pkill -f '[w]hile :' ; head -c 100000000 /dev/urandom > /tmp/../home/daytona/data; "
-                     "(python3 -c 'import time; x = bytearray(200_000_000); time.sleep(60)' >/dev/null 2>&1 &); sleep 2; sync")
-    n = metrics(server, box)
-    assert n["diskUsed"] - m["diskUsed"] >= 90_000_000 and n["memUsed"] - m["memUsed"] > 150_000_000
+                     "(python3 -c 'import time; x = bytearray(200_000_000); time.sleep(6000)' >/dev/null 2>&1 &); sync")
+    while (n := metrics(server, box))["memUsed"] - m["memUsed"] < 150_000_000:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert n["diskUsed"] - m["diskUsed"] >= 90_000_000
     assert n["memCache"] - m["memCache"] > 50_000_000
     reach(server, box, "stop", "stopped")
     assert server.request("GET", f"/toolbox/{box}/toolbox/system/metrics")[0] == 400
@@ -211,7 +217,7 @@ def test_11_2_27_proxy_reaches_ports_and_never_the_toolbox(server, box):
     for port in ("0", "02280", "65536", "x"):
         assert ask(server, "GET", f"/toolbox/{box}/proxy/{port}/version", headers=AUTH)[0] == 400
     run(server, box, "mkdir -p /tmp/web && echo served > /tmp/web/f && (cd /tmp/web && python3 -m http.server 8123 >/dev/null 2>&1 &)")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while (got := ask(server, "GET", f"/toolbox/{box}/proxy/8123/f?x=1", headers=AUTH))[0] != 200:
         assert time.monotonic() < end and got[0] == 502
         time.sleep(0.05)

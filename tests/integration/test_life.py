@@ -169,7 +169,9 @@ def test_start_comes_before_archiving(api, box):
     do(api, box, "stop")
     wait_state(api, box, "stopped")
     do(api, box, "archive")
-    assert do(api, box, "archive", expect=409)["message"].startswith("Sandbox state change in progress (archiving)")
+    status, e = api.request("POST", f"/sandbox/{box}/archive")
+    assert (status == 409 and e["message"].startswith("Sandbox state change in progress (archiving)")) or \
+        (status == 400 and get(api, box)["state"] == "archived"), e  # it may be done by then
     assert do(api, box, "start")["state"] in ("started", "restoring")
     wait_state(api, box, "started")
     assert run(api, box, "md5sum /big") == digest
@@ -216,7 +218,7 @@ def test_pause_and_start(api, box):
     assert status == 400 and "not running" in out["message"]
     assert do(api, box, "start")["state"] == "started"
     first = int(run(api, box, "cat /tick") or 0)
-    end_by = time.monotonic() + 20
+    end_by = time.monotonic() + 60
     while int(run(api, box, "cat /tick") or 0) == first:
         assert time.monotonic() < end_by, "it does not go on"
 
@@ -410,7 +412,7 @@ def test_failures_give_back(small):
 # --- backups and recovery ---
 
 def wait_backup(api, box, state):
-    end_by = time.monotonic() + 60
+    end_by = time.monotonic() + 120
     while (now := get(api, box))["backupState"] != state:
         assert time.monotonic() < end_by, now
         time.sleep(0.02)
@@ -462,7 +464,8 @@ def test_an_interrupted_backup_is_made_again(own):
     box = create(own)
     run(own, box, "dd if=/dev/urandom of=/big bs=1M count=100 2>/dev/null")
     do(own, box, "backup", expect=201)
-    assert do(own, box, "backup", expect=400)["message"] == "Sandbox backup is already in progress"
+    status, e = own.request("POST", f"/sandbox/{box}/backup")
+    assert status == 201 or (status, e["message"]) == (400, "Sandbox backup is already in progress"), e  # the first may be done by then
     own.stop(signal.SIGKILL)
     own.start()
     wait_backup(own, box, "Completed")
@@ -480,15 +483,15 @@ def test_kill_while_it_archives_and_restores(own):
         do(own, box, "stop")
     for box in boxes:
         wait_state(own, box, "stopped")
-    seen = collections.Counter()
+    seen, longest = collections.Counter(), 0.7
     for _ in range(14):
         for box in boxes:
             state = get(own, box)["state"]
             own.request("POST", f"/sandbox/{box}/{'archive' if state == 'stopped' else 'start'}")
-        time.sleep(random.uniform(0, 0.7))
+        time.sleep(random.uniform(0, longest))
         own.stop(signal.SIGKILL)
         own.start()
-        end_by = time.monotonic() + 60
+        end_by = time.monotonic() + 120
         while True:
             states = {box: get(own, box)["state"] for box in boxes}
             if set(states.values()) <= {"stopped", "started", "archived"}:
@@ -496,6 +499,7 @@ def test_kill_while_it_archives_and_restores(own):
             assert time.monotonic() < end_by, states
             time.sleep(0.05)
         seen.update(states.values())
+        longest = longest if seen["archived"] else min(10, longest * 1.5)  # a busy machine takes longer
         for box, state in states.items():
             if state == "started":
                 assert run(own, box, LOOK) == looks[box]
@@ -538,13 +542,13 @@ def test_timers(own):
     own.start()
     wait_state(own, idle, "stopped")
     wait_state(own, old, "archived")
-    end_by = time.monotonic() + 30
+    end_by = time.monotonic() + 120
     while own.request("GET", f"/sandbox/{older}")[0] != 404:
         assert time.monotonic() < end_by
         time.sleep(0.1)
     now = get(own, busy)
     assert now["state"] == "started" and now["lastActivityAt"] > "2026"
-    assert time.time() - parse(now["lastActivityAt"]) < 60
+    assert parse(now["lastActivityAt"]) > long_ago / 1000 + 3600
     do(own, old, "start")
     wait_state(own, old, "started")
     assert run(own, old, LOOK) == before
@@ -663,7 +667,7 @@ def test_network_settings(api, box):
 
 def raw(api, path, **headers):
     request = urllib.request.Request(api.url + path, headers={"Authorization": f"Bearer {backend.KEY}", **headers})
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=120) as reply:
         return json.loads(reply.read())
 
 

@@ -26,7 +26,7 @@ def execute(server, box, command):
 def listen(server, box, port=3000, address="127.0.0.1"):
     execute(server, box, f"cat > /tmp/app.py <<'EOF'\n{APP.read_text()}\nEOF\n"
                          f"(setsid python3 /tmp/app.py {address} {port} >/tmp/log{port} 2>&1 &)")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not server.request("GET", f"/toolbox/{box}/toolbox/port/{port}/in-use")[1].get("isInUse"):
         assert time.monotonic() < end, execute(server, box, f"cat /tmp/log{port}")
         time.sleep(0.02)
@@ -62,7 +62,7 @@ class Client:
 
     def __init__(self, server, box, port=3000):
         self.head = {"Host": f"{port}-{box}.proxy.localhost:{server.proxy_port}", **KEY}
-        self.c = http.client.HTTPConnection("127.0.0.1", server.proxy_port, timeout=30)
+        self.c = http.client.HTTPConnection("127.0.0.1", server.proxy_port, timeout=120)
 
     def ask(self, path="/what", method="GET", body=None, headers=None):
         self.c.request(method, path, body, {**self.head, **(headers or {})})
@@ -185,14 +185,14 @@ def test_only_ipv6(server, box):
 # --- the toolbox's own route to ports ---
 
 def test_the_proxy_route_of_the_toolbox(server, shared):
-    c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     for path, seen in (("/a%20b?x=%2F", "/a%20b?x=%2F"), ("", "/"), ("?q", "/?q"), ("/", "/")):
         c.request("POST", f"/api/toolbox/{shared}/toolbox/proxy/3000{path}", b"1234", KEY)
         r = c.getresponse()
         body = json.loads(r.read())
         assert r.status == 200 and body["path"] == seen and body["length"] == 4
         assert r.headers["X-Content-Type-Options"] == "nosniff"  # not on an origin of its own
-    p = http.client.HTTPConnection("127.0.0.1", server.proxy_port, timeout=30)
+    p = http.client.HTTPConnection("127.0.0.1", server.proxy_port, timeout=120)
     p.request("GET", f"/toolbox/{shared}/proxy/3000/x?y=1", headers={**KEY, "Host": f"localhost:{server.proxy_port}"})
     assert json.loads(p.getresponse().read())["path"] == "/x?y=1"
 
@@ -260,7 +260,7 @@ def interface_of(server, box):
 
 
 def wait_gone(interface):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while os.path.exists(f"/sys/class/net/{interface}"):
         assert time.monotonic() < end, f"{interface} is still there"
         time.sleep(0.05)
@@ -289,7 +289,7 @@ def test_nothing_outlives_the_sandbox(server, box, how):
     s.close(), tunnel.close()
     wait_gone(interface)
     if how != "destroy":
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while state(server, box) != "stopped":
             assert time.monotonic() < end, state(server, box)
             time.sleep(0.05)

@@ -19,18 +19,18 @@ class Service:
             self.launcher = subprocess.Popen(
                 [backend.program("daytona-launcher"), "--data-dir", self.server.data, "--uid", "65530", "--gid", "65530",
                  "--socket", self.door], stderr=log, stdout=log)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while wait and not self.door.exists():
             assert self.launcher.poll() is None and time.monotonic() < end
             time.sleep(0.01)
 
     def kill(self):
         self.launcher.send_signal(signal.SIGKILL)
-        self.launcher.wait(30)
+        self.launcher.wait(60)
         self.door.unlink(missing_ok=True)
 
     def stop(self):
         self.server.stop()
         if self.launcher is not None and self.launcher.poll() is None:
             self.launcher.send_signal(signal.SIGTERM)
-            self.launcher.wait(30)
+            self.launcher.wait(60)
