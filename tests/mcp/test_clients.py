@@ -31,7 +31,7 @@ def scripts(tmp_path_factory):
 
 def node(scripts, name, setup):
     done = subprocess.run(["node", scripts / name], env=dict(os.environ, SETUP=json.dumps(setup)),
-                          capture_output=True, text=True, timeout=180)
+                          capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and done.stdout.endswith("ok\n"), done.stdout + done.stderr
 
 
@@ -71,7 +71,7 @@ def test_python(setup):
             assert over["output"] == "over\n" and over["exitCode"] == 3
             await call("destroy_sandbox", id=box)
 
-    asyncio.run(asyncio.wait_for(work(), 120))
+    asyncio.run(asyncio.wait_for(work(), 400))
 
 
 @pytest.mark.parametrize("era", ["legacy", "auto", "modern"])
@@ -82,7 +82,7 @@ def test_inspector_strict(setup, era, tmp_path):
     def ask(*args):
         settings = [f"-e{k}={v}" for k, v in setup["env"].items() if k.startswith("DAYTONA")]
         done = subprocess.run([*inspector, *settings, setup["command"], "mcp", "start", *args], env=env, capture_output=True,
-                              text=True, timeout=120)
+                              text=True, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 

@@ -16,6 +16,12 @@ def start(client, box, command, **more):
     return client.tool("start_command", id=box, command=command, **more)
 
 
+def whole(client, box, command, **more):
+    """All of a command that ends; a busy machine may take longer for it than its start is waited for."""
+    done = start(client, box, command, **more)
+    return read(client, box, done["commandId"], wait=60, until_end=True) if done["running"] else done
+
+
 def read(client, box, id, **more):
     return client.tool("read_command", id=box, command_id=id, **more)
 
@@ -38,7 +44,7 @@ def alive(client, box, pattern):
 
 
 def until(check):
-    for _ in range(100):
+    for _ in range(600):
         if check():
             return True
         time.sleep(0.1)
@@ -85,9 +91,13 @@ def test_long_and_binary_output_of_code(client, box):
 
 
 def test_code_is_killed_at_its_time(client, box):
-    text = fails(client, "run_code", id=box, timeout=2, code="import os, time; os.system('sleep 4771 &'); print('here', flush=True); time.sleep(999)")
-    assert "within 2 s" in text and "here" in text and "start_command" in text
-    assert gone(client, box, "sleep 477[1]")
+    for seconds in (2, 10, 40):  # a busy machine takes a while until it has begun
+        text = fails(client, "run_code", id=box, timeout=seconds, code="import os, time; os.system('sleep 4771 &'); print('here', flush=True); time.sleep(999)")
+        assert f"within {seconds} s" in text and "start_command" in text
+        assert gone(client, box, "sleep 477[1]")
+        if "here" in text:
+            break
+    assert "here" in text
 
 
 CHARTS = """
@@ -135,7 +145,10 @@ def test_a_chart_with_too_much_data_for_a_model(client, box):
 # --- commands that run on ---
 
 def test_a_short_command_is_told_whole(client, box):
-    done = start(client, box, "echo out; echo err >&2; exit 3")
+    for _ in range(10):  # one of them will be short enough, however busy the machine is
+        done = start(client, box, "echo out; echo err >&2; exit 3")
+        if not done["running"]:
+            break
     assert done["exitCode"] == 3 and done["running"] is False
     assert sorted(done["output"].split()) == ["err", "out"] and done["cursor"] == 8
     assert re.fullmatch(r"mcp-\w+:[\w-]+", done["commandId"])
@@ -145,11 +158,11 @@ def test_a_short_command_is_told_whole(client, box):
 
 def test_folder_and_variables(client, box):
     sh(client, box, "mkdir -p \"$HOME/it's\"")
-    done = start(client, box, 'pwd; echo "$A|$B"', cwd="~/it's", env={"A": "x 'y' $Z", "B": "1\n2"})
+    done = whole(client, box, 'pwd; echo "$A|$B"', cwd="~/it's", env={"A": "x 'y' $Z", "B": "1\n2"})
     assert done["output"] == "/home/daytona/it's\nx 'y' $Z|1\n2\n"
-    assert start(client, box, "pwd", cwd="it's")["output"] == "/home/daytona/it's\n"
-    assert start(client, box, "pwd", cwd="/")["output"] == "/\n"
-    assert start(client, box, "pwd")["output"] == "/home/daytona\n"
+    assert whole(client, box, "pwd", cwd="it's")["output"] == "/home/daytona/it's\n"
+    assert whole(client, box, "pwd", cwd="/")["output"] == "/\n"
+    assert whole(client, box, "pwd")["output"] == "/home/daytona\n"
     text = fails(client, "start_command", id=box, command="touch /tmp/never", cwd="/no/such")
     assert "/no/such" in text and "create_folder" in text
     assert "is no name of a variable" in fails(client, "start_command", id=box, command="true", env={"a;b": "x"})
@@ -164,30 +177,29 @@ def test_folder_and_variables(client, box):
     ("kill -9 $$", "", 137),
 ])
 def test_what_shells_stumble_over(client, box, command, says, code):
-    done = start(client, box, command)
-    done = done if not done["running"] else read(client, box, done["commandId"], wait=30, until_end=True)
+    done = whole(client, box, command)
     assert done["exitCode"] == code and done["output"].startswith(says), done
 
 
 def test_what_is_new_since_the_cursor(client, box):
-    id = start(client, box, "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.7; done")["commandId"]
-    text, cursor, reads = "", 0, 0
-    while True:
-        got = read(client, box, id, cursor=cursor, wait=20)
-        text, cursor, reads = text + got["output"], got["cursor"], reads + 1
-        if not got["running"]:
-            break
-        assert got["output"]
-    assert text == "".join(f"line {i}\n" for i in range(1, 7)) and cursor == len(text)
-    assert got["exitCode"] == 0 and reads >= 2
-    assert read(client, box, id)["output"] == text
+    id = start(client, box, "for i in 1 2 3 4 5 6; do echo line $i; read go; done")["commandId"]
+    cursor = 0
+    for i in range(1, 7):
+        text, cursor = follow(client, box, id, "\n", cursor)
+        assert text == f"line {i}\n" and cursor == len(text) * i
+        client.tool("send_input", id=box, command_id=id, input="")
+    got = read(client, box, id, cursor=cursor, wait=60, until_end=True)
+    assert (got["exitCode"], got["output"], got["cursor"]) == (0, "", cursor)
+    assert read(client, box, id)["output"] == "".join(f"line {i}\n" for i in range(1, 7))
 
 
 def test_reading_without_waiting_and_until_the_end(client, box):
-    id = start(client, box, "echo a; sleep 3; echo b")["commandId"]
+    id = start(client, box, "echo a; read go; echo b")["commandId"]
+    follow(client, box, id, "a\n")
     assert read(client, box, id)["output"] == "a\n"
     some = read(client, box, id, cursor=2, wait=0.2)
     assert some["output"] == "" and some["running"] is True and "exitCode" not in some
+    client.tool("send_input", id=box, command_id=id, input="")
     done = read(client, box, id, wait=60, until_end=True)
     assert done["output"] == "a\nb\n" and done["exitCode"] == 0 and done["running"] is False
 
@@ -196,7 +208,7 @@ def test_long_output_loses_nothing(client, box):
     """What is cut out of the middle is read from omittedCursor."""
     id = start(client, box, "seq 1 30000")["commandId"]
     whole = "".join(f"{i}\n" for i in range(1, 30001))
-    got = read(client, box, id, wait=30, until_end=True)
+    got = read(client, box, id, wait=60, until_end=True)
     assert got["cursor"] == len(whole) and len(got["output"]) < 11000
     head, tail = re.split(r"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n", got["output"])
     assert whole.startswith(head) and whole.endswith(tail)
@@ -210,14 +222,16 @@ def test_long_output_loses_nothing(client, box):
 
 
 def test_characters_are_never_cut(client, box):
-    id = start(client, box, r"printf '\xc3'; sleep 2; printf '\xa9\n'; sleep 1; printf 'a\xff\x00b\xe2\x82'")["commandId"]
+    id = start(client, box, r"printf '\xc3'; read go; printf '\xa9\n'; read go; printf 'a\xff\x00b\xe2\x82'")["commandId"]
     assert read(client, box, id)["output"] == ""
+    client.tool("send_input", id=box, command_id=id, input="")
     text, cursor = follow(client, box, id, "\n")
     assert text == "é\n" and cursor == 3
-    last = read(client, box, id, cursor=cursor, wait=30, until_end=True)
+    client.tool("send_input", id=box, command_id=id, input="")
+    last = read(client, box, id, cursor=cursor, wait=60, until_end=True)
     assert last["output"] == "a\ufffd\x00b\ufffd\ufffd"
     id = start(client, box, "python3 -c \"print('€' * 100000)\"")["commandId"]
-    got = read(client, box, id, wait=30, until_end=True)
+    got = read(client, box, id, wait=60, until_end=True)
     assert "\ufffd" not in got["output"] and got["cursor"] == 300001
 
 
@@ -237,13 +251,13 @@ def test_end_of_input(client, box):
     id = start(client, box, "sort | uniq -c | wc -l")["commandId"]
     assert client.tool("send_input", id=box, command_id=id, input="b\na\nb") == {"commandId": id, "sent": 6}
     assert client.tool("send_input", id=box, command_id=id, input="a", eof=True)["sent"] == 2
-    done = read(client, box, id, wait=30, until_end=True)
+    done = read(client, box, id, wait=60, until_end=True)
     assert done["exitCode"] == 0 and done["output"].split()[-1] == "2"
     for more in ({}, {"input": ""}):
         id = start(client, box, "cat")["commandId"]
         assert client.tool("send_input", id=box, command_id=id, eof=True, **more)["sent"] == 0
-        assert read(client, box, id, wait=30, until_end=True)["exitCode"] == 0
-    id = start(client, box, "python3 -; sleep 60")["commandId"]
+        assert read(client, box, id, wait=60, until_end=True)["exitCode"] == 0
+    id = start(client, box, "python3 -; sleep 6000")["commandId"]
     client.tool("send_input", id=box, command_id=id, input="print(6 * 7)", eof=True)
     assert follow(client, box, id, "42")[0] == "42\n"
     assert "input has ended" in fails(client, "send_input", id=box, command_id=id, input="print(1)")
@@ -254,7 +268,7 @@ def test_end_of_input(client, box):
 def test_stop_ends_the_whole_tree(client, box):
     id = start(client, box, "trap '' TERM; sleep 4881 & (setsid sleep 4881 &) ; nohup sleep 4881 >/dev/null 2>&1 & echo up; while :; do sleep 1; done")["commandId"]
     follow(client, box, id, "up")
-    assert alive(client, box, "sleep 488[1]") == 3
+    assert until(lambda: alive(client, box, "sleep 488[1]") == 3)
     ended = client.tool("stop_command", id=box, command_id=id)
     assert ended == {"commandId": id, "output": "up\n"}
     assert alive(client, box, "sleep 488[1]") == 0
@@ -264,8 +278,8 @@ def test_stop_ends_the_whole_tree(client, box):
 
 
 def test_a_server_left_in_the_background_is_stopped_too(client, box):
-    done = start(client, box, "sleep 4991 & echo started")
-    assert done["exitCode"] == 0 and alive(client, box, "sleep 499[1]") == 1
+    done = whole(client, box, "sleep 4991 & echo started")
+    assert done["exitCode"] == 0 and until(lambda: alive(client, box, "sleep 499[1]") == 1)
     assert client.tool("stop_command", id=box, command_id=done["commandId"], cursor=8) == {
         "commandId": done["commandId"], "output": "", "exitCode": 0}
     assert gone(client, box, "sleep 499[1]")
@@ -275,9 +289,9 @@ def test_a_command_outlives_the_connection(server, box):
     with mcp_pipe.Client(server) as c:
         id = start(c, box, "echo begun; read go; echo went $go; exit 5")["commandId"]
     with mcp_pipe.Client(server) as c:
-        assert read(c, box, id)["output"] == "begun\n"
+        assert follow(c, box, id, "\n")[0] == "begun\n"
         c.tool("send_input", id=box, command_id=id, input="on")
-        done = read(c, box, id, wait=30, until_end=True)
+        done = read(c, box, id, wait=60, until_end=True)
         assert done["output"] == "begun\nwent on\n" and done["exitCode"] == 5
 
 
@@ -288,7 +302,7 @@ def test_a_cancelled_read_leaves_the_command(client, box):
     time.sleep(0.3)
     client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "waits"}})
     assert read(client, box, id)["running"] is True
-    assert alive(client, box, "sleep 466[1]") == 1
+    assert until(lambda: alive(client, box, "sleep 466[1]") == 1)
     client.tool("stop_command", id=box, command_id=id)
 
 
@@ -303,14 +317,19 @@ def test_what_is_cancelled_leaves_nothing(client, box, tool, arguments, pattern)
 
 
 def test_progress_while_it_waits(client, box):
-    id = start(client, box, "sleep 6; echo done")["commandId"]
+    id = start(client, box, "read go; echo done")["commandId"]
     client.send({"jsonrpc": "2.0", "id": "p", "method": "tools/call", "params": {
-        "name": "read_command", "arguments": {"id": box, "command_id": id, "wait": 60, "until_end": True},
+        "name": "read_command", "arguments": {"id": box, "command_id": id, "wait": 300, "until_end": True},
         "_meta": {"progressToken": "t"}}})
     progress = []
     while (message := client.line()).get("id") != "p":
+        if message.get("id") == "go":
+            continue
         assert message["method"] == "notifications/progress" and message["params"]["progressToken"] == "t"
         progress.append(message["params"]["progress"])
+        if len(progress) == 2:
+            client.send({"jsonrpc": "2.0", "id": "go", "method": "tools/call", "params": {
+                "name": "send_input", "arguments": {"id": box, "command_id": id, "input": ""}}})
     assert message["result"]["structuredContent"]["output"] == "done\n"
     assert progress and progress == sorted(progress)
 
@@ -353,7 +372,7 @@ def test_ended_commands_make_room(client):
         first = start(client, own, "true")["commandId"]
         second = start(client, own, "true")["commandId"]
         for _ in range(254):
-            last = start(client, own, "echo x")
+            last = whole(client, own, "echo x")
         assert last["output"] == "x\n" and last["exitCode"] == 0
         assert read(client, own, runs)["running"] is True
         assert "start_command" in fails(client, "read_command", id=own, command_id=first)

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import internet
@@ -58,8 +59,16 @@ def silent(client, server, net):
                     f"add rule t in tcp dport {SILENT_PORT} drop"):
         internet.run("ip", "netns", "exec", net.name, "nft", command)
     with sandbox(client) as box, mcp_pipe.Client(server) as second:
+        seen = {"box": box, "start": time.monotonic()}
+
+        def wait_for_it():
+            seen["answer"] = second.line()["result"]
+            seen["end"] = time.monotonic()
         begin_clone(second, box, f"http://{net.address}:{SILENT_PORT}/git/open.git", "silent")
-        yield {"client": second, "box": box, "start": time.monotonic()}
+        seen["waiting"] = threading.Thread(target=wait_for_it)
+        seen["waiting"].start()
+        yield seen
+        seen["waiting"].join()
 
 
 @pytest.fixture
@@ -173,7 +182,7 @@ def test_nobody_listens(client, box, net, target):
     start = time.monotonic()
     text = fails(client, box, url=f"http://{net.address}:1/git/open.git", path=target)
     assert "Check the host" in text
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25  # half a minute would be the time in which to connect
     assert not has(client, box, target)
 
 
@@ -276,10 +285,10 @@ def slow(net, tmp_path):
 
     yield Slow()
     net_process.terminate()
-    net_process.wait(10)
+    net_process.wait(60)
 
 
-def wait(condition, seconds=20):
+def wait(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -302,13 +311,13 @@ def traces(client, box):
     """Where in the sandbox the password can be read."""
     found = "".join(sh(client, box, f"for p in /proc/[0-9]*; do printf '%s%s\\n' s3cret- t0ken | "
                        f"{who} grep -aFl -f - $p/cmdline $p/environ 2>/dev/null; done; true") for who in ("", "sudo"))
-    return found + sh(client, box, SEEK.format("/home /tmp /var /root /etc /run /dev/shm /opt /srv"), timeout=60)
+    return found + sh(client, box, SEEK.format("/home /tmp /var /root /etc /run /dev/shm /opt /srv"), timeout=300)
 
 
 def test_the_search_finds_what_is_there(client):
     """Else the next test would prove nothing."""
     with sandbox(client) as box:
-        sh(client, box, "printf '%s%s' s3cret- t0ken > /tmp/a; (export X=$(cat /tmp/a); exec sleep 30 >/dev/null 2>&1 &) ; true")
+        sh(client, box, "printf '%s%s' s3cret- t0ken > /tmp/a; (export X=$(cat /tmp/a); exec sleep 6000 >/dev/null 2>&1 &) ; true")
         found = traces(client, box)
         assert "/tmp/a" in found and "/environ" in found
 
@@ -335,8 +344,8 @@ def test_cancel_ends_it(client, server, slow, repository):
         number = begin_clone(second, box, slow.url, "slow")
         slow.waiting()
         second.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}})
-        wait(lambda: "git" not in sh(client, box, "cat /proc/[0-9]*/comm"), 5)
-        wait(lambda: not has(client, box, "slow"), 5)
+        wait(lambda: "git" not in sh(client, box, "cat /proc/[0-9]*/comm"))
+        wait(lambda: not has(client, box, "slow"))
         assert second.tool("get_sandbox", id=box)["state"] == "started"
 
 
@@ -345,13 +354,14 @@ def test_the_end_of_the_client_ends_it(client, server, slow, repository):
         with mcp_pipe.Client(server) as second:
             begin_clone(second, box, slow.url, "slow")
             slow.waiting()
-        wait(lambda: "git" not in sh(client, box, "cat /proc/[0-9]*/comm"), 5)
-        wait(lambda: not has(client, box, "slow"), 5)
+        wait(lambda: "git" not in sh(client, box, "cat /proc/[0-9]*/comm"))
+        wait(lambda: not has(client, box, "slow"))
 
 
 def test_a_silent_host(client, silent):
     """The sandbox gives up to connect after half a minute; the call tells so."""
-    answer = silent["client"].line()["result"]
+    silent["waiting"].join(200)
+    answer = silent["answer"]
     assert answer["isError"] and "Check the host" in answer["content"][0]["text"], answer
-    assert time.monotonic() - silent["start"] < 90
+    assert silent["end"] - silent["start"] < 150
     assert not has(client, silent["box"], "silent")

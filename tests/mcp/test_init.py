@@ -28,7 +28,7 @@ JSON_AGENTS = [a for a in AGENTS if a != "codex"]
 
 
 def run(home, *args, env=None, user=None):
-    return subprocess.run([PROGRAM, "mcp", *args], capture_output=True, text=True, timeout=10, user=user,
+    return subprocess.run([PROGRAM, "mcp", *args], capture_output=True, text=True, timeout=60, user=user,
                           env={"HOME": str(home), "PATH": "/usr/bin:/bin", **(env or {})})
 
 
@@ -189,7 +189,7 @@ def test_unreadable(tmp_path):
     program = tmp_path / "daytona"
     program.write_bytes(pathlib.Path(PROGRAM).read_bytes())
     program.chmod(0o755)
-    done = subprocess.run([program, "mcp", "init", "cursor"], capture_output=True, text=True, timeout=10,
+    done = subprocess.run([program, "mcp", "init", "cursor"], capture_output=True, text=True, timeout=60,
                           env={"HOME": str(tmp_path)}, user="nobody", group=user.pw_gid)
     assert done.returncode == 1 and "ermission denied" in done.stderr
     assert file.read_text() == "{}" and len(list(file.parent.iterdir())) == 1
@@ -256,6 +256,6 @@ def test_the_entry_starts(tmp_path):
     """The command of the entry, with nothing but its environment, speaks MCP."""
     init(tmp_path, "claude-code")
     got = entry("claude-code", (tmp_path / ".claude.json").read_text())
-    done = subprocess.run([got["command"], *got["args"]], env=got["env"], capture_output=True, timeout=10, cwd="/",
+    done = subprocess.run([got["command"], *got["args"]], env=got["env"], capture_output=True, timeout=60, cwd="/",
                           input=b'{"jsonrpc":"2.0","id":1,"method":"server/discover"}\n')
     assert json.loads(done.stdout)["result"]["supportedVersions"] == ["2026-07-28"]

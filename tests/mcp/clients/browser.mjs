@@ -9,7 +9,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext();
 const page = await context.newPage();
 const response = await page.goto(process.argv[2]);
-await page.waitForFunction(() => document.title !== 'waiting', null, { timeout: 20000 });
+await page.waitForFunction(() => document.title !== 'waiting', null, { timeout: 100000 });
 const cookies = await context.cookies();
 const readable = await page.evaluate(() => document.cookie);
 console.log(JSON.stringify({ status: response.status(), title: await page.title(), cookies, readable }));

