@@ -436,10 +436,13 @@ def still_accepts(box, name):
         return v.control[0][1] == CONNECTED
 
 
-def crawl(viewer, over):
-    """Takes little at a time until the other one has everything, and then what is left: it is told off."""
-    while viewer.one() and not over.wait(0.2):
-        pass
+LAG = 1_500_000  # bytes: DT_PTY_LAG_MAX, and what the sockets hold
+
+
+def crawl(viewer, other, over):
+    """Takes little at a time until the other one is so far ahead that it is told off, which it then hears in time."""
+    while len(other.output) < LAG and not over.is_set() and viewer.one():
+        time.sleep(0.1)
     viewer.ends()
 
 
@@ -450,7 +453,7 @@ def test_slow_viewer_does_not_hurt_others(box):
         fast.connected().until(PROMPT)
         slow.connected()
         over = threading.Event()
-        reading = threading.Thread(target=crawl, args=(slow, over))
+        reading = threading.Thread(target=crawl, args=(slow, fast, over))
         reading.start()
         try:
             fast.send("stty -onlcr; head -c 10000000 /dev/zero | tr '\\0' 'y'; printf 'TH%s' END\n")
