@@ -37,11 +37,11 @@ def early(crowd, org):
     found = {}
 
     def stay(name, answers):
+        start, times = time.monotonic(), []
         with Listener(crowd.api.url, crowd.token("olga"), crowd.personal("olga")) as l:
-            start, times = time.monotonic(), []
             with contextlib.suppress(websockets.exceptions.ConnectionClosed, TimeoutError):
-                while time.monotonic() - start < 60:
-                    text = l.ws.recv(timeout=60)
+                while time.monotonic() - start < 150:
+                    text = l.ws.recv(timeout=150)
                     if text.startswith("42"):
                         continue
                     times.append((text, time.monotonic() - start))
@@ -57,6 +57,17 @@ def early(crowd, org):
     yield lambda: ([t.join() for t in threads], found)[1]
     for t in threads:
         t.join()
+
+
+@contextlib.contextmanager
+def with_little_time(listen):
+    """A listener of listen(seconds), whose right ends so soon; a busy machine needs more until it is accepted."""
+    for seconds in (6, 20, 60):
+        with listen(seconds) as l:
+            if l.refused is None:
+                yield l
+                return
+    raise AssertionError("never accepted in time")
 
 
 def create(crowd, org, **fields):
@@ -81,7 +92,7 @@ def moves(seen, kind, what="state"):
     return [(d[old], d[new]) for name, d in seen if name == f"{kind}.{what}.updated"]
 
 
-def ended(listener, timeout=10):
+def ended(listener, timeout=120):
     """It is told to go, and the connection ends."""
     try:
         assert listener.message(timeout) == "41"
@@ -148,8 +159,14 @@ def test_snapshots(crowd, org, tmp_path):
     """They come from another process, and are everybody's."""
     with Listener(crowd.api.url, crowd.token("olga"), org) as l, \
             Listener(crowd.api.url, crowd.token("stranger"), crowd.personal("stranger")) as other:
-        time.sleep(3)  # it has looked at what is there
-        crowd.api.import_snapshot("told:1", small_image.tar(tmp_path))
+        image = small_image.tar(tmp_path)
+        for i in range(20):  # one that is new when it has looked at what is there
+            crowd.api.import_snapshot(f"mark-{i}:1", image)
+            with contextlib.suppress(TimeoutError):
+                assert l.event(timeout=6)[1]["name"] == f"mark-{i}:1"
+                break
+        other.until("snapshot.created", lambda made: made["name"] == f"mark-{i}:1")
+        crowd.api.import_snapshot("told:1", image)
         name, made = l.event()
         assert name == "snapshot.created" and (made["name"], made["state"]) == ("told:1", "active")
         assert made == crowd.ask("olga", "GET", "/snapshots/told%3A1", org=org)[1]
@@ -207,9 +224,9 @@ def test_who_is_refused(crowd, org):
         with Listener(crowd.api.url, token, *args, **more) as l:
             assert l.refused is not None
             with pytest.raises(websockets.exceptions.ConnectionClosedOK):
-                l.ws.recv(timeout=10)
+                l.ws.recv(timeout=60)
             return l.refused
-    ended_key = new_key(crowd, org, "ended", [], expiresAt=iso(seconds=2))
+    ended_key = new_key(crowd, org, "ended", [], expiresAt=iso(seconds=5))
     assert refusal("dtn_" + "0" * 64) == "Invalid API key"
     assert "token" in refusal(auth={}) and "token" in refusal(auth={"token": 7})
     assert "organizationId" in refusal(crowd.token("olga"))
@@ -222,15 +239,15 @@ def test_who_is_refused(crowd, org):
     assert refusal(ended_key) == "Invalid API key"
     with Listener(crowd.api.url) as l:  # there is one namespace
         l.ws.send("40/admin,{}")
-        assert l.ws.recv(timeout=10) == '44/admin,{"message":"Invalid namespace"}'
+        assert l.ws.recv(timeout=60) == '44/admin,{"message":"Invalid namespace"}'
         l.ws.send("2")
-        assert l.ws.recv(timeout=10) == "3"
+        assert l.ws.recv(timeout=60) == "3"
         l.ws.send('42["hello"]')
         l.ws.send("40" + json.dumps({"token": backend.KEY}))
-        assert l.ws.recv(timeout=10).startswith("40{")
+        assert l.ws.recv(timeout=60).startswith("40{")
         l.ws.send("41")
         with pytest.raises(websockets.exceptions.ConnectionClosedOK):
-            l.ws.recv(timeout=10)
+            l.ws.recv(timeout=60)
 
 
 @pytest.mark.parametrize("message, code", [
@@ -240,13 +257,13 @@ def test_what_is_no_socket_io_ends(crowd, message, code):
     with Listener(crowd.api.url) as l:
         l.ws.send(message)
         with pytest.raises(websockets.exceptions.ConnectionClosedError) as e:
-            l.ws.recv(timeout=10)
+            l.ws.recv(timeout=60)
         assert e.value.rcvd.code == code
 
 
 @pytest.mark.parametrize("frame", [b"\x81\x0540{}x", b"\xff" * 20, b"\x81\xff" + b"\xff" * 12])
 def test_what_is_no_websocket_ends(crowd, frame):
-    with socket.create_connection(("127.0.0.1", crowd.api.port), 5) as s:
+    with socket.create_connection(("127.0.0.1", crowd.api.port), 60) as s:
         s.sendall(b"GET /api/socket.io/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                   b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + frame)
         answer = b"".join(iter(lambda: s.recv(4096), b""))
@@ -259,9 +276,11 @@ def test_what_is_no_websocket_ends(crowd, frame):
 
 def test_it_ends_with_the_right_to_it(crowd, org):
     key = new_key(crowd, org, "to delete", [])
-    short = new_key(crowd, org, "short", [], expiresAt=iso(seconds=4))
     crowd.join("olga", org, "dora")
-    with Listener(crowd.api.url, key) as deleted, Listener(crowd.api.url, short) as expired, \
+
+    def expiring(seconds):
+        return Listener(crowd.api.url, new_key(crowd, org, f"for {seconds} s", [], expiresAt=iso(seconds=seconds)))
+    with Listener(crowd.api.url, key) as deleted, with_little_time(expiring) as expired, \
             Listener(crowd.api.url, crowd.token("dora"), org) as member, Listener(crowd.api.url, crowd.token("max"), org) as stays:
         assert crowd.ask("olga", "DELETE", "/api-keys/to%20delete", org=org)[0] == 204
         assert "ended" in ended(deleted)
@@ -274,11 +293,15 @@ def test_it_ends_with_the_right_to_it(crowd, org):
 
 
 def test_a_token_ends(crowd, org):
-    """One that is accepted for three more seconds: clocks may differ by thirty."""
-    token = crowd.provider.signed(crowd.token("olga"), exp=int(time.time()) - 27)
-    with Listener(crowd.api.url, token, org) as l:
+    """One that is accepted for some more seconds: clocks may differ by thirty."""
+    tokens = []
+
+    def expiring(seconds):
+        tokens.append(crowd.provider.signed(crowd.token("olga"), exp=int(time.time()) - 30 + seconds))
+        return Listener(crowd.api.url, tokens[-1], org)
+    with with_little_time(expiring) as l:
         assert "ended" in ended(l)
-    with Listener(crowd.api.url, token, org) as l:
+    with Listener(crowd.api.url, tokens[-1], org) as l:
         assert "expired" in l.refused
 
 
@@ -292,11 +315,14 @@ def test_limits(crowd):
             assert "of this organization" in one_more.refused
         with Listener(crowd.api.url, crowd.token("rita"), crowd.personal("rita")) as elsewhere:
             assert elsewhere.refused is None
-    with Listener(crowd.api.url, crowd.token("rita"), mine) as again:
-        assert again.refused is None
+    end, refused = time.monotonic() + 60, True
+    while refused:  # they are gone when the server sees it
+        assert time.monotonic() < end
+        with Listener(crowd.api.url, crowd.token("rita"), mine) as again:
+            refused = again.refused is not None
     with Listener(crowd.api.url) as silent:
         with pytest.raises(websockets.exceptions.ConnectionClosedError) as e:
-            silent.ws.recv(timeout=20)
+            silent.ws.recv(timeout=60)
         assert "too long" in e.value.rcvd.reason
 
 
@@ -307,11 +333,11 @@ def test_too_many_at_once(crowd):
     with contextlib.ExitStack() as held:
         answers = []
         while len(answers) < 600 and b" 503 " not in (answers or [b""])[-1]:
-            s = held.enter_context(socket.create_connection(("127.0.0.1", crowd.api.port), 20))
+            s = held.enter_context(socket.create_connection(("127.0.0.1", crowd.api.port), 60))
             s.sendall(request)
             answers.append(s.recv(4096))
         assert 400 < len(answers) <= 513 and b" 503 " in answers[-1]
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:  # who is gone makes room
         try:
             with Listener(crowd.api.url, backend.KEY) as l:
@@ -339,14 +365,14 @@ def test_who_does_not_read_is_dropped(crowd, org):
             raise AssertionError("it is still there")
         with pytest.raises(websockets.exceptions.ConnectionClosedError):
             while True:
-                l.ws.recv(timeout=20)
+                l.ws.recv(timeout=60)
     assert crowd.ask("olga", "DELETE", f"/sandbox/{box}", org=org)[0] == 200
 
 
 def test_pings(early):
     found = early()
     times, _, _ = found["answers"]
-    assert [text for text, _ in times] == ["2", "2"] and 24 < times[0][1] and times[1][1] - times[0][1] > 24
+    assert [text for text, _ in times] == ["2", "2"] and 24 < times[0][1] and 48 < times[1][1]
     times, lasted, reason = found["silent"]
     assert [text for text, _ in times] == ["2"] and lasted > 44 and reason == "ping timeout"
 
@@ -356,7 +382,7 @@ def test_the_end_of_the_server():
         b.start()
         with Listener(b.url, backend.KEY) as l:
             start = time.monotonic()
-            assert b.stop() == 0 and time.monotonic() - start < 20
+            assert b.stop() == 0 and time.monotonic() - start < 100
             with pytest.raises(websockets.exceptions.ConnectionClosedOK) as e:
                 l.message()
             assert e.value.rcvd.code == 1001

@@ -38,7 +38,7 @@ def box(api):
 
 
 def ask(api, method, path, key=None, local=False):
-    c = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+    c = http.client.HTTPConnection("127.0.0.1", api.port, timeout=120)
     if local:
         return api.as_local_user(method, path)
     c.request(method, "/api" + path, headers={"Authorization": f"Bearer {key}"} if key else {})
@@ -90,7 +90,7 @@ def test_inside_a_sandbox(api, box):
         plain = inner.replace("{", "").replace("}", "")
         status, answer = api.request(method, f"/toolbox/{box}/toolbox{plain}")
         assert (status, answer["message"]) == (501, found[0]["unserved"]), (method, path)
-        c = http.client.HTTPConnection("127.0.0.1", api.proxy_port, timeout=30)
+        c = http.client.HTTPConnection("127.0.0.1", api.proxy_port, timeout=120)
         c.request(method, f"/toolbox/{box}{plain}", headers={"Host": "localhost", "Authorization": f"Bearer {backend.KEY}"})
         assert c.getresponse().status == 501
         c.close()

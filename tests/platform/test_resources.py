@@ -286,7 +286,7 @@ def test_what_a_runner_reports_of_a_sandbox(crowd, org):
     assert crowd.ask("olga", "GET", f"/sandbox/{box}", org=org)[1]["state"] == "started"
     assert report("flying")[0] == 400 == service(crowd, "runner", "PUT", f"/sandbox/{box}/state", {})[0]
     assert crowd.ask("olga", "POST", f"/sandbox/{box}/stop", org=org)[0] == 200
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while crowd.ask("olga", "GET", f"/sandbox/{box}", org=org)[1]["state"] != "stopped":
         assert time.monotonic() < end
     assert report("stopped") == (200, None) and report("started")[0] == 400
