@@ -78,7 +78,7 @@ def is_alive_after(client, hog):
         if restart:
             client.tool("stop_sandbox", id=hog.box)
             client.tool("start_sandbox", id=hog.box)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             client.call("execute_command", id=hog.box, command="sudo pkill -9 -x hog; true")
             out = client.call("execute_command", id=hog.box, command="echo alive")
@@ -128,7 +128,7 @@ def test_disk(client, hog, kind, who):
     assert count < (2_000_000 if kind == "inodes" else 1100)
     # What it had is free again, and the sandbox is as before.
     sh(client, hog.box, "sudo pkill -9 -x hog; cd /tmp && sudo find . -maxdepth 1 -name 'hog?*' -delete; true", timeout=120)
-    end = time.monotonic() + 60  # the file system frees blocks with its next commit
+    end = time.monotonic() + 120  # the file system frees blocks with its next commit
     while sh(client, hog.box, "echo ok > /tmp/after && cat /tmp/after")["stdout"] != "ok\n":
         assert time.monotonic() < end
         time.sleep(0.2)
@@ -151,7 +151,7 @@ def test_counts(client, hog, kind, asked, most, reasons, who):
 def test_100_000_zombies_are_reaped(client, hog):
     said, _ = hog("orphans", 100_000)
     assert took(said, ("enough",)) == 100_000
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while sh(client, hog.box, "grep -l 'State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l")["stdout"] != "0\n":
         assert time.monotonic() < end
         time.sleep(0.2)

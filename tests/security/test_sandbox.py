@@ -6,6 +6,7 @@ import pathlib
 import re
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -80,14 +81,18 @@ def host_view(client, box):
     """The host's ids of the sandbox's processes, by a process that nobody else has."""
     mark = f"7{os.getpid()}.{abs(hash(box)) % 10**6:06d}"
     sh(client, box, f"sleep {mark} >/dev/null 2>&1 &")
-    spaces, marked = {}, None
-    for p in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            space = os.readlink(p / "ns/pid")
-            spaces.setdefault(space, {})[int(re.search(r"NSpid:.*\t(\d+)\n", (p / "status").read_text())[1])] = int(p.name)
-            if f"sleep\0{mark}".encode() in (p / "cmdline").read_bytes():
-                marked = space
-    return spaces[marked]
+    end = time.monotonic() + 60
+    while time.monotonic() < end:  # it may not have begun yet
+        spaces, marked = {}, None
+        for p in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                space = os.readlink(p / "ns/pid")
+                spaces.setdefault(space, {})[int(re.search(r"NSpid:.*\t(\d+)\n", (p / "status").read_text())[1])] = int(p.name)
+                if f"sleep\0{mark}".encode() in (p / "cmdline").read_bytes():
+                    marked = space
+        if marked is not None:
+            return spaces[marked]
+    raise AssertionError("no such process")
 
 
 def test_ids_are_nobody_elses(client, make):
@@ -178,7 +183,7 @@ def test_the_file_api_is_inside(client, server, box, path):
             target = f"{server.url}/toolbox/{box}/toolbox/{operation}?path={urllib.parse.quote(path + behind)}"
             request = urllib.request.Request(target, headers={"Authorization": f"Bearer {backend.KEY}"})
             try:
-                with urllib.request.urlopen(request, timeout=10) as reply:
+                with urllib.request.urlopen(request, timeout=60) as reply:
                     data = reply.read(1 << 20)
             except urllib.error.HTTPError as e:
                 assert e.code in (400, 403, 404, 500), (operation, path + behind, e.code)
@@ -229,10 +234,10 @@ def test_the_environment_is_sane(client, make):
                      "MINE", "_", "DAYTONA_SANDBOX_USER", "DAYTONA_SANDBOX_ID", "DAYTONA_COMMAND_ID", "TERM", "OLDPWD"}, names
 
 
-def test_packages_install_where_a_registry_is_reached(client, make):
+def test_packages_install_where_a_registry_is_reached(client, make, tmp_path):
     """As far as the host itself reaches the registries."""
     box = make()
-    host = subprocess.run(["python3", "-m", "pip", "download", "--no-deps", "-q", "-d", "/tmp/dt-pip", "six==1.16.0"], capture_output=True)
+    host = subprocess.run(["python3", "-m", "pip", "download", "--no-deps", "-q", "-d", tmp_path, "six==1.16.0"], capture_output=True)
     assert host.returncode == 0, host.stderr
     out = sh(client, box, "pip install -q six==1.16.0 && python3 -c 'import six; print(six.__version__)'", timeout=300)
     assert out["stdout"].strip().endswith("1.16.0"), out

@@ -20,8 +20,9 @@ def box(client):
     made = client.tool("create_sandbox")["id"]
     for name, port, check in (("echo_raw.py", 3000, "/"), ("wsapp.py", 3001, "/headers")):
         client.tool("file_upload", id=made, file_path=name, content=(DATA / name).read_text(), encoding="text", overwrite=True)
-        started = sh(client, made, f"nohup python3 {name} {port} >/tmp/log-{port} 2>&1 & for i in $(seq 100); do "
-                                   f"curl -sf localhost:{port}{check} >/dev/null && exit; sleep 0.05; done; cat /tmp/log-{port}; exit 1")
+        started = sh(client, made, f"nohup python3 {name} {port} >/tmp/log-{port} 2>&1 & for i in $(seq 1000); do "
+                                   f"curl -sf localhost:{port}{check} >/dev/null && exit; sleep 0.05; done; cat /tmp/log-{port}; exit 1",
+                     timeout=200)
         assert started["exitCode"] == 0, started
     sh(client, made, SEEN)
     yield made
@@ -37,16 +38,17 @@ def host(server, box, port=3000):
     return f"{port}-{box}.proxy.localhost:{server.proxy_port}"
 
 
-def raw(port, data, seconds=3):
-    """What comes back for these bytes until the connection ends or nothing comes any more."""
-    with socket.create_connection(("127.0.0.1", port), 5) as s:
+def raw(port, data, answers=1):
+    """What comes back for these bytes until the connection ends, or nothing comes any more after so many answers."""
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
         s.sendall(data)
-        s.settimeout(seconds)
         got = b""
         try:
-            while piece := s.recv(65536):
+            while True:
+                s.settimeout(60 if len(statuses(got)) < answers else 0.5)
+                if not (piece := s.recv(65536)):
+                    break
                 got += piece
-                s.settimeout(0.5)
         except OSError:
             pass
         return got
@@ -113,11 +115,11 @@ def test_websockets_of_other_pages(server, box, cookie, origin):
     headers = {"Host": host(server, box, 3001), "Cookie": cookie}
 
     def dial(origin):
-        with socket.create_connection(("127.0.0.1", server.proxy_port), 5) as s:
+        with socket.create_connection(("127.0.0.1", server.proxy_port), 60) as s:
             s.sendall("".join([f"GET /ws HTTP/1.1\r\n", *[f"{k}: {v}\r\n" for k, v in headers.items()], f"Origin: {origin}\r\n",
                                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"]).encode())
-            s.settimeout(10)
+            s.settimeout(60)
             return statuses(s.recv(4096))
 
     assert dial(origin) == [401]
@@ -188,7 +190,7 @@ def test_each_request_of_a_connection_is_asked_for_its_own_token(server, client,
     second = f"GET /second HTTP/1.1\r\nHost: {host(server, box)}\r\n\r\n".encode()
     absolute = f"GET http://{host(server, box)}/third HTTP/1.1\r\nHost: proxy.localhost\r\n\r\n".encode()
     body = f"POST /fourth HTTP/1.1\r\nHost: {host(server, box)}\r\nX-Daytona-Preview-Token: {token}\r\nContent-Length: {len(second)}\r\n\r\n".encode() + second
-    assert statuses(raw(server.proxy_port, first + second + absolute + body)) == [200, 401, 401, 200]
+    assert statuses(raw(server.proxy_port, first + second + absolute + body, 4)) == [200, 401, 401, 200]
     seen = sh(client, box, SEEN)["stdout"]
     assert "GET /first" in seen and "POST /fourth" in seen and "/third" not in seen
     # What was a body stayed one: behind an empty line, with the length that its request gave.
