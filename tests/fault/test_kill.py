@@ -52,7 +52,7 @@ def states(server):
 
 def settled(server):
     """The states once nothing is under way any more."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while True:
         now = states(server)
         if set(now.values()) <= {"started", "stopped"}:
@@ -89,7 +89,8 @@ def load(server, seconds, answered):
 def test_a_daemon_is_killed_under_load(own, victim):
     keeper = create(own, name="keeper")
     execute(own, keeper, "nohup sh -c 'while sleep 0.1; do date +%s%N > /tmp/beat; done' >/dev/null 2>&1 &")
-    born = execute(own, keeper, "cat /proc/sys/kernel/random/boot_id >/dev/null; stat -c %Y /proc/1")
+    started = "sed 's/.*) //' /proc/1/stat | cut -d' ' -f20"  # in ticks since the boot
+    born = execute(own, keeper, started)
     for round_number in range(6):
         answered = {}
         threads = load(own, 5, answered)
@@ -98,17 +99,18 @@ def test_a_daemon_is_killed_under_load(own, victim):
             own.stop(signal.SIGKILL)
         else:
             os.kill(launcher_pid(own), signal.SIGKILL)
-            own.process.wait(20)
+            own.process.wait(60)
             own.stop()
         for t in threads:
             t.join()
         own.start()
         now = settled(own)
         assert now[keeper] == "started"
-        first = execute(own, keeper, "cat /tmp/beat")
-        time.sleep(0.4)
-        assert execute(own, keeper, "cat /tmp/beat") != first, "its process stopped"
-        assert execute(own, keeper, "stat -c %Y /proc/1") == born
+        first, end = execute(own, keeper, "cat /tmp/beat"), time.monotonic() + 60
+        while execute(own, keeper, "cat /tmp/beat") in (first, ""):
+            assert time.monotonic() < end, "its process stopped"
+            time.sleep(0.1)
+        assert execute(own, keeper, started) == born
         for box, last in answered.items():
             if last == "created":
                 assert now.get(box) == "started", (box, now.get(box))
@@ -129,7 +131,7 @@ def test_the_toolbox_is_killed(own):
     toolboxes = [pid for pid, line in host.processes(own.instance, own.data) if line.startswith("daytona-toolbox")]
     assert len(toolboxes) == 1
     os.kill(toolboxes[0], signal.SIGKILL)
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while states(own)[box] == "started" and time.monotonic() < end:
         time.sleep(0.05)
     assert states(own)[box] in ("stopped", "error")
@@ -144,12 +146,13 @@ def test_the_client_is_killed(own):
         box = client.tool("create_sandbox")["id"]
         client.send({"jsonrpc": "2.0", "id": 77, "method": "tools/call",
                      "params": {"name": "execute_command", "arguments": {"id": box, "command": "sleep 4343"}}})
-        end = time.monotonic() + 10
-        while "sleep" not in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true") and time.monotonic() < end:
+        end = time.monotonic() + 60
+        while "sleep" not in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true"):
+            assert time.monotonic() < end
             time.sleep(0.05)
         client.process.kill()
         client.process.wait()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while "sleep" in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true"):
             assert time.monotonic() < end, "the command outlived its client"
             time.sleep(0.05)
@@ -171,12 +174,12 @@ def test_many_cycles_leave_nothing(own):
         return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{launcher_pid(own)}/fd"))
 
     def calm():
-        """The numbers once the launcher's pools are full again."""
-        end, last, since = time.monotonic() + 30, None, time.monotonic()
-        while time.monotonic() < end and time.monotonic() - since < 1.5:
+        """The numbers once the launcher's pools are full again: the same for so many looks, since a machine that stands
+        still passes time without doing anything."""
+        end, last, same = time.monotonic() + 120, None, 0
+        while time.monotonic() < end and same < 20:
             now = size()
-            if now != last:
-                last, since = now, time.monotonic()
+            last, same = now, same + 1 if now == last else 0
             time.sleep(0.1)
         return last
 

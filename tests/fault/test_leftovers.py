@@ -40,7 +40,7 @@ def boxes(server):
 
 
 def settled(server):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not set((now := boxes(server)).values()) <= {"started", "stopped"}:
         assert time.monotonic() < end, now
         time.sleep(0.05)
@@ -67,11 +67,11 @@ def prepare(server):
 @pytest.fixture(scope="module")
 def before(own):
     prepare(own)
-    last, since, end = None, time.monotonic(), time.monotonic() + 60
-    while time.monotonic() - since < 2:
+    last, same, end = None, 0, time.monotonic() + 120
+    while same < 20:  # looks; a machine that stands still passes time without doing anything
         assert time.monotonic() < end, last
-        if (now := host.holdings(own.instance, own.data)) != last:
-            last, since = now, time.monotonic()
+        now = host.holdings(own.instance, own.data)
+        last, same = now, same + 1 if now == last else 0
         time.sleep(0.1)
     assert last["entries of sandboxes"] == last["entries of trash"] == last["mounts"] == 0
     return last
@@ -142,7 +142,7 @@ def strike(server, load, victim):
     if victim in ("runnerd", "both"):
         server.stop(signal.SIGKILL)
     if victim == "launcher":  # runnerd does not live without the one it started
-        server.process.wait(30)
+        server.process.wait(60)
         server.stop()
 
 
@@ -153,7 +153,7 @@ def works(server, box, state):
         if answer[0] == 200:
             assert answer[1]["result"] == "alive\n"
             return
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while boxes(server)[box] != "stopped":
             assert time.monotonic() < end, answer
             time.sleep(0.05)
@@ -179,7 +179,7 @@ def test_nothing_is_left_of_what_was_killed(own, before, victim):
             works(own, box, state)
             expect(*own.request("DELETE", f"/sandbox/{box}"))
         prepare(own)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while (now := host.holdings(own.instance, own.data)) != before:
             assert time.monotonic() < end, f"{different(before, now)}\n{own.complaints()}"
             time.sleep(0.2)
