@@ -13,7 +13,7 @@ function screen() {
       s.text += decoder.decode(data, { stream: true });
     },
     async until(what) {
-      for (let i = 0; i < 1000; i++) {
+      for (let i = 0; i < 5000; i++) {
         if (what.test(s.text)) return;
         await new Promise((done) => setTimeout(done, 20));
       }

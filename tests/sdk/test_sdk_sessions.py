@@ -39,7 +39,7 @@ def box(server):
 NEW = {"X-Daytona-SDK-Version": "0.190.1"}
 
 
-def raw(server, box, method, path, body=None, proxy=False, timeout=60, **headers):
+def raw(server, box, method, path, body=None, proxy=False, timeout=200, **headers):
     """Through the API's path, or through the proxy's."""
     c = http.client.HTTPConnection("127.0.0.1", server.proxy_port if proxy else server.port, timeout=timeout)
     prefix = f"/toolbox/{box}" if proxy else f"/api/toolbox/{box}/toolbox"
@@ -97,12 +97,12 @@ def test_4741_who_is_silent_is_left_alone(server, box):
     command = {"command": f"sleep {SILENT}; echo end"}
 
     def run(proxy):
-        return json.loads(raw(server, box, "POST", "/process/execute", command, timeout=150, proxy=proxy)[2])["result"]
+        return json.loads(raw(server, box, "POST", "/process/execute", command, timeout=300, proxy=proxy)[2])["result"]
 
     def in_session(proxy):
         id = f"silent-{proxy}"
         assert raw(server, box, "POST", "/process/session", {"sessionId": id}, proxy=proxy)[0] == 201
-        answer = raw(server, box, "POST", f"/process/session/{id}/exec", command, proxy=proxy, timeout=150, **NEW)
+        answer = raw(server, box, "POST", f"/process/session/{id}/exec", command, proxy=proxy, timeout=300, **NEW)
         return json.loads(answer[2])["stdout"]
 
     def opened(path):
@@ -113,7 +113,7 @@ def test_4741_who_is_silent_is_left_alone(server, box):
         assert raw(server, box, "POST", "/process/session", {"sessionId": "followed"})[0] == 201
         c = json.loads(raw(server, box, "POST", "/process/session/followed/exec", {**command, "runAsync": True})[2])["cmdId"]
         with opened(f"/process/session/followed/command/{c}/logs?follow=true") as ws:
-            return ws.recv(150).decode()
+            return ws.recv(300).decode()
 
     def terminal(_):
         assert raw(server, box, "POST", "/process/pty", {"id": "silent"})[0] == 201
@@ -122,7 +122,7 @@ def test_4741_who_is_silent_is_left_alone(server, box):
             ws.send("echo e''nd\n")
             got = b""
             while b"end" not in got:
-                piece = ws.recv(30)
+                piece = ws.recv(100)
                 got += piece if isinstance(piece, bytes) else b""
         return "end\n"
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
@@ -150,7 +150,9 @@ def test_4142_changes_of_state_are_told(server):
         assert status == 200, made
         while server.request("GET", f"/sandbox/{box}")[1]["state"] != state:
             time.sleep(0.01)
-        time.sleep(0.1)
+        seen = len(answers)
+        while len(answers) < seen + 5:  # one of them was asked in this state
+            time.sleep(0.01)
     over.set()
     for t in threads:
         t.join()
@@ -172,7 +174,7 @@ def test_sessions_outlive_the_server(server):
     c = json.loads(raw(server, box, "POST", "/process/session/s/exec", command)[2])["cmdId"]
     server.stop(signal.SIGKILL)
     server.start()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while "exitCode" not in (shown := json.loads(raw(server, box, "GET", f"/process/session/s/command/{c}")[2])):
         assert time.monotonic() < end
         time.sleep(0.1)

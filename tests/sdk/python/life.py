@@ -17,7 +17,7 @@ async def run(sandbox, command):
 
 
 async def reach(sandbox, wanted):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while True:
         await settle(sandbox.refresh_data())
         if str(getattr(sandbox.state, "value", sandbox.state)) == wanted:

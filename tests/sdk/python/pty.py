@@ -39,14 +39,14 @@ async def sync(daytona):
         if b"".join(got).count(b"Running...") > 3:
             seen.set()
 
-    thread = threading.Thread(target=lambda: results.append(handle.wait(data, 30)))
+    thread = threading.Thread(target=lambda: results.append(handle.wait(data, 200)))
     thread.start()
-    assert seen.wait(20)
+    assert seen.wait(100)
     other = sandbox.process.connect_pty_session("long-running-session")
     handle.kill()
     thread.join()
     assert (results[0].exit_code, results[0].error) == (137, "SIGKILL")
-    assert other.wait(timeout=20).exit_code == 137
+    assert other.wait(timeout=100).exit_code == 137
     await refused(lambda: sandbox.process.get_pty_session_info("long-running-session"), kind=DaytonaNotFoundError)
     sandbox.delete()
 
@@ -65,18 +65,18 @@ async def asynchronous(daytona):
     handle = await sandbox.process.create_pty_session(id="interactive", on_data=data, pty_size=PtySize(cols=100, rows=30))
     await handle.wait_for_connection()
     await handle.send_input(QUESTION)
-    await asyncio.wait_for(asked.wait(), 20)
+    await asyncio.wait_for(asked.wait(), 100)
     await handle.send_input("y\n")
-    await asyncio.wait_for(ready.wait(), 20)
+    await asyncio.wait_for(ready.wait(), 100)
     info = await handle.resize(PtySize(cols=99, rows=33))
     assert (info.cols, info.rows) == (99, 33)
     await handle.send_input("exit 130\n")
-    result = await asyncio.wait_for(handle.wait(), 20)
+    result = await asyncio.wait_for(handle.wait(), 100)
     assert (result.exit_code, result.error) == (130, "Ctrl+C"), result
     handle = await sandbox.process.create_pty_session(id="killed", on_data=data)
     await handle.wait_for_connection()
     await handle.kill()
-    assert (await asyncio.wait_for(handle.wait(), 20)).exit_code == 137
+    assert (await asyncio.wait_for(handle.wait(), 100)).exit_code == 137
     await sandbox.delete()
 
 

@@ -38,8 +38,12 @@ async def sessions(daytona):
     if since(190):  # those before take it apart themselves
         assert sorted(logs.output.splitlines()) == sorted(second.output.splitlines()) == ["hi there from /tmp", "oops"]
 
-    counter = await streamed("for i in 1 2 3; do echo \"Count: $i\"; sleep 0.2; done; echo 'ümläut ☃' >&2")
+    counter = await streamed("for i in 1 2 3; do echo \"Count: $i\"; until [ -e /tmp/go-$i ]; do sleep 0.05; done; done; echo 'ümläut ☃' >&2")
     assert (await settle(process.get_session_command(ID, counter["id"]))).exit_code is None
+    for i in (1, 2, 3):  # each comes while the command waits
+        while f"Count: {i}" not in counter["out"]:
+            await asyncio.sleep(0.05)
+        await settle(process.exec(f"touch /tmp/go-{i}"))
     await counter["done"]
     assert (counter["out"], counter["err"]) == ("Count: 1\nCount: 2\nCount: 3\n", "ümläut ☃\n")
     assert (await settle(process.get_session_command(ID, counter["id"]))).exit_code == 0
