@@ -34,6 +34,7 @@ struct dt_ws_conn {
     size_t message_max, queue_max;
     uint64_t ping_ms;
     uint64_t heard_ms;   /* when bytes came last */
+    unsigned unheard;    /* looks since then: a time could pass without a question */
     uint64_t closing_ms; /* when the end began */
     size_t closing_queued;
     int code; /* 0 = none yet */
@@ -329,6 +330,7 @@ static void on_data(void *ctx, const char *p, size_t n)
     struct dt_ws_conn *w = ctx;
     struct dt_err err;
     w->heard_ms = now_ms(w);
+    w->unheard = 0;
     if (w->state == LEAVING)
         return;
     if (dt_buf_add(&w->in, p, n, &err) < 0)
@@ -358,6 +360,7 @@ void dt_ws_conn_resume(struct dt_ws_conn *w)
         return;
     w->paused = false;
     w->heard_ms = now_ms(w); /* it could not be heard */
+    w->unheard = 0;
     if (w->pumping)
         dt_conn_resume(w->conn);
     else
@@ -379,12 +382,13 @@ static void check_end(struct dt_ws_conn *w)
 
 static void check_alive(struct dt_ws_conn *w)
 {
-    uint64_t silent = now_ms(w) - w->heard_ms;
-    if (!w->paused && silent > DT_WS_SILENT_PINGS * w->ping_ms) {
+    bool silent = now_ms(w) - w->heard_ms >= w->ping_ms;
+    w->unheard += silent && !w->paused;
+    if (w->unheard > DT_WS_SILENT_PINGS) {
         dt_conn_close(w->conn);
         return;
     }
-    if (silent >= w->ping_ms && dt_conn_queued(w->conn) <= DT_CONN_HIGH_MARK)
+    if (silent && dt_conn_queued(w->conn) <= DT_CONN_HIGH_MARK)
         (void)send_frame(w, DT_WS_PING, DT_STR(""));
     look_in(w, w->ping_ms);
 }

@@ -71,13 +71,18 @@ def outcome(status, body):
 
 
 class Asker:
-    """Kept connections: the table is long."""
+    """Kept connections: the table is long. The server closes those without a request for a while."""
 
     def __init__(self, api):
-        self.tcp = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
-        self.unix = http.client.HTTPConnection("localhost", timeout=60)
-        self.unix.sock = socket.socket(socket.AF_UNIX)
-        self.unix.sock.connect(str(api.socket))
+        self.api, self.kept = api, {}
+
+    def connection(self, kind):
+        if kind not in self.kept:
+            c = self.kept[kind] = http.client.HTTPConnection("127.0.0.1", self.api.port, timeout=120)
+            if kind == "peer":
+                c.sock = socket.socket(socket.AF_UNIX)
+                c.sock.connect(str(self.api.socket))
+        return self.kept[kind]
 
     def ask(self, who, method, path, body):
         headers = {"Content-Type": "application/json"}
@@ -85,9 +90,15 @@ class Asker:
             headers["Authorization"] = f"Bearer {who.secret}"
         if who.header:
             headers["X-Daytona-Organization-ID"] = who.header
-        connection = self.unix if who.kind == "peer" else self.tcp
-        connection.request(method, "/api" + path, None if body is None else json.dumps(body), headers)
-        reply = connection.getresponse()
+        kind = "peer" if who.kind == "peer" else "tcp"
+        request = method, "/api" + path, None if body is None else json.dumps(body), headers
+        try:
+            self.connection(kind).request(*request)
+            reply = self.connection(kind).getresponse()
+        except ConnectionError:  # closed before it was asked
+            del self.kept[kind]
+            self.connection(kind).request(*request)
+            reply = self.connection(kind).getresponse()
         text = reply.read()
         try:
             return reply.status, json.loads(text) if text else None
