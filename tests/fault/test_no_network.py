@@ -43,8 +43,12 @@ def test_a_network_that_comes_later(blocked):
     assert "sandboxes have no network" in server.tail() and server.gauge("daytona_sandbox_network_up") == 0
 
     owner.let_go()
-    time.sleep(0.2)
-    status, first = server.request("POST", "/sandbox", {"name": "first"})
+    # A request that comes right after another does not look again.
+    end = time.monotonic() + 60
+    while (answer := server.request("POST", "/sandbox", {"name": "first"}))[0] == 503:
+        assert time.monotonic() < end, answer
+        time.sleep(0.05)
+    status, first = answer
     assert status == 200, first
     # All that it takes, though its request was what brought the network.
     address = execute(server, first["id"], "ip -4 addr show dev eth0 | awk '/inet/{print $2}'")
@@ -54,7 +58,7 @@ def test_a_network_that_comes_later(blocked):
     status, started = server.request("POST", f"/sandbox/{kept}/start")
     assert status == 200, started
     assert execute(server, kept, "ip -4 addr show dev eth0 | awk '/inet/{print $2}'").startswith("10.222.")
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while "sandboxes have a network now" not in [line.split('"msg":"')[1].split('"')[0] for line in server.tail().splitlines()
                                                  if '"program":"daytona-runnerd"' in line]:
         assert time.monotonic() < end, "the server was not told"

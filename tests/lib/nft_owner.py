@@ -22,8 +22,10 @@ class Owner:
 
     def __init__(self, instance):
         self.table = f"daytona{instance}"
-        if self.table in tables():  # what a launcher that was killed left in force
-            subprocess.run(["nft", "delete", "table", "inet", self.table], check=True)
+        end = time.monotonic() + 30
+        while self.table in tables():  # what a launcher left in force; it may own it a moment longer than it lives
+            subprocess.run(["nft", "delete", "table", "inet", self.table], stderr=subprocess.DEVNULL)
+            assert time.monotonic() < end
         self.nft = subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         self.nft.stdin.write(f"add table inet {self.table} {{ flags owner; }}\n")
         self.nft.stdin.flush()
