@@ -67,12 +67,13 @@ char *dt_lsp_document_path(const struct dt_guest *g, const char *project, const 
 {
     struct dt_err why;
     DT_AUTO_FREE char *path = dt_lsp_uri_path(g, uri, err);
-    if (path == NULL || access(path, F_OK) == 0)
+    struct dt_str text = behind_scheme(uri);
+    if (path == NULL || dt_str_starts(text, DT_STR("/")) || access(path, F_OK) == 0)
         return dt_take(path);
     DT_AUTO_BUF struct dt_buf inside;
     dt_buf_init(&inside, (size_t)2 * PATH_MAX);
     if (dt_buf_addz(&inside, project, NULL) < 0 || dt_buf_addz(&inside, "/", NULL) < 0 ||
-        dt_buf_adds(&inside, behind_scheme(uri), NULL) < 0)
+        dt_buf_adds(&inside, text, NULL) < 0)
         return dt_take(path);
     DT_AUTO_FREE char *other = dt_lsp_uri_path(g, inside.p, &why);
     return other != NULL && access(other, F_OK) == 0 ? dt_take(other) : dt_take(path);

@@ -118,6 +118,9 @@ static void test_document(void **state)
         (void)snprintf(path, sizeof(path), "%s/%s", folder, rows[i][1]);
         assert_string_equal(got, path);
     }
+    struct dt_err err;
+    DT_AUTO_FREE char *whole = dt_lsp_document_path(&g, project, "file:///inside.py", &err);
+    assert_string_equal(whole, "/inside.py");
     for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", folder, there[i]);
         assert_int_equal(unlink(path), 0);
