@@ -777,12 +777,19 @@ def warm_pids(h):
     return found
 
 
-def warmed(h, **kind):
-    """Two of a kind in a row, and more of it are started ahead. Returns them."""
+def warmed(h, before=frozenset(), **kind):
+    """Two of a kind in a row, and more of it are started ahead, in the place of those of before. Returns them."""
+    found = set()
+
+    def all_there():
+        found.clear()
+        found.update(warm_pids(h))
+        return len(found) == 8 and not before & found
+
     for _ in range(2):
         h.l.destroy(h.l.create(**kind))
-    wait_for(lambda: len(warm_pids(h)) == 8)
-    return warm_pids(h)
+    wait_for(all_there)
+    return found
 
 
 def test_started_ahead(own_host):
@@ -829,9 +836,8 @@ def test_started_ahead_of_another_kind(own_host):
     before = warmed(h, layers=[h.box])
     larger = l.create(layers=[h.box], memory=512 * MIB)
     assert l.call(STATS, larger).stats()["memory_limit"] == 512 * MIB
-    after = warmed(h, layers=[h.box], memory=512 * MIB) if l.destroy(larger) is None else None
-    wait_for(lambda: not before & warm_pids(h))
-    assert after
+    l.destroy(larger)
+    warmed(h, before, layers=[h.box], memory=512 * MIB)
 
 
 def test_launcher_killed_while_some_are_ahead(own_host):
