@@ -22,7 +22,7 @@ class Owner:
 
     def __init__(self, instance):
         self.table = f"daytona{instance}"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while self.table in tables():  # what a launcher left in force; it may own it a moment longer than it lives
             subprocess.run(["nft", "delete", "table", "inet", self.table], stderr=subprocess.DEVNULL)
             assert time.monotonic() < end
@@ -32,7 +32,7 @@ class Owner:
         self.wait(True)
 
     def wait(self, there):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while (self.table in tables()) != there:
             assert time.monotonic() < end and (self.nft.poll() is None or not there)
             time.sleep(0.01)
@@ -40,5 +40,5 @@ class Owner:
     def let_go(self):
         if self.nft.poll() is None:
             self.nft.stdin.close()
-            self.nft.wait(30)
+            self.nft.wait(60)
             self.wait(False)

@@ -44,7 +44,7 @@ class Wire:
     def send(self, message):
         self.raw(json.dumps(message).encode() + b"\n")
 
-    def line(self, seconds=60):
+    def line(self, seconds=200):
         deadline = time.monotonic() + seconds
         while b"\n" not in self.rest:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
