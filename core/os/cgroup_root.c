@@ -205,11 +205,17 @@ static int open_group(int base, const char *name, struct dt_err *err)
     return fd < 0 ? dt_err_errno(err, "open the group %s", name) : fd;
 }
 
+static int open_mount(const char *mount, struct dt_err *err)
+{
+    int fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? dt_err_errno(err, "open %s", mount) : fd;
+}
+
 static int open_v1(const char *mount, const char *parent, int *base, int *group, struct dt_err *err)
 {
-    *base = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *base = open_mount(mount, err);
     if (*base < 0)
-        return dt_err_errno(err, "open %s", mount);
+        return -1;
     *group = open_group(*base, parent, err);
     return *group < 0 ? dt_err_wrap(err, "%s", mount) : 0;
 }
@@ -233,12 +239,17 @@ static int limit_devices_v1(int group, struct dt_err *err)
 
 static int limit_devices(struct dt_cgroup_root *r, const struct mounts *m, struct dt_err *err)
 {
+    bool has_v1 = m->v1[DEVICES][0] != '\0';
+    /* Also when it is not needed: one that was killed may have used it. */
+    if (has_v1 && (r->v1_devices_base = open_mount(m->v1[DEVICES], err)) < 0)
+        return -1;
     if (dt_devfilter_attach(r->tree, err) == 0)
         return 0;
-    if (m->v1[DEVICES][0] == '\0')
+    if (!has_v1)
         return dt_err_wrap(err, "the host can limit devices neither by eBPF nor by cgroup v1");
-    if (open_v1(m->v1[DEVICES], r->parent, &r->v1_devices_base, &r->v1_devices, err) < 0)
-        return -1;
+    r->v1_devices = open_group(r->v1_devices_base, r->parent, err);
+    if (r->v1_devices < 0)
+        return dt_err_wrap(err, "%s", m->v1[DEVICES]);
     return limit_devices_v1(r->v1_devices, err);
 }
 
@@ -332,7 +343,7 @@ struct dt_cgroup_root *dt_cgroup_root_free(struct dt_cgroup_root *r)
 
 static int remove_parent(int base, const char *parent, struct dt_err *err)
 {
-    if (base < 0 || unlinkat(base, parent, AT_REMOVEDIR) == 0 || errno == ENOENT)
+    if (base < 0 || unlinkat(base, parent, AT_REMOVEDIR) == 0 || errno == ENOENT || errno == EROFS)
         return 0;
     (void)dt_err_errno(err, "remove the group %s", parent);
     if (err != NULL && err->sys_errno == EBUSY)

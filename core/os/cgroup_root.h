@@ -14,7 +14,8 @@ struct dt_cgroup_root {
     /* The parent group in the controller's v1 hierarchy, and what it is in; -1 = it is a v2 one. */
     int v1_base[DT_CG_LIMITING];
     int v1[DT_CG_LIMITING];
-    /* All sandboxes' processes are in this one v1 group; -1 = eBPF does it. */
+    /* All sandboxes' processes are in this one v1 group; -1 = eBPF does it. What it is in is open
+     * wherever there is such a hierarchy. */
     int v1_devices_base, v1_devices;
 };
 

@@ -18,6 +18,7 @@ const struct dt_devfilter_rule dt_devfilter_rules[] = {
 };
 const unsigned dt_devfilter_nrules = sizeof(dt_devfilter_rules) / sizeof(dt_devfilter_rules[0]);
 
+enum { LOAD_TRIES = 1000 };
 enum { INSNS_MAX = 64, PROGRAMS_MAX = 64, R_RESULT = 0, R_CONTEXT = 1, R_TYPE, R_MAJOR, R_MINOR };
 
 struct program {
@@ -96,6 +97,8 @@ static int load(struct dt_err *err)
                            .license = (uint64_t)(uintptr_t) "Apache-2.0",
                            .prog_name = "daytona_dev"};
     int fd = bpf(BPF_PROG_LOAD, &attr);
+    for (unsigned i = 0; fd < 0 && errno == EAGAIN && i < LOAD_TRIES; i++)
+        fd = bpf(BPF_PROG_LOAD, &attr); /* the verifier gives up when a signal comes */
     if (fd >= 0)
         return fd;
     (void)dt_err_errno(err, "load the device program");

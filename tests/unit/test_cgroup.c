@@ -15,12 +15,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "os/cgroup.h"
+#include "os/cgroup_root.h"
+#include "os/devfilter.h"
 
 #define MIB (1ULL << 20)
 enum { WAIT_MS = 60000 };
@@ -307,6 +309,45 @@ static void count_up(struct fixture *f)
 {
     for (;;)
         (*f->shared)++;
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* The kernel gives up on a program when a signal comes meanwhile; the launcher must not. */
+static void test_signals_do_not_end_the_filter(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    if (f->root->v1_devices >= 0)
+        return; /* a host without eBPF */
+    const struct sigaction sa = {.sa_handler = on_alarm};
+    const struct itimerval often = {{0, 5000}, {0, 5000}}, never = {0};
+    assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    int ret = 0;
+    for (int i = 0; i < 300 && ret == 0; i++)
+        ret = dt_devfilter_attach(f->root->tree, &err);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    OK(ret);
+}
+
+/* One that had no eBPF was killed, and the next one has it. */
+static void test_the_devices_group_of_another_goes(void **state)
+{
+    struct fixture *f = *state;
+    struct dt_err err;
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/sys/fs/cgroup/devices/daytona-%s", f->instance);
+    if (access("/sys/fs/cgroup/devices/cgroup.procs", F_OK) < 0)
+        return; /* a pure v2 host has no such groups */
+    assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+    OK(dt_cgroup_root_remove(f->root, &err));
+    assert_int_equal(access(path, F_OK), -1);
+    f->root = dt_cgroup_root_free(f->root);
+    OK(dt_cgroup_root_open(f->instance, "", &f->root, &err));
 }
 
 static void test_freezing(void **state)
@@ -610,6 +651,8 @@ int main(void)
         TEST(test_processes_are_limited_and_killed),
         TEST(test_cpu_is_limited),
         TEST(test_devices_are_limited),
+        TEST(test_signals_do_not_end_the_filter),
+        TEST(test_the_devices_group_of_another_goes),
         TEST(test_freezing),
         TEST(test_pid_1_is_found),
         TEST(test_limits_change),
