@@ -299,7 +299,8 @@ def pytest(vm, file, seconds):
 
 def launcher_tests(vm, state):
     "the tests of the launcher pass"
-    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py tests/integration/test_launcher_life.py", 3600)
+    pytest(vm, "tests/integration/test_launcher.py tests/integration/test_launcher_volumes.py tests/integration/test_launcher_life.py "
+           "tests/integration/test_launcher_network.py", 3600)
 
 
 def security_tests(vm, state):
