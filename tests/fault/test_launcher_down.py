@@ -65,6 +65,15 @@ def reach(server, box, state, seconds=60):
         time.sleep(0.02)
 
 
+def lose(server, door):
+    """The launcher is killed, and the server knows it: what comes now is asked of nobody."""
+    door.kill()
+    end = time.monotonic() + 60
+    while server.gauge("daytona_launcher_up") != 0:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_nobody_sees_that_the_launcher_is_killed(apart):
     """Twenty clients create, use and destroy while it is killed again and again, and started again a second later."""
     server, door = apart
@@ -139,7 +148,7 @@ def test_nobody_waits_for_ever(apart):
     kept = server.request("POST", "/sandbox", {"networkBlockAll": True})[1]["id"]
     assert server.request("POST", f"/sandbox/{kept}/stop")[0] == 200
     reach(server, kept, "stopped")
-    door.kill()
+    lose(server, door)
     began = time.monotonic()
     waiting = [later(server.request, "POST", "/sandbox", {"name": "none"}), later(server.request, "POST", f"/sandbox/{kept}/start")]
     for w in waiting:
@@ -156,7 +165,7 @@ def test_nobody_waits_for_ever(apart):
 
 def test_what_waits_can_be_deleted(apart):
     server, door = apart
-    door.kill()
+    lose(server, door)
     made = later(server.request, "POST", "/sandbox", {"name": "made", "networkBlockAll": True})
     reach(server, "made", "creating")
     deleted = later(server.request, "DELETE", "/sandbox/made")
@@ -171,7 +180,7 @@ def test_what_waits_can_be_deleted(apart):
 
 def test_a_server_that_ends_lets_them_go(apart):
     server, door = apart
-    door.kill()
+    lose(server, door)
     made = later(server.request, "POST", "/sandbox", {"name": "made", "networkBlockAll": True})
     reach(server, "made", "creating")
     assert server.stop() == 0

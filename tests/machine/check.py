@@ -167,9 +167,9 @@ def limits(vm, state):
     # Groups of the pool have no limits yet; those of sandboxes that are started ahead have.
     groups = vm.run(f"cd {GROUPS}/daytona-0; for g in */; do (cd $g; echo $(cat memory.max memory.swap.max cpu.max pids.max)); done")
     limited = [g for g in groups.splitlines() if not g.startswith("max ")]
-    assert len(limited) >= 2 and set(limited) == {f"{1 << 30} 0 100000 100000 4096"}, groups
+    assert len(limited) >= 2 and set(limited) == {f"{1 << 30} 0 100000 100000 1024"}, groups
     assert vm.run(f"cat {GROUPS}/pids.max") == "max"
-    assert out(vm, box, "cd /sys/fs/cgroup; cat memory.max cpu.max pids.max").split() == [str(1 << 30), "100000", "100000", "4096"]
+    assert out(vm, box, "cd /sys/fs/cgroup; cat memory.max cpu.max pids.max").split() == [str(1 << 30), "100000", "100000", "1024"]
     done = sh(vm, box, "python3 -c 'b = [bytearray(1 << 20) for _ in range(2048)]'", timeout=300)
     assert done["exitCode"] in (137, -1), done  # of a shell, and of what it became
     assert "No space left" in sh(vm, box, "head -c 1500M /dev/zero > big", timeout=900, seconds=1000)["stderr"]
