@@ -182,13 +182,15 @@ static int replace_table(struct dt_sandbox_net *net, const struct dt_sandbox_net
      * back when it goes. */
     if (!unowned && put_owned(net, opts->at_once ? 0 : OWNER_GONE_MS, err) == 0)
         return 0;
-    if (!unowned && err->sys_errno == EPERM)
+    if (unowned || err->sys_errno != EPERM) {
+        if ((net->guard = dt_nft_watch_open(err)) < 0)
+            return -1;
+        if (put_table(net, 0, err) == 0)
+            return 0;
+    }
+    if (err->sys_errno == EPERM)
         return dt_err_wrap(err, "another process has instance %u open, or this one is not root",
                            net->instance);
-    if ((net->guard = dt_nft_watch_open(err)) < 0)
-        return -1;
-    if (put_table(net, 0, err) == 0)
-        return 0;
     if (!is_unsupported(err->sys_errno))
         return -1;
     err->code = DT_E_UNSUPPORTED;
