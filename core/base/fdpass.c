@@ -43,10 +43,10 @@ static void take(const struct cmsghdr *c, int *fds, unsigned room, unsigned *n)
     }
 }
 
-static ssize_t refuse(const int *fds, unsigned *n, unsigned room)
+static ssize_t refuse(int *fds, unsigned *n, unsigned room)
 {
     for (unsigned i = 0; i < *n && i < room; i++)
-        (void)close(fds[i]);
+        dt_closep(&fds[i]); /* the caller may close what it finds there */
     *n = 0;
     errno = EMSGSIZE;
     return -1;

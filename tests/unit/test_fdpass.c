@@ -90,6 +90,7 @@ static void test_too_much(void **state)
         assert_int_equal(dt_fdpass_recv(pair[1], text, sizeof(text), got, &n, 0), -1);
         assert_int_equal(errno, EMSGSIZE);
         assert_int_equal(n, 0);
+        assert_int_equal(got[0], -1);
         assert_int_equal(count_open(), before);
     }
 }
