@@ -38,12 +38,6 @@ def create(server, **body):
     return box["id"]
 
 
-def execute(server, box, command):
-    status, out = server.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 30})
-    assert status == 200, out
-    return out["result"]
-
-
 def states(server):
     status, page = server.request("GET", "/sandbox?limit=200")
     assert status == 200
@@ -70,7 +64,7 @@ def load(server, seconds, answered):
             try:
                 box = create(server)
                 answered.setdefault(box, "created")
-                execute(server, box, "echo hi")
+                server.execute(box, "echo hi")
                 if random.random() < 0.7:
                     answered[box] = "deleting"
                     status, _ = server.request("DELETE", f"/sandbox/{box}")
@@ -88,9 +82,9 @@ def load(server, seconds, answered):
 @pytest.mark.parametrize("victim", ["runnerd", "launcher"])
 def test_a_daemon_is_killed_under_load(own, victim):
     keeper = create(own, name="keeper")
-    execute(own, keeper, "nohup sh -c 'while sleep 0.1; do date +%s%N > /tmp/beat; done' >/dev/null 2>&1 &")
+    own.execute(keeper, "nohup sh -c 'while sleep 0.1; do date +%s%N > /tmp/beat; done' >/dev/null 2>&1 &")
     started = "sed 's/.*) //' /proc/1/stat | cut -d' ' -f20"  # in ticks since the boot
-    born = execute(own, keeper, started)
+    born = own.execute(keeper, started)
     for round_number in range(6):
         answered = {}
         threads = load(own, 5, answered)
@@ -106,15 +100,15 @@ def test_a_daemon_is_killed_under_load(own, victim):
         own.start()
         now = settled(own)
         assert now[keeper] == "started"
-        first, end = execute(own, keeper, "cat /tmp/beat"), time.monotonic() + 60
-        while execute(own, keeper, "cat /tmp/beat") in (first, ""):
+        first, end = own.execute(keeper, "cat /tmp/beat"), time.monotonic() + 60
+        while own.execute(keeper, "cat /tmp/beat") in (first, ""):
             assert time.monotonic() < end, "its process stopped"
             time.sleep(0.1)
-        assert execute(own, keeper, started) == born
+        assert own.execute(keeper, started) == born
         for box, last in answered.items():
             if last == "created":
                 assert now.get(box) == "started", (box, now.get(box))
-                assert execute(own, box, "echo back") == "back\n"
+                assert own.execute(box, "echo back") == "back\n"
             if last == "deleted":
                 assert box not in now
         for box in now:
@@ -127,7 +121,7 @@ def test_a_daemon_is_killed_under_load(own, victim):
 
 def test_the_toolbox_is_killed(own):
     box = create(own)
-    execute(own, box, "echo kept > kept")
+    own.execute(box, "echo kept > kept")
     toolboxes = [pid for pid, line in host.processes(own.instance, own.data) if line.startswith("daytona-toolbox")]
     assert len(toolboxes) == 1
     os.kill(toolboxes[0], signal.SIGKILL)
@@ -137,7 +131,7 @@ def test_the_toolbox_is_killed(own):
     assert states(own)[box] in ("stopped", "error")
     status, answer = own.request("POST", f"/sandbox/{box}/start")
     assert status == 200, answer
-    assert execute(own, box, "cat kept") == "kept\n"
+    assert own.execute(box, "cat kept") == "kept\n"
     own.request("DELETE", f"/sandbox/{box}")
 
 
@@ -147,13 +141,13 @@ def test_the_client_is_killed(own):
         client.send({"jsonrpc": "2.0", "id": 77, "method": "tools/call",
                      "params": {"name": "execute_command", "arguments": {"id": box, "command": "sleep 4343"}}})
         end = time.monotonic() + 60
-        while "sleep" not in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true"):
+        while "sleep" not in own.execute(box, "ps -eo args | grep '[s]leep 4343'; true"):
             assert time.monotonic() < end
             time.sleep(0.05)
         client.process.kill()
         client.process.wait()
         end = time.monotonic() + 60
-        while "sleep" in execute(own, box, "ps -eo args | grep '[s]leep 4343'; true"):
+        while "sleep" in own.execute(box, "ps -eo args | grep '[s]leep 4343'; true"):
             assert time.monotonic() < end, "the command outlived its client"
             time.sleep(0.05)
     own.request("DELETE", f"/sandbox/{box}")
@@ -161,10 +155,10 @@ def test_the_client_is_killed(own):
 
 def test_sandboxes_outlive_a_clean_stop(own):
     box = create(own)
-    execute(own, box, "echo x > /tmp/here")
+    own.execute(box, "echo x > /tmp/here")
     assert own.stop() == 0
     own.start()
-    assert execute(own, box, "cat /tmp/here") == "x\n"
+    assert own.execute(box, "cat /tmp/here") == "x\n"
     own.request("DELETE", f"/sandbox/{box}")
 
 

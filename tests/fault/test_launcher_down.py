@@ -46,12 +46,6 @@ def later(function, *args):
     return t
 
 
-def execute(server, box, command):
-    status, out = server.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 120})
-    assert status == 200, out
-    return out["result"]
-
-
 def states(server):
     status, page = server.request("GET", "/sandbox?limit=200")
     assert status == 200
@@ -118,7 +112,7 @@ def test_whoever_comes_before_the_launcher_waits_for_it(apart):
     """The server answers questions before its launcher is ready; what needs one is on its way, for all to see."""
     server, door = apart
     kept = server.request("POST", "/sandbox", {"networkBlockAll": True})[1]["id"]
-    execute(server, kept, "echo text > /root/file")
+    server.execute(kept, "echo text > /root/file")
     assert server.request("POST", f"/sandbox/{kept}/stop")[0] == 200
     reach(server, kept, "stopped")
     server.stop()
@@ -137,8 +131,8 @@ def test_whoever_comes_before_the_launcher_waits_for_it(apart):
     for waited in (made, started):
         status, box = waited.join()
         assert (status, box["state"]) == (200, "started"), box
-    assert execute(server, kept, "cat /root/file") == "text\n"
-    assert execute(server, "made", "echo works") == "works\n"
+    assert server.execute(kept, "cat /root/file") == "text\n"
+    assert server.execute("made", "echo works") == "works\n"
     for box in (kept, "made"):
         assert server.request("DELETE", f"/sandbox/{box}")[0] == 200
 

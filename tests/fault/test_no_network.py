@@ -25,12 +25,6 @@ def blocked(tmp_path):
             owner.let_go()
 
 
-def execute(server, box, command):
-    status, out = server.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 30})
-    assert status == 200, out
-    return out["result"]
-
-
 def test_a_network_that_comes_later(blocked):
     server, owner, kept = blocked
     status, refused = server.request("POST", "/sandbox", {"name": "first"})
@@ -39,7 +33,7 @@ def test_a_network_that_comes_later(blocked):
     assert status == 503 and "the host has no network for sandboxes" in refused["message"]
     assert server.request("GET", f"/sandbox/{kept}")[1]["state"] == "stopped"
     status, alone = server.request("POST", "/sandbox", {"networkBlockAll": True})
-    assert status == 200 and execute(server, alone["id"], "echo works") == "works\n"
+    assert status == 200 and server.execute(alone["id"], "echo works") == "works\n"
     assert "sandboxes have no network" in server.tail() and server.gauge("daytona_sandbox_network_up") == 0
 
     owner.let_go()
@@ -51,13 +45,13 @@ def test_a_network_that_comes_later(blocked):
     status, first = answer
     assert status == 200, first
     # All that it takes, though its request was what brought the network.
-    address = execute(server, first["id"], "ip -4 addr show dev eth0 | awk '/inet/{print $2}'")
+    address = server.execute(first["id"], "ip -4 addr show dev eth0 | awk '/inet/{print $2}'")
     assert address.startswith("10.222.")
-    gateway = execute(server, first["id"], "ip route | awk '/default/{print $3}'").strip()
-    assert f"nameserver {gateway}\n" in execute(server, first["id"], "cat /etc/resolv.conf")
+    gateway = server.execute(first["id"], "ip route | awk '/default/{print $3}'").strip()
+    assert f"nameserver {gateway}\n" in server.execute(first["id"], "cat /etc/resolv.conf")
     status, started = server.request("POST", f"/sandbox/{kept}/start")
     assert status == 200, started
-    assert execute(server, kept, "ip -4 addr show dev eth0 | awk '/inet/{print $2}'").startswith("10.222.")
+    assert server.execute(kept, "ip -4 addr show dev eth0 | awk '/inet/{print $2}'").startswith("10.222.")
     end = time.monotonic() + 60
     while "sandboxes have a network now" not in [line.split('"msg":"')[1].split('"')[0] for line in server.tail().splitlines()
                                                  if '"program":"daytona-runnerd"' in line]:

@@ -133,6 +133,12 @@ class Backend:
         lines = (self.data / "runnerd.log").read_text(errors="replace").splitlines()
         return "\n".join([line for line in lines if '"level":"info"' not in line][-40:])
 
+    def execute(self, box, command):
+        """What a command in a sandbox prints."""
+        status, out = self.request("POST", f"/toolbox/{box}/toolbox/process/execute", {"command": command, "timeout": 30})
+        assert status == 200, out
+        return out["result"]
+
     def tail(self):
         log = self.data / "runnerd.log"
         return log.read_text(errors="replace")[-4000:] if log.exists() else ""
